@@ -3,7 +3,7 @@ judging, not for answering: they need scipy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,13 @@ class Resampled:
             return None
         return Gain(metric=metric, over=over, value=value, low=found[0], high=found[1])
 
+    def gains(self, metric: str, direction: Direction, *over: str) -> list[Gain]:
+        """The gains over the simple answers, called so in their order; none for too few rows."""
+        found = [
+            self.gain(metric, name, direction, place) for place, name in enumerate(over, start=1)
+        ]
+        return [gain for gain in found if gain is not None]
+
     def sentence(self, name: str, within: tuple[float, float] | None = None) -> str:
         """The first answer's metric with its interval, for the card; `within` are the bounds that
         the metric cannot leave."""
@@ -112,6 +119,14 @@ class _Clusters:
         return np.asarray(self._order[np.repeat(skipped, sizes) + np.arange(sizes.sum())])
 
 
+def bootstrap(units: int, size: int) -> Iterator[np.ndarray]:
+    """Numbers of the rows, or groups, in each of RESAMPLES samples, `size` of `units` drawn with
+    replacement: the same ones for every model."""
+    rng = np.random.default_rng(0)
+    for _ in range(RESAMPLES):
+        yield rng.integers(0, units, size)
+
+
 def resample(
     metric: Metric,
     y: np.ndarray,
@@ -130,17 +145,14 @@ def resample(
         varied: the metric needs two different values of the truth: samples with one are left out.
         groups: of each row, (n,); None: each row is one.
     """
-    rng = np.random.default_rng(0)
     clusters = _clusters(groups)
     units = len(y) if clusters is None else len(clusters)
     size = min(units, RESAMPLED_ROWS)
     if clusters is not None:
         size = min(units, max(LEAST_RESAMPLED, units * RESAMPLED_ROWS // len(y)))
     seen = []
-    for _ in range(RESAMPLES):
-        rows = rng.integers(0, units, size)
-        if clusters is not None:
-            rows = clusters.rows(rows)
+    for drawn in bootstrap(units, size):
+        rows = drawn if clusters is None else clusters.rows(drawn)
         if not varied or len(np.unique(y[rows])) > 1:
             seen.append([metric(y[rows], answer[rows]) for answer in answers])
     # Samples of one group are all the same.
@@ -152,6 +164,16 @@ def resample(
     if clusters is None:
         return Resampled(values, samples, shrink)
     return Resampled(values, samples, shrink * _widened(units), units)
+
+
+def unsampled(answers: int) -> Resampled:
+    """Of so many answers to rows that are too few, or too alike, for an interval."""
+    return Resampled(np.full(answers, np.nan), np.empty((0, answers)))
+
+
+def mean_of(y: np.ndarray, figures: np.ndarray) -> float:
+    """The metric of answers that have a figure of their own for each row."""
+    return float(figures.mean())
 
 
 def share_interval(hits: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:

@@ -58,7 +58,6 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
     if labels:
         known = moments.label >= 0
         ranked = resample(roc_auc, moments.label[known], model.score[known], simple.score[known])
-    gain = ranked.gain(main, BASELINE, "max")
     drawn = plots.draw(judge, moments, model, labels)
     if labels:
         drawn |= {"confusion": _confusion(model, moments)}
@@ -69,7 +68,7 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
         baseline=baseline,
         baseline_name=BASELINE,
         main=main,
-        gains=[gain] if gain else [],
+        gains=ranked.gains(main, "max", BASELINE),
         directions=directions,
         intervals=ranked.intervals(main),
         samples=ranked.paired(),

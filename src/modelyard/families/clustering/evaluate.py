@@ -84,10 +84,8 @@ def evaluate(
     baseline = {name: float(np.mean([other[name] for other in others])) for name in shared}
     metrics["silhouette"] = float(found.values[0])
     baseline["silhouette"] = float(found.values[1])
-    gains = [found.gain("silhouette", RANDOM, "max")]
-    if host.clusters.kind == "kmeans":
-        # The other kinds look for other shapes than the silhouette does.
-        gains.append(found.gain("silhouette", CUT, "max", simple=2))
+    # Kinds but k-means look for other shapes than the silhouette does.
+    simple = (RANDOM, CUT) if host.clusters.kind == "kmeans" else (RANDOM,)
     return Evaluation(
         split=split,
         rows=len(own["x"]),
@@ -95,7 +93,7 @@ def evaluate(
         baseline=baseline,
         baseline_name=RANDOM,
         main="silhouette",
-        gains=[gain for gain in gains if gain is not None],
+        gains=found.gains("silhouette", "max", *simple),
         rivals={CUT: float(found.values[2])},
         directions={name: DIRECTIONS[name] for name in metrics},
         intervals=found.intervals("silhouette"),

@@ -15,7 +15,7 @@ from modelyard.families.forecast.config import ForecastTrading
 from modelyard.families.forecast.panel import SMOOTHED, Panel
 from modelyard.families.forecast.window import Schema, inputs_of
 from modelyard.judging.evaluation import Evaluation
-from modelyard.kit.intervals import FEW_GROUPS, resample
+from modelyard.kit.intervals import FEW_GROUPS, mean_of, resample
 
 if TYPE_CHECKING:
     from modelyard.families.forecast.host import ForecastHost
@@ -71,8 +71,8 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
     metrics["coverage_gap"] = float(abs(inside.mean() - (high - low)))
     errors = judged.scaled(judged.median), judged.scaled(judged.naive)
     series = judged.series if len(np.unique(judged.series)) >= FEW_GROUPS else None
-    drawn = resample(_mean, np.zeros(len(judged.truth)), *errors, varied=False, groups=series)
-    gains = [drawn.gain("mase", BASELINE, "min")]
+    drawn = resample(mean_of, np.zeros(len(judged.truth)), *errors, varied=False, groups=series)
+    gains = drawn.gains("mase", "min", BASELINE)
     notes = [
         f"{len(judged.truth):,} forecasts of {judged.truth.shape[1]} steps, each from another step of its series on; "
         f"{BY_ROW if series is None else BY_SERIES}.",
@@ -85,9 +85,9 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
         other = np.abs(judged.truth[rows] - forecasts).mean(axis=1) / judged.usual[rows]
         some = None if series is None else series[rows]
         against = resample(
-            _mean, np.zeros(len(rows)), errors[0][rows], other, varied=False, groups=some
+            mean_of, np.zeros(len(rows)), errors[0][rows], other, varied=False, groups=some
         )
-        gains.append(against.gain("mase", SMOOTHING, "min"))
+        gains += against.gains("mase", "min", SMOOTHING)
         notes.append(
             f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
             f"training steps) has a MASE of {other.mean():.4g}, the model {errors[0][rows].mean():.4g}."
@@ -100,7 +100,7 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
         baseline=baseline,
         baseline_name=BASELINE,
         main="mase",
-        gains=[gain for gain in gains if gain],
+        gains=gains,
         directions=dict.fromkeys(metrics, "min"),
         intervals=drawn.intervals("mase"),
         samples=drawn.paired(),
@@ -158,7 +158,3 @@ def _smoothing(judged: Judged, features: Path, split: str) -> tuple[np.ndarray, 
         origins, forecasts = arrays[split], arrays[f"{split}_forecasts"]
     _, rows, places = np.intersect1d(judged.origins, origins, return_indices=True)
     return (rows, forecasts[places]) if len(rows) >= 2 else None
-
-
-def _mean(zero: np.ndarray, errors: np.ndarray) -> float:
-    return float(errors.mean())

@@ -15,7 +15,7 @@ from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.scoring import Judged, judge_documents, sequence_of
 from modelyard.family import Split
 from modelyard.judging.evaluation import WHOLE, Evaluation, Part, Plot, Series
-from modelyard.kit.intervals import Resampled, resample
+from modelyard.kit.intervals import Resampled, resample, unsampled
 from modelyard.runtimes.types import Runtime
 
 BINS = 32
@@ -61,7 +61,6 @@ def evaluate(
     metrics = _figures(losses, hits, size)
     simple, simple_hits = _unigram(host, features, tokens)
     found = _resampled(judged, losses, simple)
-    gain = found.gain(MAIN, BASELINE, "min") if found is not None else None
     return Evaluation(
         split=split,
         rows=len(losses),
@@ -71,9 +70,9 @@ def evaluate(
         baseline=_figures(simple, simple_hits, size),
         baseline_name=BASELINE,
         main=MAIN,
-        intervals=found.intervals(MAIN) if found is not None else {},
-        samples=found.paired() if found is not None else [],
-        gains=[gain] if gain else [],
+        intervals=found.intervals(MAIN),
+        samples=found.paired(),
+        gains=found.gains(MAIN, "min", BASELINE),
         directions={"bits_per_byte": "min", "perplexity": "min", "accuracy": "max"},
         notes=_notes(host.spec, left, most),
         plots=[_by_position(judged), _by_document(judged)],
@@ -145,16 +144,16 @@ def _unigram(
     return losses, tokens == counts.argmax()
 
 
-def _resampled(judged: list[Judged], losses: np.ndarray, simple: np.ndarray) -> Resampled | None:
+def _resampled(judged: list[Judged], losses: np.ndarray, simple: np.ndarray) -> Resampled:
     """Bits per byte of the model and of unigram frequencies; documents are resampled, for the
-    tokens of one hang together. None for too few."""
+    tokens of one hang together."""
     ends = np.cumsum([len(one.losses) for one in judged])[:-1]
     of_model, of_simple = (
         np.array([part.sum() for part in np.split(values, ends)]) for values in (losses, simple)
     )
     sizes = np.array([one.bytes for one in judged], dtype=np.float64)
     if len(sizes) < LEAST_DOCUMENTS:
-        return None
+        return unsampled(2)
     return resample(_bits_per_byte, sizes, of_model, of_simple, varied=False)
 
 

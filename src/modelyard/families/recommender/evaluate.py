@@ -54,7 +54,6 @@ def evaluate(
     metrics = figures(lists, target, users, catalog)
     baseline = figures(popular, target, users, catalog)
     found = resample(_mean_gain, target, ranks(lists, target), ranks(popular, target), varied=False)
-    gain = found.gain(MAIN, "popularity", "max")
     notes = [
         found.sentence(MAIN, within=(0, 1)),
         *_notes(catalog, users, target, had, sources),
@@ -73,7 +72,7 @@ def evaluate(
         baseline={**baseline, **heads.baseline},
         baseline_name="popularity",
         main=MAIN,
-        gains=[gain] if gain else [],
+        gains=found.gains(MAIN, "max", "popularity"),
         directions=directions,
         intervals=found.intervals(MAIN),
         samples=found.paired(),

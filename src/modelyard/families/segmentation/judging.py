@@ -10,10 +10,10 @@ import numpy as np
 from scipy.ndimage import binary_dilation, generate_binary_structure, iterate_structure
 
 from modelyard.families.segmentation.spec import IGNORED
+from modelyard.kit.intervals import bootstrap
 
 NEAR = 0.0075
 """Share of a picture's diagonal by which a border may be off (Csurka et al. 2013, section 4)."""
-RESAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,9 @@ class Judged:
         return _ratio(shares.sum(axis=1), (true > 0).sum(axis=1))
 
     def samples(self) -> np.ndarray:
-        """`miou` on bootstrap samples of the pictures, (RESAMPLES,); the same for every model."""
-        r = np.random.default_rng(0)
+        """`miou` on bootstrap samples of the pictures, (samples,); the same for every model."""
         found = []
-        for _ in range(RESAMPLES):
-            rows = r.integers(0, self.pictures, self.pictures)
+        for rows in bootstrap(self.pictures, self.pictures):
             both, true, seen = self.pixels[rows].sum(axis=0)
             found.append(_mean(_ratio(both, true + seen - both)))
         return np.array(found)

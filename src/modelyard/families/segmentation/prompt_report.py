@@ -14,12 +14,12 @@ from modelyard.families.segmentation.prompts import ObjectMask
 from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation, Picture, Plot, Series
 from modelyard.kit.classifier import store
-from modelyard.kit.intervals import Resampled
+from modelyard.kit.intervals import Resampled, bootstrap
 from modelyard.kit.pictures.drawing import data_url
 from modelyard.kit.pictures.pixels import PICTURES, open_picture
 
 MAIN, DISC = "iou", "disc around the point, filled box"
-SHOWN, RESAMPLES, BINS = 12, 200, 20
+SHOWN, BINS = 12, 20
 HALF = 0.5
 """Overlap from which on an object counts as found."""
 
@@ -56,7 +56,6 @@ def evaluation(
     metrics = {MAIN: mean[0], "iou_box": mean[1], "found": (table[:, 0] >= HALF).mean()}
     baseline = {MAIN: mean[2], "iou_box": mean[3], "found": (table[:, 2] >= HALF).mean()}
     resampled = Resampled(mean[[0, 2]], _samples(table[:, [0, 2]], pictures, done))
-    gain = resampled.gain(MAIN, DISC, "max")
     return Evaluation(
         split=split,
         rows=done,
@@ -66,7 +65,7 @@ def evaluation(
         baseline={name: float(value) for name, value in baseline.items()},
         baseline_name=DISC,
         main=MAIN,
-        gains=[gain] if gain is not None else [],
+        gains=resampled.gains(MAIN, "max", DISC),
         directions=dict.fromkeys(metrics, "max"),
         intervals=resampled.intervals(MAIN),
         samples=resampled.paired(),
@@ -83,10 +82,8 @@ def _samples(table: np.ndarray, pictures: np.ndarray, count: int) -> np.ndarray:
     sums = np.zeros((count, table.shape[1]))
     np.add.at(sums, pictures, table)
     objects = np.bincount(pictures, minlength=count)
-    r = np.random.default_rng(0)
     found = []
-    for _ in range(RESAMPLES):
-        rows = r.integers(0, count, count)
+    for rows in bootstrap(count, count):
         if objects[rows].any():
             found.append(sums[rows].sum(axis=0) / objects[rows].sum())
     return np.array(found)

@@ -18,7 +18,6 @@ from modelyard.judging.evaluation import (
     Confusion,
     Direction,
     Evaluation,
-    Gain,
     Plot,
     Series,
     Table,
@@ -49,11 +48,6 @@ def evaluation(
     samples = np.column_stack([judged.samples(), *(one.samples() for one in simple.values())])
     values = np.array([metrics[MAIN], *(figures[name][MAIN] for name in names)])
     resampled = Resampled(values, samples)
-    gains: list[Gain] = []
-    for place, name in enumerate(names, start=1):
-        gain = resampled.gain(MAIN, name, "max", place)
-        assert gain is not None, "every sample of pictures has a figure"
-        gains.append(gain)
     directions: dict[str, Direction] = dict.fromkeys(metrics, "max")
     whole = len(load_arrays(features, split))
     return Evaluation(
@@ -65,7 +59,7 @@ def evaluation(
         baseline=figures[PRIOR],
         baseline_name=PRIOR,
         main=MAIN,
-        gains=gains,
+        gains=resampled.gains(MAIN, "max", *names),
         rivals={name: figures[name][MAIN] for name in names if name != PRIOR},
         directions=directions,
         intervals=resampled.intervals(MAIN),

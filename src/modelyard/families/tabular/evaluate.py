@@ -135,12 +135,6 @@ def _regression(
     if quantile is not None:
         main, metric = "pinball_loss", functools.partial(sk.mean_pinball_loss, alpha=quantile)
     found = resample(metric, y, value, *constants, varied=False, groups=groups)
-    # In time order the training rows may lie far from the split's: then any model beats their
-    # median, and one that is worse than a constant is still of no use.
-    gains = [
-        found.gain(main, baseline, "min"),
-        found.gain(main, own_name, "min", simple=2),
-    ]
     directions: dict[str, Direction] = {one: "max" if one == "r2" else "min" for one in metrics}
     return Evaluation(
         split=split,
@@ -149,7 +143,9 @@ def _regression(
         baseline=_regression_metrics(y, constants[0], quantile),
         baseline_name=baseline,
         main=main,
-        gains=[gain for gain in gains if gain is not None],
+        # In time order the training rows may lie far from the split's: then any model beats their
+        # median, and one that is worse than a constant is still of no use.
+        gains=found.gains(main, "min", baseline, own_name),
         directions=directions,
         intervals=found.intervals(main),
         samples=found.paired(),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.kit.boxes.geometry import areas
+from modelyard.kit.intervals import bootstrap
 
 SIZES = ("small", "medium", "large")
 """Under 32 x 32 pixels, under 96 x 96, and the rest, as COCO has them."""
@@ -20,7 +21,6 @@ MOST_FOUND = 100
 """Objects of a class and picture that are judged: the surest."""
 HALF, THREE_QUARTERS = 0, 5
 """Places of the overlaps 0.5 and 0.75 among those that an average precision is the mean of."""
-RESAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -209,10 +209,8 @@ class Judged:
 
     def samples(self) -> list[float]:
         """`map` on bootstrap samples of the pictures, the same ones for every model."""
-        rng = np.random.default_rng(0)
         found = []
-        for _ in range(RESAMPLES):
-            drawn = rng.integers(0, self.pictures, self.pictures)
+        for drawn in bootstrap(self.pictures, self.pictures):
             weights = np.bincount(drawn, minlength=self.pictures).astype(np.float64)
             values = [one.average_precision(weights) for one in self.matches]
             found.append(_mean(np.array(values)))

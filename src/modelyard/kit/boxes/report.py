@@ -44,7 +44,6 @@ def evaluation(
     samples = np.column_stack([judged.samples(), simple[baseline].samples()])
     values = np.array([metrics[MAIN], figures[baseline][MAIN]])
     resampled = Resampled(values, samples[~np.isnan(samples).any(axis=1)])
-    gain = resampled.gain(MAIN, baseline, "max")
     directions: dict[str, Direction] = dict.fromkeys(metrics, "max")
     return Evaluation(
         split=split,
@@ -55,7 +54,7 @@ def evaluation(
         baseline={name: value for name, value in figures[baseline].items() if name in metrics},
         baseline_name=baseline,
         main=MAIN,
-        gains=[gain] if gain is not None else [],
+        gains=resampled.gains(MAIN, "max", baseline),
         rivals={name: figures[name][MAIN] for name in others},
         directions=directions,
         intervals=resampled.intervals(MAIN),

@@ -25,7 +25,7 @@ from modelyard.kit.classes.judged import (
     directions,
     macro_f1,
 )
-from modelyard.kit.intervals import Resampled, resample, share_sentence
+from modelyard.kit.intervals import Resampled, resample, share_sentence, unsampled
 
 RARE = 0.2
 """Below this share of positives average precision is asked for first: ROC AUC flatters when
@@ -85,10 +85,9 @@ def judge_classes(
     simple = class_shares(judged, train)
     others = [Judged(y, found, found.argmax(axis=1), classes) for found in rivals.values()]
     main, sentences, found = _main(judged, [simple, *others], unit, main_of_several, groups)
-    gain = found.gain(main, BASELINE, "max") if found is not None else None
     of_rivals = {name: class_metrics(other) for name, other in zip(rivals, others, strict=True)}
     for place, (name, of_rival) in enumerate(of_rivals.items(), 2):
-        ahead = found.gain(main, name, "max", place) if found is not None else None
+        ahead = found.gain(main, name, "max", place)
         sentences.append(_of_rival(name, of_rival, main, ahead))
     figures = plots.of_several(judged)
     if len(classes) == 2:
@@ -101,11 +100,11 @@ def judge_classes(
         baseline=class_metrics(simple),
         baseline_name=BASELINE,
         main=main,
-        gains=[gain] if gain else [],
+        gains=found.gains(main, "max", BASELINE),
         rivals={name: of_rival[main] for name, of_rival in of_rivals.items()},
         directions=directions(list(metrics)),
-        intervals=found.intervals(main) if found is not None else {},
-        samples=found.paired() if found is not None else [],
+        intervals=found.intervals(main),
+        samples=found.paired(),
         notes=[*notes, *sentences],
         confusion=confusion(judged),
         roc=roc(y, judged.p[:, 1]) if judged.both_classes_seen else None,
@@ -120,7 +119,7 @@ def _main(
     unit: str,
     of_several: MainOfSeveral,
     groups: np.ndarray | None,
-) -> tuple[str, list[str], Resampled | None]:
+) -> tuple[str, list[str], Resampled]:
     """The metric that comes first, sentences with intervals, and the metric of the model and of the
     `simple` answers on bootstrap samples."""
     y, labels = judged.y, judged.labels
@@ -135,11 +134,8 @@ def _main(
         return of_several, said, first
     if not judged.both_classes_seen:
         only = judged.classes[int(y[0])]
-        return (
-            "log_loss",
-            [f"All {unit} are {only}: ranking metrics are undefined.", accuracy],
-            None,
-        )
+        said = [f"All {unit} are {only}: ranking metrics are undefined.", accuracy]
+        return "log_loss", said, unsampled(1 + len(simple))
     main, ranking = ("roc_auc", roc_auc)
     if y.mean() < RARE:
         main, ranking = ("average_precision", average_precision_score)

@@ -123,7 +123,6 @@ def judge_labels(
     others = [simple.answers, *(rival.answers for rival in rivals.values())]
     found = resample(micro_f1, y, judged.answers, *others, groups=groups)
     metrics = label_metrics(judged)
-    gain = found.gain("micro_f1", BASELINE, "max")
     notes = [note, found.sentence("micro_f1", within=(0, 1))]
     for place, (name, rival) in enumerate(rivals.items(), 2):
         figures = label_metrics(rival)
@@ -144,7 +143,7 @@ def judge_labels(
         baseline=label_metrics(simple),
         baseline_name=BASELINE,
         main="micro_f1",
-        gains=[gain] if gain else [],
+        gains=found.gains("micro_f1", "max", BASELINE),
         rivals={name: micro_f1(y, rival.answers) for name, rival in rivals.items()},
         directions=way,
         intervals=found.intervals("micro_f1"),

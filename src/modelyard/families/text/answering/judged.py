@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from modelyard.judging.curves import histogram
 from modelyard.judging.evaluation import Evaluation, Plot, Table
 from modelyard.kit.classes.judged import directions
-from modelyard.kit.intervals import resample
+from modelyard.kit.intervals import mean_of, resample
 
 WORDS = r"(?u)\w+"
 BASELINE, SILENT = "sentence most like the question", "no answer to any"
@@ -98,9 +98,8 @@ def judge_answers(
     f1 = _each(judged.answers, judged.accepted)
     silent = _each([None] * len(f1), judged.accepted)
     found = resample(
-        _mean, f1, f1, _each(simple, judged.accepted), silent, varied=False, groups=groups
+        mean_of, f1, f1, _each(simple, judged.accepted), silent, varied=False, groups=groups
     )
-    gains = [found.gain("f1", BASELINE, "max"), found.gain("f1", SILENT, "max", 2)]
     lacking = sum(not one for one in judged.accepted)
     notes = [note] if note else []
     notes.append(found.sentence("f1", within=(0, 1)))
@@ -113,7 +112,7 @@ def judge_answers(
         baseline=answer_metrics(simple, judged.accepted),
         baseline_name=BASELINE,
         main="f1",
-        gains=[gain for gain in gains if gain is not None],
+        gains=found.gains("f1", "max", BASELINE, SILENT),
         rivals={SILENT: float(silent.mean())} if lacking else {},
         directions=directions(list(metrics)),
         intervals=found.intervals("f1"),
@@ -126,10 +125,6 @@ def judge_answers(
 
 def _each(answers: Given, accepted: Accepted) -> np.ndarray:
     return np.array([overlap(*pair) for pair in zip(answers, accepted, strict=True)])
-
-
-def _mean(_: np.ndarray, values: np.ndarray) -> float:
-    return float(values.mean())
 
 
 def _scores(judged: JudgedAnswers) -> Plot:

@@ -81,7 +81,6 @@ def judge_tags(
     simple = span_metrics(judged.truth, baseline)
     truth, answers = _counts(judged.truth, judged.answers), _counts(judged.truth, baseline)
     found = resample(_f1, truth[:, 2], truth, answers, varied=False, groups=groups)
-    gain = found.gain("span_f1", BASELINE, "max")
     spans = int(truth[:, 2].sum())
     notes = [found.sentence("span_f1", within=(0, 1)), f"{spans:,} spans in the split."]
     known = set(labels)
@@ -96,7 +95,7 @@ def judge_tags(
         baseline=simple,
         baseline_name=BASELINE,
         main="span_f1",
-        gains=[gain] if gain else [],
+        gains=found.gains("span_f1", "max", BASELINE),
         directions=directions(list(metrics)),
         intervals=found.intervals("span_f1"),
         samples=found.paired(),

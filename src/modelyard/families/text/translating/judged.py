@@ -88,7 +88,6 @@ def judge_translations(
         _counts(answers, references, words) for answers in (judged.translations, judged.sources)
     ]
     found = resample(_bleu, np.zeros(len(references)), *counts, varied=False, groups=groups)
-    gain = found.gain("bleu", COPY, "max")
     scorer = BLEU(tokenize=words)
     scorer.corpus_score(judged.translations, [references])
     return Evaluation(
@@ -99,7 +98,7 @@ def judge_translations(
         baseline=translation_metrics(judged.sources, references, words),
         baseline_name=COPY,
         main="bleu",
-        gains=[gain] if gain is not None else [],
+        gains=found.gains("bleu", "max", COPY),
         rivals={MEMORY: translation_metrics(judged.remembered, references, words)["bleu"]},
         directions=directions(list(metrics)),
         intervals=found.intervals("bleu"),
