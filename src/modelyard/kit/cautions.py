@@ -45,6 +45,17 @@ def unseen(name: str, value: str) -> Caution:
     return Caution(field=name, message=f"{value[:_SHOWN]!r} was not in the training data")
 
 
+def mostly_unknown(name: str) -> Caution:
+    """Says that a text holds hardly anything that training did."""
+    message = "is mostly of characters that were not in the training data"
+    return Caution(field=name, message=message)
+
+
+def cut(name: str, tokens: int) -> Caution:
+    """Says that a text was not read to its end."""
+    return Caution(field=name, message=f"only {tokens} tokens of it were read")
+
+
 def empty(name: str) -> Caution:
     """Says that a text is empty, where training had none that was."""
     return Caution(field=name, message="is empty, which no training example was")

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import Unavailable, UsageError, choices
+from modelyard.store.base import base_of
+
+if TYPE_CHECKING:
+    from modelyard.training.loop import Trainer
 
 FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer.json"]
 """All that is fetched from the hub: no pickled weights, and no code."""
@@ -46,6 +50,19 @@ def find_checkpoint(name: str, kinds: Sequence[str], *, hub: bool) -> FoundCheck
     folder = checkpoint_folder(name, hub=hub)
     files = (folder / "config.json", folder / "tokenizer.json")
     return FoundCheckpoint(folder, checkpoint_shape(folder, files, kinds))
+
+
+def paced(
+    trainer: Trainer, checkpoint: str | None, share: float, features: Path
+) -> tuple[Trainer, list[str]]:
+    """The trainer with `share` of its learning rate, where training starts from `checkpoint` and not
+    from an earlier model; and sentences for the card."""
+    if checkpoint is None or base_of(features) is not None:
+        return trainer, []
+    rate = trainer.settings.learning_rate * share
+    slower = trainer.settings.model_copy(update={"learning_rate": rate})
+    said = f"The checkpoint learns with a rate of {rate:.2g} (model.checkpoint_rate)."
+    return replace(trainer, settings=slower), [said]
 
 
 def checkpoint_folder(name: str, *, hub: bool) -> Path:

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
+from modelyard.errors import UsageError
 from modelyard.families.text.config import TextConfig
 from modelyard.kit.checkpoints import FoundCheckpoint, find_checkpoint
 from modelyard.kit.classifier.data import ClassifierData
 from modelyard.kit.text.spec import TokenSpec
 
+LABELLING = ("classes", "positive", "text_column", "label_column", "group_pattern")
+"""Settings of `features` that are for labels of whole texts."""
 ENCODERS = ("bert", "distilbert", "electra", "roberta")
 """Values of `model_type` in the config.json of a checkpoint."""
 T = TypeVar("T", bound=TokenSpec)
@@ -24,6 +27,16 @@ class TokensData(ClassifierData[TextConfig, T], Generic[T]):
         if model.checkpoint is None:
             return None
         return find_checkpoint(model.checkpoint, ENCODERS, hub=model.hub)
+
+    def refuse_settings(self, *names: str) -> None:
+        """Refuses settings of `features` that are for labels of whole texts.
+
+        Raises:
+            UsageError: one is set.
+        """
+        for name in names:
+            if getattr(self.config.features, name):
+                raise UsageError(f"setting 'features.{name}' is for features.task=classify")
 
     def unchangeable(self, spec: T, plan: dict[str, Any]) -> list[tuple[str, Any, Any]]:
         """How texts are read, and the kind of network."""

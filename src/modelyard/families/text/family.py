@@ -11,23 +11,26 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 import torch
 
+from modelyard.compress.teaching import Teacher
 from modelyard.families.text import network
 from modelyard.families.text.checkpoint import T, TokensData
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.data import LabelsTextData, TextData
 from modelyard.families.text.host import LabelsTextHost, TextHost
 from modelyard.families.text.spec import TextSpec
-from modelyard.family import Split
+from modelyard.family import Split, Trainable
 from modelyard.judging.evaluation import Table
+from modelyard.kit.checkpoints import paced
 from modelyard.kit.classes.judged import Judged
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.family import Change, Classifier
+from modelyard.kit.classifier.family import Batch, Change, Classifier
 from modelyard.kit.classifier.host import ClassifierHost
 from modelyard.kit.classifier.store import Plan
 from modelyard.kit.labels.evaluate import JudgedLabels
 from modelyard.kit.labels.family import ManyLabels
 from modelyard.kit.text import simple
 from modelyard.kit.text.encoder import Encoder, Guesses, Guessing, hiding
+from modelyard.settings.compress import CompressSettings
 from modelyard.store.base import base_of
 from modelyard.training.loop import load_weights
 
@@ -74,13 +77,8 @@ class Networks(TokensData[T], Classifier[TextConfig, T], Generic[T]):
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """Trains into `out`; with `model.pretrain_epochs` hidden tokens are guessed first."""
-        model, notes = self.config.model, []
-        if base_of(features) is None and model.checkpoint is not None:
-            rate = trainer.settings.learning_rate * model.checkpoint_rate
-            trainer = _changed(trainer, learning_rate=rate)
-            notes.append(
-                f"The checkpoint learns with a rate of {rate:.2g} (model.checkpoint_rate)."
-            )
+        model = self.config.model
+        trainer, notes = paced(trainer, model.checkpoint, model.checkpoint_rate, features)
         if base_of(features) is None and model.pretrain_epochs:
             notes.append(self._pretrain(features, Path(out) / PRETRAINED, trainer))
         report = super().fit(features, out, trainer)
@@ -93,10 +91,28 @@ class Networks(TokensData[T], Classifier[TextConfig, T], Generic[T]):
         folder.mkdir()
         size, seed = self.config.training.batch_size, self.config.seed
         guessing = Guessing(self.model, self._spec_of(features), size, seed)
-        trainer = _changed(trainer, epochs=self.config.model.pretrain_epochs, metric="loss")
+        changed = {"epochs": self.config.model.pretrain_epochs, "metric": "loss"}
+        trainer = replace(trainer, settings=trainer.settings.model_copy(update=changed))
         losses = trainer.fit(guessing, features, folder)["curves"]["loss"]["validation"]
         self._pretrained = folder
         return f"Guessing hidden tokens took the loss from {losses[0]:.3f} to {min(losses):.3f}."
+
+
+class OtherNetworks(Networks[T], Generic[T]):
+    """Those of tasks whose answer is no label of a text: nobody teaches them, and unless a task says
+    otherwise its examples are of one kind, and there is nothing to decide after training."""
+
+    def teacher(self, folder: Path, features: Path, settings: CompressSettings) -> Teacher:
+        """They are not taught."""
+        return Trainable.teacher(self, folder, features, settings)
+
+    def groups(self, batch: Batch) -> torch.Tensor | None:
+        """None: all examples are of one kind."""
+        return None
+
+    def decide(self, features: Path, out: Path) -> tuple[str, str]:
+        """Nothing."""
+        return "", ""
 
 
 class Text(TextData, Networks[TextSpec]):
@@ -143,7 +159,3 @@ class LabelsText(LabelsTextData, ManyLabels[TextConfig, TextSpec], Text):
             rows.append([" ".join(texts[row].split())[:SHOWN], *labels, round(surprise[row], 3)])
         columns = ["text", "labels", "answer", "surprise (nats)"]
         return [Table(title="Hardest texts", columns=columns, rows=rows)]
-
-
-def _changed(trainer: Trainer, **settings: Any) -> Trainer:
-    return replace(trainer, settings=trainer.settings.model_copy(update=settings))

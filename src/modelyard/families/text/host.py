@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 from modelyard.errors import BadData
 from modelyard.families.text.spec import TEXTS, TextSpec
 from modelyard.host import Caution, Cost, Explanation
-from modelyard.kit.cautions import empty
-from modelyard.kit.classifier.host import CHUNK, GRAPH, LOGITS, ClassifierHost
+from modelyard.kit.cautions import cut, empty, mostly_unknown
+from modelyard.kit.classifier.host import ClassifierHost
 from modelyard.kit.labels.host import ManyLabelsHost
-from modelyard.kit.text.groups import similar
+from modelyard.kit.text.groups import logits_of
 from modelyard.kit.text.words import each_hidden, figures_of
 from modelyard.runtimes.types import Runtime
 
@@ -58,13 +58,10 @@ class TextHost(ClassifierHost[TextSpec]):
         return Cost(tokens, len(request.text) * ENCODE_SECONDS)
 
     def logits(self, run: Runtime, arrays: np.ndarray) -> np.ndarray:
-        """Tokens (n, length) to logits float64 (n, classes); texts of similar length go through
-        the graph at once, without the padding that all of them have."""
-        counts = (arrays != self.spec.pad).sum(axis=1)
+        """Tokens (n, length) to logits float64 (n, classes)."""
         found = np.empty((len(arrays), len(self.spec.classes)))
-        for rows in similar(counts, CHUNK):
-            tokens = arrays[rows, : counts[rows[-1]]].astype(np.int64)
-            found[rows] = run(GRAPH, {TEXTS.input: tokens})[LOGITS]
+        for place, logits in logits_of(run, self.spec, arrays):
+            found[place] = logits
         return found
 
     def cautions(self, request: BaseModel, array: np.ndarray) -> tuple[Caution, ...]:
@@ -74,17 +71,12 @@ class TextHost(ClassifierHost[TextSpec]):
             return (empty(TEXTS.field),)
         unknown = int((array == self.spec.unknown).sum())
         if unknown > 0 and unknown >= int((~np.isin(array, self.spec.special)).sum()):
-            return (
-                Caution(
-                    field=TEXTS.field,
-                    message="is mostly of characters that were not in the training data",
-                ),
-            )
+            return (mostly_unknown(TEXTS.field),)
         if array[-1] == self.spec.pad:
             return ()
         if self.spec.tally(self.bytes_of(request).decode()).tokens <= len(array):
             return ()
-        return (Caution(field=TEXTS.field, message=f"only {len(array)} tokens of it were read"),)
+        return (cut(TEXTS.field, len(array)),)
 
     def figures(self, data: bytes) -> dict[str, float | str | None]:
         """Sizes, and shares of what the tokenizer cannot write."""

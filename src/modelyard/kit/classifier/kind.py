@@ -99,6 +99,17 @@ def from_base64(text: str, limits: FileLimits) -> bytes:
         raise BadData(problem, hint=hint) from None
 
 
+def check_size(text: str, limits: FileLimits, column: str) -> None:
+    """Refuses a text of a request that has too many bytes.
+
+    Raises:
+        BadData: with the request's field.
+    """
+    size = len(text.encode(errors="replace"))
+    if size > limits.bytes:
+        raise BadData(too_large(size, limits).problem, column=column)
+
+
 def too_large(size: int, limits: FileLimits) -> BadData:
     """Says that a file has too many bytes."""
     allowed = f"at most {limits.bytes:,} are allowed (features.most_megabytes)"

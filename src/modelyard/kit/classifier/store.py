@@ -76,6 +76,11 @@ def new_arrays(features: Path, split: str, shape: tuple[int, ...], dtype: np.dty
     return np.lib.format.open_memmap(Path(features) / f"{split}.npy", "w+", dtype, shape)
 
 
+def save_arrays(features: Path, split: str, arrays: np.ndarray) -> None:
+    """Writes what the model sees of a split, (examples, …)."""
+    np.save(Path(features) / f"{split}.npy", arrays, allow_pickle=False)
+
+
 def load_labels(features: Path, split: str) -> np.ndarray:
     """Class indices, int64 (examples,)."""
     labels: np.ndarray = np.load(Path(features) / f"{split}.labels.npy", allow_pickle=False)

@@ -9,7 +9,6 @@ layers     parts of convolutional networks; imports torch
 changes    pictures changed at random; imports torch
 settings   sections of configs
 square     what a picture becomes that is padded to a square
-starting   checkpoints to start from
 parts      which annotated pictures train, tune and judge
 data       annotated pictures to arrays
 host       answers about pictures that are padded to a square

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from modelyard.family import Family, Split
+from modelyard.kit.checkpoints import checkpoint_folder, paced
 from modelyard.kit.classifier import store
 from modelyard.kit.epochs import epoch_draws, replay_draws
 from modelyard.kit.pictures.changes import Changes
 from modelyard.kit.pictures.data import C, S, SquareData
 from modelyard.kit.pictures.host import GRAPH, PIXELS
-from modelyard.kit.pictures.starting import paced, starting_folder
 from modelyard.runtimes.types import Graph
 from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
@@ -63,7 +63,7 @@ class SquareFamily(SquareData[C, S], Family[C], Generic[C, S]):
         plan = store.find_plan(assets)
         if plan is not None:
             return self.network(plan, spec)
-        folder = starting_folder(self.config.model)
+        folder = self._checkpoint()
         return self.network(self.plan(spec, folder), spec, folder)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
@@ -107,8 +107,8 @@ class SquareFamily(SquareData[C, S], Family[C], Generic[C, S]):
             UsageError: the settings do not fit the data.
         """
         settings, assets = self.config.model, Path(out) / "assets"
-        plan = self.plan(self.Spec.load(assets), starting_folder(settings))
-        trainer, notes = paced(trainer, settings, features)
+        plan = self.plan(self.Spec.load(assets), self._checkpoint())
+        trainer, notes = paced(trainer, settings.checkpoint, settings.checkpoint_rate, features)
         found = trainer.fit(self, features, out)
         store.save_plan(assets, plan)
         store.save_examples(features, out, self.example_rows)
@@ -120,3 +120,10 @@ class SquareFamily(SquareData[C, S], Family[C], Generic[C, S]):
         pixels = store.load_examples(model).astype(np.float32)
         net = load_weights(self.model(Path(model) / "assets"), model)
         return [Graph(GRAPH, {PIXELS: pixels}, module=net, tolerance=self.tolerance)]
+
+    def _checkpoint(self) -> Path | None:
+        """The folder of the weights to start from, where there are some."""
+        settings = self.config.model
+        if settings.checkpoint is None:
+            return None
+        return checkpoint_folder(settings.checkpoint, hub=settings.hub)

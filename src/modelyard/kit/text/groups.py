@@ -1,10 +1,14 @@
-"""Texts of similar length go through a graph at once."""
+"""Texts of similar length go through a graph at once: numpy and a runtime only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
+
+from modelyard.kit.classifier.host import CHUNK, GRAPH, LOGITS
+from modelyard.kit.text.spec import TokenSpec
+from modelyard.runtimes.types import Runtime
 
 TOKENS = 1_500
 """Padded tokens of a call, from which on a processor's cache no longer holds what a layer computes:
@@ -30,3 +34,15 @@ def similar(counts: np.ndarray, most: int) -> Iterator[np.ndarray]:
         rows = some[: max(1, int(fit.sum()))]
         start += len(rows)
         yield rows
+
+
+def logits_of(run: Runtime, spec: TokenSpec, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """The place of each row of tokens (n, length), and the network's logits for it.
+
+    Rows of similar length go through the graph at once, without the padding that all have.
+    """
+    counts = (rows != spec.pad).sum(axis=1)
+    for places in similar(counts, CHUNK):
+        tokens = rows[places, : counts[places[-1]]].astype(np.int64)
+        logits = run(GRAPH, {spec.KIND.input: tokens})[LOGITS]
+        yield from zip(places.tolist(), logits, strict=True)

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.errors import BadData, UsageError
+from modelyard.errors import BadData
 from modelyard.families.text.answering.choose import Choice
 from modelyard.families.text.answering.reading import Asked, Question, read_squad
 from modelyard.families.text.answering.samples import write_sample
 from modelyard.families.text.answering.spec import QUESTIONS, Pair, PairSpec, stored_of
-from modelyard.families.text.checkpoint import TokensData
+from modelyard.families.text.checkpoint import LABELLING, TokensData
 from modelyard.families.text.splits import split_of
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.divide import SPLITS, divide, without_copies
@@ -72,7 +72,7 @@ class AnswerData(TokensData[PairSpec]):
             BadData: with the file and the entry in it.
             UsageError: the settings are not those of the earlier model.
         """
-        self._check_settings()
+        self.refuse_settings(*LABELLING)
         asked = read_squad(raw)
         examples = _examples(asked)
         digests = [hashlib.sha256(_identity(one)).hexdigest() for one in asked.questions]
@@ -112,12 +112,6 @@ class AnswerData(TokensData[PairSpec]):
         """A question as a request."""
         stored = stored_of(data)
         return {"question": stored["question"], "context": stored["context"]}
-
-    def _check_settings(self) -> None:
-        settings = self.config.features
-        for name in ("classes", "positive", "text_column", "label_column", "group_pattern"):
-            if getattr(settings, name):
-                raise UsageError(f"setting 'features.{name}' is for features.task=classify")
 
     def _divided(self, examples: list[Example], raw: Path) -> Parts:
         """By split, the questions of an article or a text in one."""
@@ -173,9 +167,7 @@ def _write_split(out: Path, split: str, part: list[Example], spec: PairSpec) -> 
         rows.append(pair.rows)
         labels.append(_places(pair, span, spec))
     tokens = np.concatenate(rows)
-    arrays = store.new_arrays(out, split, tokens.shape, np.dtype(np.int32))
-    arrays[:] = tokens
-    arrays.flush()
+    store.save_arrays(out, split, tokens.astype(np.int32, copy=False))
     store.save_labels(out, split, np.concatenate(labels))
     save_groups_of(out, split, texts)
     names = [example.name for example in part]

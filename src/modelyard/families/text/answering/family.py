@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from modelyard.compress.teaching import Teacher
 from modelyard.families.text.answering import network
 from modelyard.families.text.answering.choose import Best, choose_threshold
 from modelyard.families.text.answering.data import AnswerData
 from modelyard.families.text.answering.host import AnswerHost
 from modelyard.families.text.answering.judged import JudgedAnswers, judge_answers, overlap
 from modelyard.families.text.answering.spec import PairSpec, stored_of
-from modelyard.families.text.family import Networks
-from modelyard.family import Split, Trainable
+from modelyard.families.text.family import OtherNetworks
+from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import Batch
@@ -25,10 +24,9 @@ from modelyard.kit.classifier.store import Plan
 from modelyard.kit.splits import load_groups
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Runtime
-from modelyard.settings.compress import CompressSettings
 
 
-class AnswerText(AnswerData, Networks[PairSpec]):
+class AnswerText(AnswerData, OtherNetworks[PairSpec]):
     """From questions on texts to a service that answers them."""
 
     def build(self, plan: Plan, spec: PairSpec, checkpoint: Path | None = None) -> torch.nn.Module:
@@ -52,10 +50,6 @@ class AnswerText(AnswerData, Networks[PairSpec]):
     def groups(self, batch: Batch) -> torch.Tensor:
         """Windows with an answer, and without."""
         return (batch["label"][:, 0] > 0).long()
-
-    def teacher(self, folder: Path, features: Path, settings: CompressSettings) -> Teacher:
-        """They are not taught."""
-        return Trainable.teacher(self, folder, features, settings)
 
     def decide(self, features: Path, out: Path) -> tuple[str, str]:
         """From how far ahead of none an answer is given: the best F1 on the validation split.

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from modelyard.errors import BadData
 from modelyard.families.text.answering.choose import Best, Choice, best_span
 from modelyard.families.text.answering.reading import is_squad, read_asked
-from modelyard.families.text.answering.spec import MOST_ASKED, QUESTIONS, Pair, PairSpec
+from modelyard.families.text.answering.spec import MOST_ASKED, Pair, PairSpec
 from modelyard.host import Caution, Cost, Host, WithWarnings
 from modelyard.kit.cautions import empty
-from modelyard.kit.classifier.host import CHUNK, GRAPH, LOGITS
-from modelyard.kit.classifier.kind import too_large
-from modelyard.kit.text.groups import similar
+from modelyard.kit.classifier.host import CHUNK
+from modelyard.kit.classifier.kind import check_size
+from modelyard.kit.text.groups import logits_of
 from modelyard.kit.text.words import figures_of
 from modelyard.runtimes.types import Runtime
 from modelyard.store.files import File
@@ -84,12 +83,9 @@ class AnswerHost(Host):
             rows = np.concatenate([pair.rows for pair in some])
             counts = (rows != self.spec.pad).sum(axis=1)
             scores: list[np.ndarray] = [np.empty(0)] * len(rows)
-            for alike in similar(counts, CHUNK):
-                tokens = rows[alike, : counts[alike[-1]]].astype(np.int64)
-                logits = run(GRAPH, {QUESTIONS.input: tokens})[LOGITS]
-                for place, row in enumerate(alike.tolist()):
-                    # What stands behind it is padding.
-                    scores[row] = logits[place, : counts[row]]
+            for row, logits in logits_of(run, self.spec, rows):
+                # What stands behind it is padding.
+                scores[row] = logits[: counts[row]]
             first = 0
             for pair in some:
                 own = scores[first : first + len(pair.rows)]
@@ -137,9 +133,7 @@ class AnswerHost(Host):
     def _checked(self, request: BaseModel) -> QuestionRequest:
         assert isinstance(request, QuestionRequest)
         for name in ("question", "context"):
-            size = len(getattr(request, name).encode(errors="replace"))
-            if size > self.spec.limits.bytes:
-                raise BadData(too_large(size, self.spec.limits).problem, column=name)
+            check_size(getattr(request, name), self.spec.limits, name)
         return request
 
     def _answer(self, context: str, best: Best) -> TextAnswer:

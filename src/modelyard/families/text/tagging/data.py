@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.errors import BadData, UsageError
-from modelyard.families.text.checkpoint import TokensData
+from modelyard.families.text.checkpoint import LABELLING, TokensData
 from modelyard.families.text.splits import split_of
 from modelyard.families.text.tagging.reading import COLUMNS, Sentence, read_tagged
 from modelyard.families.text.tagging.samples import write_sample
@@ -71,10 +71,7 @@ class TagData(TokensData[TagSpec]):
 
     def check_labels(self, listing: Listing, earlier: Sequence[str]) -> None:
         """Settings for whole texts are refused; tags were checked where they were read."""
-        settings = self.config.features
-        for name in ("classes", "positive", "text_column", "label_column", "group_pattern"):
-            if getattr(settings, name):
-                raise UsageError(f"setting 'features.{name}' is for features.task=classify")
+        self.refuse_settings(*LABELLING)
 
     def labels_of(self, example: Example) -> list[str]:
         """The tags of its words."""

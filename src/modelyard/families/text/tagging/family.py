@@ -7,25 +7,23 @@ from typing import Any
 
 import torch
 
-from modelyard.compress.teaching import Teacher
-from modelyard.families.text.family import Networks
+from modelyard.families.text.family import OtherNetworks
 from modelyard.families.text.tagging import network
 from modelyard.families.text.tagging.data import TagData
 from modelyard.families.text.tagging.host import TagHost
 from modelyard.families.text.tagging.judged import FrequentTags, JudgedTags, judge_tags
 from modelyard.families.text.tagging.schemes import parts
 from modelyard.families.text.tagging.spec import TagSpec, tags_of, words_of
-from modelyard.family import Split, Trainable
+from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import Batch
 from modelyard.kit.classifier.store import Plan
 from modelyard.kit.splits import load_groups
 from modelyard.runtimes.types import Runtime
-from modelyard.settings.compress import CompressSettings
 
 
-class TagText(TagData, Networks[TagSpec]):
+class TagText(TagData, OtherNetworks[TagSpec]):
     """From tagged sentences to a served tagger."""
 
     def build(self, plan: Plan, spec: TagSpec, checkpoint: Path | None = None) -> torch.nn.Module:
@@ -49,22 +47,10 @@ class TagText(TagData, Networks[TagSpec]):
         right = (logits.argmax(2) == tags) & (tags >= 0)
         return {"accuracy": right.sum() / self.weight(model, batch).clamp(min=1)}
 
-    def groups(self, batch: Batch) -> torch.Tensor:
-        """All sentences are of one kind."""
-        return torch.zeros(len(batch["label"]), dtype=torch.int64)
-
-    def teacher(self, folder: Path, features: Path, settings: CompressSettings) -> Teacher:
-        """Taggers are not taught."""
-        return Trainable.teacher(self, folder, features, settings)
-
     def more_assets(self, net: torch.nn.Module, assets: Path) -> None:
         """The trained chain."""
         assert isinstance(net, network.Tagged)
         net.chain.asset().save(assets)
-
-    def decide(self, features: Path, out: Path) -> tuple[str, str]:
-        """Nothing: the chain answers with the best tags."""
-        return "", ""
 
     def evaluate(
         self, host: Any, run: Runtime, features: Path, split: Split = "test"

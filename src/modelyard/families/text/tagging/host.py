@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, Field
 
-from modelyard.errors import BadData
 from modelyard.families.text.spec import TEXTS
 from modelyard.families.text.tagging.chain import Chain
 from modelyard.families.text.tagging.kind import SENTENCES
@@ -17,10 +16,10 @@ from modelyard.families.text.tagging.reading import read_untagged
 from modelyard.families.text.tagging.schemes import spans_of
 from modelyard.families.text.tagging.spec import WORD, Laid, TagSpec
 from modelyard.host import Caution, Cost, Host, WithWarnings
-from modelyard.kit.cautions import empty
-from modelyard.kit.classifier.host import CHUNK, GRAPH, LOGITS
-from modelyard.kit.classifier.kind import too_large
-from modelyard.kit.text.groups import similar
+from modelyard.kit.cautions import empty, mostly_unknown
+from modelyard.kit.classifier.host import CHUNK
+from modelyard.kit.classifier.kind import check_size
+from modelyard.kit.text.groups import logits_of, similar
 from modelyard.kit.text.words import figures_of
 from modelyard.runtimes.types import Runtime
 from modelyard.store.files import File
@@ -152,10 +151,7 @@ class TagHost(Host):
 
     def _text(self, request: BaseModel) -> str:
         assert isinstance(request, TagRequest)
-        size = len(request.text.encode(errors="replace"))
-        if size > self.spec.limits.bytes:
-            problem = too_large(size, self.spec.limits)
-            raise BadData(problem.problem, column=SENTENCES.field)
+        check_size(request.text, self.spec.limits, SENTENCES.field)
         return request.text
 
     def _cautions(self, text: str) -> tuple[Caution, ...]:
@@ -164,20 +160,13 @@ class TagHost(Host):
             return (empty(SENTENCES.field),)
         tally = self.spec.tally(text.strip())
         if tally.unknown > 0 and 2 * tally.unknown >= tally.tokens:
-            message = "is mostly of characters that were not in the training data"
-            return (Caution(field=SENTENCES.field, message=message),)
+            return (mostly_unknown(SENTENCES.field),)
         return ()
 
     def _emissions(self, run: Runtime, laid: Sequence[Laid]) -> list[np.ndarray]:
         """The scores of each text's words, float64 (words, tags)."""
         rows = np.concatenate([one.rows for one in laid])
-        counts = (rows != self.spec.pad).sum(axis=1)
-        scores: list[np.ndarray] = [np.empty(0)] * len(rows)
-        for some in similar(counts, CHUNK):
-            tokens = rows[some, : counts[some[-1]]].astype(np.int64)
-            logits = run(GRAPH, {SENTENCES.input: tokens})[LOGITS]
-            for place, row in enumerate(some.tolist()):
-                scores[row] = logits[place]
+        scores = dict(logits_of(run, self.spec, rows))
         found, first = [], 0
         for one in laid:
             pairs = zip((first + one.window).tolist(), one.place.tolist(), strict=True)

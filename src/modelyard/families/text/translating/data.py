@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.errors import UsageError
 from modelyard.families.text.checkpoint import TokensData
 from modelyard.families.text.translating.reading import read_pairs
 from modelyard.families.text.translating.samples import write_sample
@@ -106,7 +105,7 @@ class TranslateData(TokensData[TranslationSpec]):
             BadData: with file, row and column.
             UsageError: the settings are not those of the earlier model.
         """
-        self._check_settings()
+        self.refuse_settings("classes", "positive", "group_pattern")
         listing, self._column = read_pairs(raw, self.config.features)
         examples = [_joined(example) for example in listing.examples]
         digests = [hashlib.sha256(example.file.read()).hexdigest() for example in examples]
@@ -145,12 +144,6 @@ class TranslateData(TokensData[TranslationSpec]):
         prompt = self.config.features.prompt
         return [*super().unchangeable(spec, plan), ("features.prompt", prompt, spec.prompt)]
 
-    def _check_settings(self) -> None:
-        settings = self.config.features
-        for name in ("classes", "positive", "group_pattern"):
-            if getattr(settings, name):
-                raise UsageError(f"setting 'features.{name}' is for features.task=classify")
-
     def _divided(self, examples: list[Example], raw: Path) -> Parts:
         """By split; the translations of one source are in one of them."""
         settings = self.config.features
@@ -177,9 +170,7 @@ def _write_split(
     """Returns how many sources or targets are longer than what is read of them."""
     sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
     tokens = spec.read(sources)
-    arrays = store.new_arrays(out, split, tokens.shape, np.dtype(np.int32))
-    arrays[:] = tokens
-    arrays.flush()
+    store.save_arrays(out, split, tokens.astype(np.int32, copy=False))
     store.save_labels(out, split, spec.written(targets))
     save_groups_of(out, split, [one.group for one in part])
     store.save_files(out, split, [one.name for one in part], [one.file for one in part])

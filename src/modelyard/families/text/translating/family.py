@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from modelyard.compress.teaching import Teacher
-from modelyard.families.text.family import Networks
+from modelyard.families.text.family import OtherNetworks
 from modelyard.families.text.translating import network
 from modelyard.families.text.translating.data import TranslateData
 from modelyard.families.text.translating.host import TranslateHost
@@ -21,18 +20,17 @@ from modelyard.families.text.translating.judged import (
     remember,
 )
 from modelyard.families.text.translating.spec import IGNORED, TranslationSpec, pair_of
-from modelyard.family import Split, Trainable
+from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import Batch, Change
 from modelyard.kit.classifier.store import Plan
 from modelyard.kit.splits import load_groups
 from modelyard.runtimes.types import Graph, Runtime
-from modelyard.settings.compress import CompressSettings
 from modelyard.training.loop import load_weights
 
 
-class TranslateText(TranslateData, Networks[TranslationSpec]):
+class TranslateText(TranslateData, OtherNetworks[TranslationSpec]):
     """From pairs of texts to a service that translates."""
 
     def plan(self, spec: TranslationSpec) -> Plan:
@@ -73,18 +71,6 @@ class TranslateText(TranslateData, Networks[TranslationSpec]):
         logits, targets = self._compared(model, batch)
         right = logits.argmax(2) == targets
         return {"accuracy": right.sum() / (targets != IGNORED).sum()}
-
-    def groups(self, batch: Batch) -> torch.Tensor | None:
-        """None: all pairs are of one kind."""
-        return None
-
-    def teacher(self, folder: Path, features: Path, settings: CompressSettings) -> Teacher:
-        """They are not taught."""
-        return Trainable.teacher(self, folder, features, settings)
-
-    def decide(self, features: Path, out: Path) -> tuple[str, str]:
-        """Nothing: the likeliest token is the answer."""
-        return "", ""
 
     def graphs(self, model: Path) -> list[Graph]:
         """`encoder` and `decoder`."""

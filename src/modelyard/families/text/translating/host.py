@@ -15,10 +15,10 @@ from modelyard.errors import BadData, BrokenArtifact
 from modelyard.families.text.translating.decoding import Written, write_greedily, write_with_beams
 from modelyard.families.text.translating.spec import PAIRS, Decoding, TranslationSpec
 from modelyard.host import Caution, Cost, Host, WithWarnings
-from modelyard.kit.cautions import empty
+from modelyard.kit.cautions import cut, empty
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.host import CHUNK
-from modelyard.kit.classifier.kind import too_large
+from modelyard.kit.classifier.kind import check_size
 from modelyard.kit.text.groups import similar
 from modelyard.kit.text.words import figures_of
 from modelyard.runtimes.types import Arrays, Runtime
@@ -152,9 +152,7 @@ class TranslateHost(Host):
 
     def _checked(self, request: BaseModel) -> TranslationRequest:
         assert isinstance(request, TranslationRequest)
-        size = len(request.text.encode(errors="replace"))
-        if size > self.spec.limits.bytes:
-            raise BadData(too_large(size, self.spec.limits).problem, column=PAIRS.field)
+        check_size(request.text, self.spec.limits, PAIRS.field)
         return request
 
     def _cautions(self, request: TranslationRequest, answer: Translation) -> tuple[Caution, ...]:
@@ -162,8 +160,7 @@ class TranslateHost(Host):
             return (empty(PAIRS.field),)
         found = []
         if self.spec.tally(self.spec.prompt + request.text.strip()).tokens > self.spec.length:
-            said = f"only {self.spec.length} tokens of it were read"
-            found.append(Caution(field=PAIRS.field, message=said))
+            found.append(cut(PAIRS.field, self.spec.length))
         if not answer.ended:
             said = f"the translation is cut at {self.spec.most_written} tokens"
             found.append(Caution(field=PAIRS.field, message=said))
