@@ -40,6 +40,7 @@ from modelyard.families.text.translating.spec import (
     pair_of,
     trained_tokenizer,
 )
+from modelyard.host import Streams
 from modelyard.kit.classifier import store
 from modelyard.kit.text.tokenizer import open_tokenizer
 from modelyard.runtimes.torch import TorchRuntime
@@ -264,7 +265,7 @@ SOURCES = np.array([[7, 8, 9, 1, 0], [6, 1, 0, 0, 0], [9, 9, 9, 9, 1]])
 def test_each_row_ends_by_itself_and_is_not_gone_on_with(small):
     from modelyard.families.text.translating.spec import Decoding
 
-    found = write_greedily(Copying(small), SOURCES, small, Decoding(*SHAPE))
+    *_, found = write_greedily(Copying(small), SOURCES, small, Decoding(*SHAPE))
     assert [one.tokens for one in found] == [[7, 8, 9], [6], [9, 9, 9, 9]]
     assert all(one.ended for one in found)
     assert all(one.log_p == pytest.approx(0.0, abs=1e-6) for one in found)
@@ -275,7 +276,7 @@ def test_what_does_not_end_is_as_long_as_allowed(small):
 
     endless = np.array([[7, 8, 9, 10, 11, 12, 13]])
     for found in (
-        write_greedily(Copying(small), endless, small, Decoding(*SHAPE))[0],
+        [*write_greedily(Copying(small), endless, small, Decoding(*SHAPE))][-1][0],
         write_with_beams(Copying(small), endless, small, Decoding(*SHAPE), 2),
     ):
         assert found.tokens == [7, 8, 9, 10, 11, 12]
@@ -286,7 +287,7 @@ def test_beams_find_what_a_greedy_first_step_misses(small):
     from modelyard.families.text.translating.spec import Decoding
 
     shape = Decoding(*SHAPE)
-    (greedy,) = write_greedily(Copying(small, tempting=30), SOURCES[:1], small, shape)
+    *_, (greedy,) = write_greedily(Copying(small, tempting=30), SOURCES[:1], small, shape)
     assert greedy.tokens[0] == 30
     found = write_with_beams(Copying(small, tempting=30), SOURCES[:1], small, shape, 3)
     assert found.tokens == [7, 8, 9]
@@ -361,6 +362,33 @@ def test_texts_at_once_are_translated_as_each_alone(trained):
     assert together[0].translation == "das rot Haus und 2 große"
     assert together[2].translation == ""
     assert "is empty" in together[2].warnings[0].message
+
+
+def test_the_parts_of_a_translation_are_the_answer_as_it_is_written(trained):
+    _, model = trained
+    _, host, run = opened(model)
+    assert isinstance(host, Streams)
+    for text in ("the red house and 2 big ones", "the boat", "the red house " * 20):
+        request = TranslationRequest(text=text)
+        (whole,) = host.predict(run, [request])
+        *parts, answer = host.stream(run, request)
+        assert answer == whole
+        assert "".join(part.text for part in parts) == whole.translation
+        assert len(parts) > 1
+    for request in (TranslationRequest(text="the boat", beams=3), TranslationRequest(text=" ")):
+        assert list(host.stream(run, request)) == host.predict(run, [request])
+
+
+def test_a_character_is_sent_once_all_its_bytes_are_there(trained, monkeypatch):
+    _, model = trained
+    _, host, run = opened(model)
+    texts = ["", "K", "K�", "Kö", "Köl", "Köln"]
+    monkeypatch.setattr(
+        TranslationSpec, "text_of", lambda self, tokens: texts[min(len(tokens), len(texts) - 1)]
+    )
+    *parts, answer = host.stream(run, TranslationRequest(text="the red house and 2 big ones"))
+    assert [part.text for part in parts] == ["K", "ö", "l", "n"]
+    assert answer.translation == "Köln"
 
 
 def test_a_text_that_is_longer_than_the_model_reads_is_said(trained):

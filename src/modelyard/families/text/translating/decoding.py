@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -69,9 +70,9 @@ class Writer:
 
 def write_greedily(
     run: Runtime, tokens: np.ndarray, spec: TranslationSpec, shape: Decoding
-) -> list[Written]:
-    """The likeliest token after the other, for sources (rows, length) at once. Rows that came to
-    their end are not gone on with."""
+) -> Iterator[list[Written]]:
+    """The likeliest token after the other, for sources (rows, length) at once: what is written so far,
+    after each step. Rows that came to their end are not gone on with."""
     rows = len(tokens)
     writer = Writer(run, tokens, shape)
     written: list[list[int]] = [[] for _ in range(rows)]
@@ -88,14 +89,14 @@ def write_greedily(
             written[row].append(token)
         if ends.any():
             stays = np.flatnonzero(~ends)
-            if not len(stays):
-                break
             writer.keep(stays)
             going, last = going[stays], last[stays]
-    return [
-        Written(some, float(sum_ / (len(some) + end)), bool(end))
-        for some, sum_, end in zip(written, total, ended, strict=True)
-    ]
+        yield [
+            Written(some, float(sum_ / max(1, len(some) + end)), bool(end))
+            for some, sum_, end in zip(written, total, ended, strict=True)
+        ]
+        if not len(going):
+            return
 
 
 def write_with_beams(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from modelyard.runtimes.types import Arrays, Runtime
 CHARACTERS, SECONDS = 4, 2e-6
 """About so many characters are a token; to find the tokens of a character, at most."""
 MOST_BEAMS = 8
+UNFINISHED = "�"
+"""What a character is decoded to of which not all bytes are there."""
 
 
 class TranslationRequest(BaseModel, extra="forbid"):
@@ -48,6 +50,12 @@ class Translation(WithWarnings):
     """Geometric mean of its tokens' probabilities."""
     ended: bool
     """Whether it came to its end; else it is as long as allowed, and something may be missing."""
+
+
+class TranslationPart(BaseModel):
+    """A piece of a translation that is being written."""
+
+    text: str
 
 
 class TranslateHost(Host):
@@ -75,16 +83,45 @@ class TranslateHost(Host):
             places = [at for at, one in enumerate(asked) if one.beams == beams and one.text.strip()]
             texts = [asked[place].text.strip() for place in places]
             for place, found in zip(places, self.written(run, texts, beams), strict=True):
-                answers[place] = Translation(
-                    translation=self.spec.text_of(found.tokens),
-                    score=math.exp(found.log_p),
-                    ended=found.ended,
-                )
+                answers[place] = self._answer(found)
         for one, answer in zip(asked, answers, strict=True):
             assert isinstance(answer, Translation)
             if cautions := self._cautions(one, answer):
                 answer.warnings = cautions
         return answers
+
+    def stream(self, run: Runtime, request: BaseModel) -> Iterator[BaseModel]:
+        """Parts as they are written, then the answer; beams have no part before their end.
+
+        Raises:
+            BadData: the text has too many bytes.
+        """
+        asked = self._checked(request)
+        if asked.beams > 1 or not asked.text.strip():
+            return (answer for answer in self.predict(run, [asked]))
+        return self._streamed(run, asked)
+
+    def _streamed(self, run: Runtime, asked: TranslationRequest) -> Iterator[BaseModel]:
+        rows = self.spec.read([asked.text.strip()]).astype(np.int64)
+        tokens = rows[:, : int((rows != self.spec.pad).sum())]
+        sent = ""
+        for (found,) in write_greedily(run, tokens, self.spec, self.decoding):
+            text = self.spec.text_of(found.tokens)
+            # The bytes of a character may come one by one.
+            if text.startswith(sent) and text != sent and not text.endswith(UNFINISHED):
+                yield TranslationPart(text=text[len(sent) :])
+                sent = text
+        answer = self._answer(found)
+        if cautions := self._cautions(asked, answer):
+            answer.warnings = cautions
+        yield answer
+
+    def _answer(self, found: Written) -> Translation:
+        return Translation(
+            translation=self.spec.text_of(found.tokens),
+            score=math.exp(found.log_p),
+            ended=found.ended,
+        )
 
     def written(self, run: Runtime, texts: Sequence[str], beams: int = 1) -> list[Written]:
         """Translations in tokens; texts of similar length are read and written at once."""
@@ -96,7 +133,7 @@ class TranslateHost(Host):
             if beams > 1:
                 some = [write_with_beams(run, tokens, self.spec, self.decoding, beams)]
             else:
-                some = write_greedily(run, tokens, self.spec, self.decoding)
+                *_, some = write_greedily(run, tokens, self.spec, self.decoding)
             for place, one in zip(places.tolist(), some, strict=True):
                 found[place] = one
         return [one for one in found if one is not None]
