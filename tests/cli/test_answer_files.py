@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel
 
-from modelyard.cli.answer import answer, answers_of_folder, read_examples
+from modelyard.cli.answer import answer, answers_of_folder
+from modelyard.cli.examples import read_examples
 from modelyard.cli.writing import write_answers
 from modelyard.errors import BadData, UsageError
 from modelyard.families.image.host import ImageHost
@@ -320,3 +321,26 @@ def test_a_text_file_without_tags_is_one_text(tmp_path: Path) -> None:
     (tmp_path / "new.conll").write_text("Ada NNP\nruft\n")
     with pytest.raises(BadData, match=r"row 2: has one column, 'ruft'; the lines above have 2"):
         bodies(tmp_path / "new.conll", TagHost)
+
+
+class Guest(BaseModel, extra="forbid"):
+    """A request with a text, a number and a list."""
+
+    user: int | str
+    k: int = 3
+    seen: list[str] = []
+
+
+def test_a_table_of_excel_is_read_as_it_was_written(tmp_path: Path) -> None:
+    guests = SimpleNamespace(host=SimpleNamespace(Request=Guest, read_file=lambda file: None))
+    file = tmp_path / "Gäste März.csv"
+    file.write_bytes(
+        'user;k;seen;Stadt\r\n007;4;"[""a"", ""b""]";Köln\r\nZoë;5;;\r\n'.encode("cp1252")
+    )
+    first, second = read_examples(file, guests)
+    assert first.body == {"user": "007", "k": 4, "seen": ["a", "b"]}
+    assert first.unused == {"Stadt": "Köln"}
+    assert second.body == {"user": "Zoë", "k": 5}
+    file.write_text("user,k\n7,4\n8\n")
+    with pytest.raises(BadData, match="row 2: the row has 1 cells, the header has 2|row 2"):
+        read_examples(file, guests)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from modelyard.errors import BadData
 from modelyard.families.recommender.batches import draw_negatives
 from modelyard.families.recommender.catalog import Catalog
-from modelyard.families.recommender.config import RecommenderConfig
+from modelyard.families.recommender.config import RecommenderConfig, RecommenderFeatures
 from modelyard.families.recommender.data import RecommenderData
 from modelyard.families.recommender.host import RecommenderHost
 from modelyard.families.recommender.lists import read_lists
@@ -299,7 +299,7 @@ def test_movielens_users_without_a_header_are_read(raw):
     )
     (raw / "users.csv").unlink()
     (raw / "users.dat").write_text(users)
-    listing = read_lists(raw).sides["user"]
+    listing = read_lists(raw, RecommenderFeatures()).sides["user"]
     assert listing.names == ["gender", "age", "occupation", "zip"]
     assert listing.ids[:2] == ["1", "2"]
 
@@ -307,7 +307,10 @@ def test_movielens_users_without_a_header_are_read(raw):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("name,age\nAnn,3\n", "users.csv: no column is the user; seen: name, age. Rename"),
+        (
+            "name,age\nAnn,3\n",
+            "users.csv: no column is the user; seen: name, age. Type: --set features.user_column=NAME",
+        ),
         ("user,age\n,3\n", "users.csv, row 1, column 'user': a user without an id"),
         ("user,age\n" + "1,3\n" * 30 + "2,old\n", "row 31, column 'age': 'old' is not a number"),
     ],

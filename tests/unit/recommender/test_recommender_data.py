@@ -14,6 +14,7 @@ from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderConfig, RecommenderFeatures
 from modelyard.families.recommender.data import RecommenderData, load_impressions, load_split
+from modelyard.families.recommender.host import RecommenderHost
 
 HEADER = "userId,movieId,rating,timestamp\n"
 
@@ -127,10 +128,48 @@ def test_a_wrong_line_of_json_is_named(tmp_path: Path, line: str, message: str) 
         built(tmp_path, "events.jsonl", f"{good}\n{line}\n{good}")
 
 
+def test_columns_of_any_name_are_those_that_the_settings_name(tmp_path: Path) -> None:
+    _, out = built(tmp_path, "ratings.csv", HEADER + text(rows()))
+    expected = left_out(out)
+    table = [(user, 9, item, rating, time) for user, item, rating, time in rows()]
+    named = {"user_column": "Käufer", "item_column": "Ware", "time_column": "Tag"}
+    (tmp_path / "shop" / "raw").mkdir(parents=True)
+    (tmp_path / "shop" / "raw" / "items.csv").write_text("Ware;Preis;title\n1;4;Eins\n")
+    log = "käufer;user;Ware;Note;Tag\r\n" + text(table, ";")
+    _, out = built(tmp_path / "shop", "log März.csv", log.encode("cp1252"), **named)
+    assert left_out(out) == expected
+    catalog = Catalog.load(out / "assets")
+    assert catalog.items[catalog.item_index["1"]].title == "Eins"
+    with pytest.raises(BadData, match=r"column 'punkte' is unknown.*\(features.rating_column\)"):
+        built(tmp_path / "shop", "log März.csv", log, **named, rating_column="Punkte")
+    host = RecommenderHost(out / "assets")
+    (tmp_path / "neu.csv").write_bytes("käufer;Stadt\n007;Köln\n".encode("cp1252"))
+    assert host.read_file(tmp_path / "neu.csv") == [{"user": "007", "Stadt": "Köln"}]
+    (tmp_path / "neu.jsonl").write_text('{"customer_id": 7, "k": 3}\n')
+    assert host.read_file(tmp_path / "neu.jsonl") is None
+    (tmp_path / "neu.jsonl").write_text('{"customer_id": 7, "n": 3}\n')
+    assert host.read_file(tmp_path / "neu.jsonl") == [{"user": "7", "n": 3}]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("log.zip", "Unpack it"),
+        ("events.json", "Write one object a line"),
+        ("a.xlsx", "Save the sheet as CSV"),
+    ],
+)
+def test_a_file_that_is_no_table_says_how_it_becomes_one(
+    tmp_path: Path, name: str, hint: str
+) -> None:
+    with pytest.raises(BadData, match=rf"{name}: files named .* are not supported.*{hint}"):
+        built(tmp_path, name, b"PK")
+
+
 def test_a_header_of_unknown_names_is_no_interaction(tmp_path: Path) -> None:
     with pytest.raises(
         BadData,
-        match="no column is the user; seen: Käufer, Ware, Note, Tag. Rename.*userid, user_id",
+        match="no column is the user; seen: Käufer, Ware, Note, Tag. Type: .*user_column=NAME.*userid",
     ):
         built(tmp_path, "log.csv", "Käufer,Ware,Note,Tag\n" + text(rows()))
 
@@ -328,7 +367,7 @@ GOOD = HEADER + text(rows())
         ),
         (
             "userId,rating,timestamp\n1,2,3\n",
-            "no column is the item; seen: userId, rating, timestamp. Rename",
+            "no column is the item; seen: userId, rating, timestamp. Type",
         ),
         ("1,2\n3,4\n", "row 1: 2 cells and no header"),
         (

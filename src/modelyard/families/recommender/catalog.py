@@ -6,6 +6,7 @@ those who read.
     history_items.npy     int64: the training items of user 0, then of user 1, … each user's by time
     history_ends.npy      int64 (users,): where each user's items end
     popularity.npy        int64 (items,): training interactions of each item
+    columns.json          what the log calls its column of users
     later.npy             int64 (interactions, 2): user and item of what was left out to judge, by user and time
 
     user_columns/ item_columns/     what is known of users and items besides: see profiles.py
@@ -147,4 +148,5 @@ def by_user(pairs: np.ndarray) -> np.ndarray:
 
 
 LATER = "later.npy"
+COLUMNS = "columns.json"
 _ARRAYS = ("history_items", "history_ends", "popularity")

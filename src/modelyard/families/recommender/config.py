@@ -41,6 +41,16 @@ class RecommenderFeatures(Settings):
     min_rating: float | None = None
     """Ratings from it on count as liked; interactions rated lower are left out, unrated ones stay.
     None: all above 0 count."""
+    user_column: str | None = None
+    """Column of the users, in the log and in a list of users. None: recognised by its name (`user`,
+    `customer_id`, …)."""
+    item_column: str | None = None
+    """Column of the items, in the log and in a list of items. None: recognised by its name (`item`,
+    `product_id`, …)."""
+    time_column: str | None = None
+    """Column of the times. None: recognised by its name (`timestamp`, `date`, …)."""
+    rating_column: str | None = None
+    """Column of the ratings. None: recognised by its name (`rating`, `stars`, …), where there is one."""
     dates: DateOrder = "auto"
     """How dates such as 01/02/2026 are read: day_first or month_first. auto: as a day above 12 in
     the column shows, and none is guessed."""

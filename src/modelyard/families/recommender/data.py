@@ -9,6 +9,7 @@ impressions_<split>.npz              user, item, click, conversion, dwell: what 
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.recommender.catalog import Catalog, Item, by_user
+from modelyard.families.recommender.catalog import COLUMNS, Catalog, Item, by_user
 from modelyard.families.recommender.config import USUAL, RecommenderConfig, RecommenderFeatures
 from modelyard.families.recommender.earlier import earlier_catalog, merged, no_news, save_fresh
 from modelyard.families.recommender.lists import Lists, read_lists
@@ -54,8 +55,8 @@ class RecommenderData(Data[RecommenderConfig]):
         """Reads the log and the list of items, and looks for the columns that the kind needs."""
         if not is_quickly_read(data):
             return
-        log = read_log(data, self.config.features.dates)
-        read_lists(data)
+        log = read_log(data, self.config.features)
+        read_lists(data, self.config.features)
         missing = [name for name in LABELS if name not in log.labels]
         if self.config.model.kind == "multitask" and missing:
             raise without_labels(missing)
@@ -71,11 +72,11 @@ class RecommenderData(Data[RecommenderConfig]):
         """
         settings, base = self.config.features, base_of(out)
         earlier = earlier_catalog(base, self.config.model) if base is not None else None
-        log = read_log(raw, settings.dates)
-        lists = read_lists(raw)
+        log = read_log(raw, settings)
+        lists = read_lists(raw, settings)
         if len(log.time) > 1 and log.time.min() == log.time.max():
             problem = f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be known"
-            raise BadData(problem, file=log.file, column="timestamp")
+            raise BadData(problem, file=log.file, column=log.columns["timestamp"])
         shown, dropped = _clean(log, settings)
         had, dropped = _positives(shown, settings, dropped, earlier)
         _check_size(had, settings)
@@ -83,6 +84,7 @@ class RecommenderData(Data[RecommenderConfig]):
         numbers = numbering(had.log, had.user, had.item, earlier)
         catalog = _catalog(had, split, numbers, lists, earlier, self._recommendable(log, lists))
         catalog.save(out / "assets")
+        (out / "assets" / COLUMNS).write_text(json.dumps({"user": log.columns["user"]}) + "\n")
         report = self._columns(out, log, lists, catalog, earlier)
         if earlier is not None:
             save_fresh(earlier, catalog, out)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 from pydantic import BaseModel
 
-from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.catalog import COLUMNS, Catalog
 from modelyard.families.recommender.profiles import Profiles
 from modelyard.families.recommender.requests import (
     Answer,
@@ -92,6 +92,15 @@ class RecommenderHost(Host):
                     answer.warnings = cautions
                 answers[place] = answer
         return [answer for answer in answers if answer is not None]
+
+    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
+        """Rows of a table or JSON rows whose column of users is called as in training."""
+        from modelyard.families.recommender.bodies import read_bodies
+
+        # Packages of earlier versions have no such file.
+        names = self.assets / COLUMNS
+        own = json.loads(names.read_text())["user"] if names.is_file() else "user"
+        return read_bodies(file, set(self.Request.model_fields), own)
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """What drift is looked for in: who asks, on what the answer rests, and what it is like."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Item
+from modelyard.families.recommender.config import RecommenderFeatures
 from modelyard.families.recommender.naming import (
     ITEM_NAMES,
     ITEMS,
@@ -16,6 +16,7 @@ from modelyard.families.recommender.naming import (
     begins,
     check_full,
     files_in,
+    names_of,
     open_table,
 )
 from modelyard.kit import tables
@@ -49,7 +50,7 @@ class Lists:
     """How the files were read, where that is worth telling."""
 
 
-def read_lists(raw: Path) -> Lists:
+def read_lists(raw: Path, settings: RecommenderFeatures) -> Lists:
     """Titles, categories and further columns by item id, from `items.csv` or MovieLens' `movies.*`;
     columns by user id, from `users.csv` or `customers.csv`. Nothing where there is no such file.
 
@@ -62,9 +63,7 @@ def read_lists(raw: Path) -> Lists:
         file = next((file for file in files if begins(file, words)), None)
         if file is None:
             continue
-        table, columns = open_table(file, names, order)
-        if "id" not in columns:
-            raise BadData("the column is missing", file=file.path, column="id")
+        table, columns = open_table(file, names_of(settings, names, of_list=side), order)
         check_full(table, columns["id"], f"{one} without an id")
         ids = [str(cell) for cell in tables.texts(table, columns["id"])]
         if side == "item":

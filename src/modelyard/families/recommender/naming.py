@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from modelyard.errors import BadData
+from modelyard.errors import BadData, choices
+from modelyard.families.recommender.config import RecommenderFeatures
 from modelyard.kit import tables
 from modelyard.kit.json_lines import ROWS
 from modelyard.kit.tables import Table, Text
@@ -83,7 +84,30 @@ USER_ORDER = ("id", "gender", "age", "occupation", "zip")
 """The same of MovieLens' `users.dat`."""
 LABELS = ("click", "conversion", "dwell")
 
+COLUMNS = {
+    "user": "user_column",
+    "item": "item_column",
+    "timestamp": "time_column",
+    "rating": "rating_column",
+}
+"""The settings that name columns of a log, by our names."""
+
 Names = dict[str, tuple[str, ...]]
+"""Our names to the spellings that are understood; one spelling where a setting says it."""
+
+
+def names_of(settings: RecommenderFeatures, names: Names, *, of_list: str = "") -> Names:
+    """The names with those that the settings give; `of_list`: whose ids a list holds."""
+    found = dict(names)
+    for ours, setting in COLUMNS.items():
+        given = getattr(settings, setting)
+        if given is None:
+            continue
+        if of_list == ours:
+            found["id"] = (_spelt(given), *found["id"])
+        elif not of_list:
+            found[ours] = (_spelt(given),)
+    return found
 
 
 def check_full(table: Table, column: str, problem: str) -> None:
@@ -126,7 +150,7 @@ def open_table(source: File, names: Names, order: Sequence[str]) -> tuple[Table,
         if "::" in text.content.partition("\n")[0]:
             text = _from_double_colons(text)
         table = tables.parse_text(_with_header(text, names, order))
-    columns = _understood(table.names, names)
+    columns = understood(table.names, names)
     _check_named(file, columns, table.names, names)
     tables.check_table(table)
     return table, columns
@@ -144,11 +168,11 @@ def _from_double_colons(text: Text) -> Text:
 def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
     """The text with the columns of `order` for a header where its first row is none."""
     first = text.header()
-    if _understood(first, names):
+    if understood(first, names):
         return text
-    if names is not ITEM_NAMES and not any(_is_value(cell) for cell in first):
+    if "title" not in names and not any(_is_value(cell) for cell in first):
         _check_named(text.file, {}, first, names)
-    least = len(order) - (names is ITEM_NAMES)
+    least = len(order) - ("title" in names)
     if len(first) < least:
         problem = (
             f"{len(first)} cells and no header; without one the columns are {', '.join(order)}"
@@ -159,12 +183,12 @@ def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
     return replace(text, content=text.delimiter.join(header) + "\n" + text.content)
 
 
-def _understood(header: Sequence[str], names: Names) -> dict[str, str]:
+def understood(header: Sequence[str], names: Names) -> dict[str, str]:
     """Our names to those of the header, each the first that is known."""
     known = {spelling: name for name, spellings in names.items() for spelling in spellings}
     found: dict[str, str] = {}
     for column in header:
-        name = known.get(column.strip().lower())
+        name = known.get(_spelt(column))
         if name is not None:
             found.setdefault(name, column)
     return found
@@ -172,15 +196,27 @@ def _understood(header: Sequence[str], names: Names) -> dict[str, str]:
 
 def _check_named(file: Path, columns: dict[str, str], header: Sequence[str], names: Names) -> None:
     """Refuses a log whose header lacks a column that is needed."""
-    for name in ("user", "item", "timestamp"):
-        if name in names and name not in columns:
+    for name, setting in COLUMNS.items():
+        if name not in names or name in columns:
+            continue
+        if names[name] != NAMES[name]:
+            problem = choices("column", names[name][0], header)
+            raise BadData(f"{problem} (features.{setting})", file=file)
+        if name != "rating":
             problem = f"no column is the {name.removesuffix('stamp')}; seen: {', '.join(header)}"
-            hint = f"Rename the one that is; known names, in any case: {', '.join(names[name])}"
+            known = ", ".join(names[name])
+            hint = f"Type: --set features.{setting}=NAME. Known by themselves, in any case: {known}"
             raise BadData(problem, file=file, hint=hint)
-    if names is USER_NAMES and "id" not in columns:
-        problem = f"no column is the user; seen: {', '.join(header)}"
-        hint = f"Rename the one that is; known names, in any case: {', '.join(names['id'])}"
+    if "id" in names and "id" not in columns:
+        side = "item" if "title" in names else "user"
+        known = ", ".join(names["id"])
+        problem = f"no column is the {side}; seen: {', '.join(header)}"
+        hint = f"Type: --set features.{side}_column=NAME. Known by themselves, in any case: {known}"
         raise BadData(problem, file=file, hint=hint)
+
+
+def _spelt(name: str) -> str:
+    return name.strip().lower()
 
 
 def _is_value(cell: str) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from modelyard.errors import BadData
+from modelyard.families.recommender.config import RecommenderFeatures
 from modelyard.families.recommender.lists import Listing
 from modelyard.families.recommender.naming import (
     ITEMS,
@@ -21,12 +22,12 @@ from modelyard.families.recommender.naming import (
     begins,
     check_full,
     files_in,
+    names_of,
     open_table,
 )
 from modelyard.kit import tables
 from modelyard.kit.tables import Table
-from modelyard.settings.family import DateOrder
-from modelyard.store.files import File
+from modelyard.store.files import File, files_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Log:
     """Interactions as they came."""
 
     file: Path
+    columns: dict[str, str]
+    """Our names to those of the file."""
     users: list[str]
     items: list[str]
     user: np.ndarray
@@ -54,16 +57,15 @@ class Log:
     """Columns about `user` and `item`, where the log has some."""
 
 
-def read_log(raw: Path, dates: DateOrder = "auto") -> Log:
+def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
     """The interactions in `raw`.
 
     Raises:
         BadData: no such file or several, a missing column, or a cell that cannot be used; with
-        file,
-            row and column.
+            file, row and column.
     """
-    table, columns = open_table(_log_file(Path(raw)), NAMES, ORDER)
-    table.dates = dates
+    table, columns = open_table(_log_file(Path(raw)), names_of(settings, NAMES), ORDER)
+    table.dates = settings.dates
     users, user = _ids(table, columns["user"], "an interaction without a user")
     items, item = _ids(table, columns["item"], "an interaction without an item")
     used = set(columns.values())
@@ -82,6 +84,7 @@ def read_log(raw: Path, dates: DateOrder = "auto") -> Log:
         rating = tables.numbers(table, columns["rating"])
     return Log(
         file=table.file,
+        columns=columns,
         users=users,
         items=items,
         user=user,
@@ -129,6 +132,9 @@ def _log_file(raw: Path) -> File:
     for name in LOGS:
         if len(found := [file for file in files if begins(file, (name,))]) == 1:
             return found[0]
+    others = [file for file in files_of(raw) if file.suffix not in (".md", ".dvc")]
+    if not files and len(others) == 1:
+        raise tables.unsupported(others[0].path, ", ".join(SUFFIXES))
     if len(files) != 1:
         names = ", ".join(file.path.name for file in files[:6]) or "no file with interactions"
         raise BadData(

@@ -30,6 +30,7 @@ from modelyard.kit.tables.files import (
     read_file,
     read_table,
     table_files,
+    unsupported,
 )
 from modelyard.kit.tables.notation import (
     Notation,
@@ -98,6 +99,7 @@ __all__ = [
     "table_files",
     "texts",
     "times",
+    "unsupported",
     "with_offsets",
     "without_offset",
 ]

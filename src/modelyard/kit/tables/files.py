@@ -18,6 +18,12 @@ from modelyard.store.files import File, files_of
 DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 SUFFIXES = (*DELIMITED, ".parquet", ".pq")
 ALLOWED = ", ".join((*SUFFIXES, *sorted(ROWS)))
+_HINTS = {
+    (".xlsx", ".xls", ".ods"): "Save the sheet as CSV",
+    (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst"): "Unpack it",
+    (".json",): "Write one object a line, and name it .jsonl",
+}
+"""What to do with files of some endings."""
 QUICKLY_READ = 64 * 2**20
 """Bytes of tables that are read in about a second."""
 _BESIDE = (".json", ".md", ".dvc", ".txt", ".yaml")
@@ -44,7 +50,7 @@ def table_files(raw: Path) -> list[File]:
     inside = files_of(raw)
     if raw.is_file():
         if not _supported(raw.name):
-            raise _unsupported(raw)
+            raise unsupported(raw)
         return list(inside)
     for folder in inside.all_folders():
         if _supported(folder) and not folder.endswith(".parquet"):
@@ -53,8 +59,9 @@ def table_files(raw: Path) -> list[File]:
     found = [file for file in files if _supported(file.name)]
     if not found:
         others = [file for file in files if file.suffix not in _BESIDE]
-        if len(others) == 1:
-            raise _unsupported(others[0].path)
+        likely = others or [file for file in files if file.suffix == ".json"]
+        if len(likely) == 1:
+            raise unsupported(likely[0].path)
         raise BadData(f"holds no table. Allowed: {ALLOWED}", file=raw)
     formats = {_format(file.name) for file in found}
     if len(formats) > 1:
@@ -123,8 +130,10 @@ def _supported(name: str) -> bool:
     return name.lower().endswith((*SUFFIXES, *ROWS))
 
 
-def _unsupported(file: Path) -> BadData:
-    hint = "Save the sheet as CSV" if file.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
+def unsupported(file: Path, allowed: str = ALLOWED) -> BadData:
+    """What is wrong with a file that is no table by its name, and how it becomes one; to be raised."""
+    suffix = file.suffix.lower()
+    hint = next((hint for suffixes, hint in _HINTS.items() if suffix in suffixes), "")
     kind = file.suffix or file.name
-    problem = f"files named *{kind} are not supported. Allowed: {ALLOWED}"
+    problem = f"files named *{kind} are not supported. Allowed: {allowed}"
     return BadData(problem, file=file, hint=hint)

@@ -1,0 +1,200 @@
+"""Files of examples for the command line, as bodies of requests."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from modelyard.cli.writing import notes
+from modelyard.errors import BadData, UsageError
+from modelyard.kit.json_lines import HALF, ROWS, is_broken, json_rows, read_utf8
+from modelyard.kit.tables import is_parquet, read_file
+from modelyard.packages.package import Package
+from modelyard.store.files import File
+from modelyard.store.tables import connect
+
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A request body, and what stands next to it in its file."""
+
+    body: Any
+    whole: bool = True
+    """Whether there is a request at all: the first rows of a series have no whole window."""
+    unused: dict[str, Any] = field(default_factory=dict)
+    """Columns of a file that the model does not use."""
+
+
+def read_examples(file: Path, package: Package) -> list[Example]:
+    """Rows of a CSV, Parquet, JSON or JSON-lines file, in its order; columns that the model does
+    not use go along, and are named."""
+    if not file.is_file():
+        raise BadData("no such file", file=file)
+    fields = fields_of(package)
+    rows, read_by_host = _rows(file, package)
+    columns = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    others = [name for name in columns if name not in fields]
+    if columns and len(others) == len(columns):
+        problem = f"no column is one that the model takes; seen: {', '.join(columns[:20])}"
+        raise BadData(problem, file=file, hint=f"Allowed: {', '.join(fields)}")
+    if others:
+        plural = "s" if len(others) > 1 else ""
+        notes.print(f"not used, next to the answers: column{plural} {', '.join(others)}")
+    return [example_of(row, fields, read_by_host) for row in rows]
+
+
+def fields_of(package: Package) -> dict[str, FieldInfo]:
+    """What a request holds."""
+    return {field.alias or name: field for name, field in package.host.Request.model_fields.items()}
+
+
+def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
+    """The rows, and whether the package's family read them."""
+    name = file.name.lower()
+    if name.endswith((".json", *ROWS)):
+        return _json_rows(file, package)
+    rows = package.host.read_file(file)
+    if rows is not None:
+        return rows, True
+    if not name.endswith(TABLES):
+        allowed = ", ".join((*TABLES, *sorted(ROWS), ".json"))
+        raise BadData(
+            f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}"
+        )
+    return _read_table(file, fields_of(package)), False
+
+
+def _json_rows(file: Path, package: Package) -> tuple[list[Any], bool]:
+    """JSON rows, and the list or object of a .json file, are bodies of requests; else, where none
+    has a field of one, as in training."""
+    rows = _from_json(File(file.parent, file.name))
+    fields = fields_of(package)
+    if any(isinstance(row, dict) and fields.keys() & row.keys() for row in rows):
+        return rows, False
+    try:
+        found = package.host.read_file(file)
+    except BadData as error:
+        if error.row is not None or error.column is not None:
+            raise
+        # Of a family whose data are tables only: it reads no such file.
+        found = None
+    return (rows, False) if found is None else (found, True)
+
+
+def _from_json(source: File) -> list[Any]:
+    text, rows = read_utf8(source), []
+    if source.suffix not in ROWS:
+        return from_text(text, f"{source.path.name} is ")
+    for number, value in json_rows(text, source.path):
+        if is_broken(text, value):
+            raise BadData(HALF, file=source.path, row=number)
+        rows.append(value)
+    return rows
+
+
+def example_of(row: Any, fields: dict[str, FieldInfo], read_by_host: bool) -> Example:
+    """A row's fields of the request, and its other columns; what is no object of a request is
+    refused when it is parsed."""
+    if not isinstance(row, dict) or not (read_by_host or fields.keys() & row.keys()):
+        return Example(row)
+    body = {}
+    for name in row:
+        if name in fields:
+            value = _plain(row[name], fields[name].annotation)
+            # An empty cell is a field that is left out, where it may be.
+            if (
+                value is not None
+                or fields[name].is_required()
+                or _takes(fields[name].annotation, NoneType)
+            ):
+                body[name] = value
+    unused = {name: _plain(row[name], None) for name in row if name not in fields}
+    return Example(body, bool(body), unused)
+
+
+def _read_table(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]]:
+    if not is_parquet(file.name):
+        return _read_text(file, fields)
+    try:
+        cursor = connect().execute("SELECT * FROM read_parquet($file)", {"file": str(file)})
+    except Exception as error:
+        raise BadData(str(error).splitlines()[0], file=file) from None
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _read_text(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]]:
+    """The rows of a CSV in any usual encoding and with any usual separator. Its cells are text where the
+    request's field takes text: a user `007` is not the user `7`."""
+    table = read_file(File(file.parent, file.name))
+    columns: dict[str, list[Any]] = {}
+    for name in table.names:
+        cells = table.column(name).to_pylist()
+        takes_text = name in fields and _takes(fields[name].annotation, str)
+        columns[name] = cells if takes_text else [_number_or_text(cell) for cell in cells]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _number_or_text(cell: str | None) -> Any:
+    """The number, true or false that a cell is, where it is written as JSON writes it."""
+    if cell is None:
+        return None
+    try:
+        value = json.loads(cell.lower() if cell.lower() in ("true", "false") else cell)
+    except (ValueError, RecursionError):
+        return cell
+    return value if isinstance(value, int | float) else cell
+
+
+def _plain(value: Any, annotation: Any) -> Any:
+    """A table's cell as JSON: times as ISO text, numbers as text where the field is text, NaN as
+    missing."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    takes_list = _takes_list(annotation)
+    # Of `list[str]` the text is what the list holds.
+    if (
+        value is not None
+        and not isinstance(value, str | list | dict)
+        and not takes_list
+        and str in (annotation, *get_args(annotation))
+    ):
+        return str(value)
+    if isinstance(value, str) and value.lstrip().startswith("[") and takes_list:
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _takes_list(annotation: Any) -> bool:
+    """Whether a field holds a list, or may."""
+    kinds = (annotation, *get_args(annotation))
+    return any(get_origin(kind) in (list, tuple) or kind in (list, tuple) for kind in kinds)
+
+
+def _takes(annotation: Any, kind: type) -> bool:
+    """Whether a field holds a `kind`, or may, or a list of some."""
+    return annotation is kind or any(_takes(part, kind) for part in get_args(annotation))
+
+
+def from_text(text: str, what: str = "") -> list[Any]:
+    try:
+        body = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{what}not JSON: {error}") from None
+    if is_broken(text, body):
+        raise UsageError(f"{what}not JSON: it {HALF}")
+    return body if isinstance(body, list) else [body]
