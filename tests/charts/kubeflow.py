@@ -10,11 +10,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
+
+from tests.standin.listening import Listening
 
 Row = dict[str, Any]
 
@@ -186,7 +188,7 @@ def running(port: int = 0) -> Iterator[Kubeflow]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = Listening(("127.0.0.1", port), Handler)
     kubeflow.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

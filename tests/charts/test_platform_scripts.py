@@ -14,7 +14,6 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -51,6 +50,16 @@ def register(
     kubeflow: Kubeflow, folder: Path, wanted: dict[str, Any]
 ) -> subprocess.CompletedProcess[str]:
     """Runs the hook's script as its pod does."""
+    command, environment = registering(kubeflow, folder, wanted)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=120
+    )
+
+
+def registering(
+    kubeflow: Kubeflow, folder: Path, wanted: dict[str, Any]
+) -> tuple[list[str], dict[str, str]]:
+    """The command of the hook's pod, and its environment."""
     (folder / "plan.json").write_text(json.dumps(wanted))
     (folder / "token").write_text("secret-token\n")
     environment = os.environ | {
@@ -58,10 +67,7 @@ def register(
         "KFP_TOKEN_FILE": str(folder / "token"),
         "HOME": str(folder),
     }
-    command = [sys.executable, str(FILES / "register.py"), str(folder / "plan.json")]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment, check=False, timeout=120
-    )
+    return [sys.executable, str(FILES / "register.py"), str(folder / "plan.json")], environment
 
 
 @pytest.fixture(scope="module")
@@ -207,22 +213,22 @@ def test_kubeflow_pipelines_that_is_still_starting_is_waited_for(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     later = Kubeflow(url=f"http://127.0.0.1:{port}")
-    began = time.monotonic()
-    with ThreadPoolExecutor() as pool:
-        done = pool.submit(
-            register, later, tmp_path, plan(waitMinutes=1, families=["tabular"], schedules={})
-        )
-        time.sleep(8)
-        assert not done.done()
+    wanted = plan(waitMinutes=1, families=["tabular"], schedules={})
+    command, environment = registering(later, tmp_path, wanted)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+        assert "trying for 1 minutes" in process.stdout.readline()
         with running(port) as kubeflow:
-            assert done.result().returncode == 0, done.result().stderr
+            began = time.monotonic()
+            _, said = process.communicate(timeout=60)
+            assert process.returncode == 0, said
             assert len(kubeflow.pipelines) == 3
     assert time.monotonic() - began < 60
 
 
 def test_without_kubeflow_pipelines_the_job_ends_in_time_and_names_the_values_to_set(tmp_path):
     nowhere = Kubeflow(url="http://127.0.0.1:9")
-    done = register(nowhere, tmp_path, plan(waitMinutes=0.1))
+    done = register(nowhere, tmp_path, plan(waitMinutes=0.05))
     assert done.returncode == 2
     line = done.stderr.splitlines()[-1]  # kfp's client warns above it
     assert line.startswith("error: tried for 0.")
@@ -273,7 +279,7 @@ def reports(tmp_path) -> Iterator[str]:
         os.utime(folder / "report.html", (1.7e9 - age * 1e5,) * 2)
     (tmp_path / "secret.html").write_text("not for you")
     server = script("reports").serve(str(tmp_path / "reports"), 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

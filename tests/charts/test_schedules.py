@@ -91,12 +91,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     with running() as kubeflow:
         found = Place(kubeflow, script("register"))
 
-        def of_family(family: str, kind: str) -> Path:
-            file = tmp_path / f"{family}-{kind}-{found.code}.yaml"
-            file.write_text(SPEC.format(family=family, kind=kind, code=found.code))
-            return file
+        def of_families(wanted: list[tuple[str, str]]) -> list[Path]:
+            files = [tmp_path / f"{family}-{kind}-{found.code}.yaml" for family, kind in wanted]
+            for file, (family, kind) in zip(files, wanted, strict=True):
+                file.write_text(SPEC.format(family=family, kind=kind, code=found.code))
+            return files
 
-        monkeypatch.setattr(pipelines, "of_family", of_family)
+        monkeypatch.setattr(pipelines, "of_families", of_families)
         monkeypatch.setenv("KFP_HOST", kubeflow.url)
         monkeypatch.delenv("KFP_TOKEN_FILE", raising=False)
         yield found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from typer.testing import CliRunner
@@ -24,6 +24,7 @@ from tests.standin.kinds import (
     SECRET,
     WORKLOAD,
 )
+from tests.standin.listening import Listening
 from tests.standin.server import Line
 
 RUN = "7c1b"
@@ -60,10 +61,8 @@ def pipelines(monkeypatch):
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-    ).start()
+    server = Listening(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("KFP_HOST", f"http://127.0.0.1:{server.server_port}")
     yield answers
     server.shutdown()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.standin.kinds import EVENT, NODE, POD, Cluster
+from tests.standin.listening import Listening
 from tests.standin.server import Api, Line
 from tests.standin.store import Kind
 
@@ -103,10 +104,8 @@ def pipelines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipelines]:
         def log_message(self, *args: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-    ).start()
+    server = Listening(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     pipelines.url = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setenv("KFP_HOST", pipelines.url)
     monkeypatch.delenv("KFP_TOKEN", raising=False)

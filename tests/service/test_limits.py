@@ -28,6 +28,7 @@ from modelyard.serving.aside import Aside
 from modelyard.serving.logs import JsonLines, TextLines
 from modelyard.serving.settings import Limits, ServingSettings, variable
 from tests.service.test_streaming import listening
+from tests.standin.listening import Listening
 
 pytestmark = pytest.mark.timed
 
@@ -322,7 +323,7 @@ def test_each_request_is_a_span_where_a_collector_is_named(line, monkeypatch):
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     handler = type("Mine", (Collector,), {"bodies": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Listening(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         app = create_app(line, None)

@@ -24,6 +24,7 @@ from modelyard.serving.settings import Limits
 from modelyard.serving.traffic import Traffic, opened
 from modelyard.store import artifact
 from tests.service.test_streaming import logged
+from tests.standin.listening import Listening
 
 pytestmark = pytest.mark.timed
 
@@ -312,7 +313,7 @@ def test_a_champion_that_did_not_change_costs_one_small_request_and_no_process(
     line_path, monkeypatch
 ):
     handler = type("Mine", (Registry,), {"version": "1", "asked": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Listening(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -21,6 +21,7 @@ import yaml
 
 from tests.standin.discovery import access, discovery
 from tests.standin.execute import exec_over_websocket
+from tests.standin.listening import Listening
 from tests.standin.patches import merge, strategic_merge
 from tests.standin.store import Kind, Object, Refused, Store
 
@@ -88,13 +89,11 @@ class Api:
     streams: set[socket.socket] = field(default_factory=set)
     url: str = ""
 
-    def start(self) -> ThreadingHTTPServer:
+    def start(self) -> Listening:
         handler = type("BoundHandler", (Handler,), {"api": self})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = Listening(("127.0.0.1", 0), handler)
         server.daemon_threads = True
-        threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        ).start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{server.server_port}"
         self.store.register(*CORE)
         return server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -16,6 +16,7 @@ from modelyard.drift.figures import MOST_COLUMNS, publish
 from modelyard.drift.quality import Quality
 from modelyard.drift.statistics import ColumnDrift
 from modelyard.settings.monitor import MonitorSettings
+from tests.standin.listening import Listening
 from tests.unit.test_drift_notify import verdict
 
 QUALITY = Quality(
@@ -61,7 +62,7 @@ def server():
         def log_message(self, *args) -> None:
             pass
 
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    listener = Listening(("127.0.0.1", 0), Handler)
     threading.Thread(target=listener.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{listener.server_port}", seen
     listener.shutdown()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 import yaml
@@ -15,6 +15,7 @@ from modelyard.drift.alerts import Alert
 from modelyard.drift.retrain import Memory
 from modelyard.drift.verdict import Verdict, Window
 from modelyard.pipeline.pipelines import FOLDER
+from tests.standin.listening import Listening
 
 
 def verdict(
@@ -52,8 +53,8 @@ def hook(monkeypatch):
         def log_message(self, *args: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    server = Listening(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv(notify.WEBHOOK, f"http://127.0.0.1:{server.server_port}/T0/secret")
     yield sent
     server.shutdown()

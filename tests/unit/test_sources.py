@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from modelyard.stages.ingest import ingest
 from modelyard.stages.run import Run
 from modelyard.store import artifact
 from modelyard.store.files import files_of
+from tests.standin.listening import Listening
 
 NAME = "größe 1.csv"
 
@@ -326,7 +327,7 @@ def test_a_server_that_is_away_is_unavailable_and_an_absent_page_is_not_there(
 
 @contextlib.contextmanager
 def serving(handler: Any) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Listening(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

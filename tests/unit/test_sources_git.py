@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from modelyard.sources import Source, fetch
 from modelyard.stages.ingest import ingest
 from modelyard.stages.run import Run
 from modelyard.store import artifact
+from tests.standin.listening import Listening
 
 NAME = "größe 1.csv"
 
@@ -266,7 +267,7 @@ def test_without_dvc_the_extra_is_named(
 
 @contextlib.contextmanager
 def serving(handler: Any) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Listening(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

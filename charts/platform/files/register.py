@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 OURS = ("release ", "modelyard ")
 """How the descriptions of our versions begin; the second is what earlier charts wrote."""
-PAUSE = 5.0
+PAUSE = 2.0
 """Seconds between two tries to reach Kubeflow Pipelines."""
 ADVICE = (
     "Set register.host to the address of its API, or register.enabled=false where there is none"
@@ -152,11 +152,9 @@ def chosen(families: list[str]) -> list[Path]:
     """
     for family in families:
         check_family("register.families", family)
-    files = [
-        pipelines.of_family(family, kind)
-        for family in families or names()
-        for kind in pipelines.KINDS
-    ]
+    files = pipelines.of_families(
+        [(family, kind) for family in families or names() for kind in pipelines.KINDS]
+    )
     return files if families else [*files, *map(pipelines.generic, pipelines.KINDS)]
 
 

@@ -40,11 +40,30 @@ def generic(kind: str) -> Path:
 
 
 def of_family(family: str, kind: str) -> Path:
-    """The pipeline of a family; compiled where this code has not done it yet.
+    """The pipeline of a family; compiled where this code has not done it yet."""
+    (file,) = of_families([(family, kind)])
+    return file
+
+
+def of_families(wanted: Sequence[tuple[str, str]]) -> list[Path]:
+    """The pipelines of families, each by family and kind. What is missing is compiled in one
+    process, which takes longer to start than to compile one.
 
     An installation cannot change under its own pipelines; in a checkout they are looked for by the
     code's version.
     """
+    files = [_place(family, kind) for family, kind in wanted]
+    missing = [
+        (family, kind, file)
+        for (family, kind), file in zip(wanted, files, strict=True)
+        if not file.is_file()
+    ]
+    if missing:
+        compile_pipelines(missing)
+    return files
+
+
+def _place(family: str, kind: str) -> Path:
     packaged = FOLDER / f"{slug(family)}-{kind}.yaml"
     if is_installed() and packaged.is_file():
         return packaged
@@ -52,8 +71,7 @@ def of_family(family: str, kind: str) -> Path:
     from modelyard.stages.run import code_version
 
     version = f"{code_version(load(family))}-{_recipe()}"
-    target = home() / "pipelines" / version / f"{slug(family)}-{kind}.yaml"
-    return target if target.is_file() else compile_pipeline(family, kind, target)
+    return home() / "pipelines" / version / f"{slug(family)}-{kind}.yaml"
 
 
 def _recipe() -> str:
