@@ -14,7 +14,16 @@ from tests.cluster.yard import Yard
 from tests.toy.build import LINE
 
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["modelyard.stages.deploy", "mlflow", "tests.cluster.killed"])
+_PROCESSES.set_forkserver_preload(
+    [
+        "modelyard.stages.deploy",
+        "modelyard.registry.tracking",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.store.model_registry.sqlalchemy_store",
+        "kubernetes.client",
+        "tests.cluster.killed",
+    ]
+)
 _VARIABLES = ("MODELYARD_HOME", "KUBECONFIG", "HELM")
 _RENEWAL = re.compile(r"PATCH .*/configmaps/\w+-deploying")
 """Comes by the clock, not as a part of the work."""

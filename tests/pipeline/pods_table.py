@@ -7,8 +7,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import yaml
-
 from modelyard.family import load, names
 from modelyard.launch.manifest import TrainJobRequest, train_job
 from modelyard.pipeline.form import handed, sized
@@ -16,7 +14,7 @@ from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipelines
 from modelyard.settings.cluster import ClusterSettings
 from modelyard.settings.family import FamilyConfig
 from modelyard.stages.run import Run
-from tests.pipeline.driver import pods
+from tests.pipeline.driver import documents, pods
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "pods.md"
@@ -56,14 +54,14 @@ def resources(
 ) -> dict:
     """The pods of a pipeline that was started with these nodes, GPUs, settings and fields of the
     form."""
-    documents = list(yaml.safe_load_all(path.read_text()))
     run = Run.of(family or ANY, config, nodes=nodes, gpus_per_node=gpus)
     prepared = handed(run) | sized(run, **form)
     outputs = {("prepare", name): one for name, one in prepared.items() if isinstance(one, str)}
     asked = {"nodes": nodes, "gpus_per_node": gpus, **form}
-    known = documents[0]["root"]["inputDefinitions"]["parameters"]
+    compiled = documents(path)
+    known = compiled[0]["root"]["inputDefinitions"]["parameters"]
     given = {name: value for name, value in asked.items() if name in known}
-    return pods(documents, given, outputs)
+    return pods(compiled, given, outputs)
 
 
 def page(compiled: Mapping[tuple[str | None, str], Path]) -> str:

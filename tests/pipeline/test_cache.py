@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-import yaml
 
 from modelyard.family import load
 from modelyard.pipeline import form
@@ -15,6 +14,7 @@ from modelyard.registry.versions import model_name
 from modelyard.stages import TRAINING
 from modelyard.stages.run import Run, code_version
 from tests.pipeline.cache import Backend
+from tests.pipeline.driver import documents
 
 ALL = ["ingest", "features", "train", "evaluate", "export", "package"]
 """All steps but the first and the last, which act on the world."""
@@ -22,7 +22,7 @@ ALL = ["ingest", "features", "train", "evaluate", "export", "package"]
 
 @pytest.fixture(scope="module")
 def pipeline(compiled) -> Any:
-    return next(yaml.safe_load_all(compiled["tabular", "training"].read_text()))
+    return documents(compiled["tabular", "training"])[0]
 
 
 def prepare(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def test_data_whose_version_nobody_can_tell_are_fetched_each_time(pipeline):
 
 def test_the_runs_id_is_no_parameter_but_a_variable_of_every_step(compiled):
     for path in compiled.values():
-        first, platform = yaml.safe_load_all(path.read_text())
+        first, platform = documents(path)
         assert "pipeline_job" not in json.dumps(first)
         executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         for name in first["deploymentSpec"]["executors"]:

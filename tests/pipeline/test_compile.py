@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from components.common import FIRST
 from modelyard.family import load, names
 from modelyard.pipeline.pipelines import COMPONENTS, GENERIC, KINDS, ORDER, generic, of_family
 from modelyard.stages import STAGES, TRAINING
+from tests.pipeline.driver import documents
 
 FOLDER = Path("pipelines/compiled")
 FILES = [(name, kind) for name in (None, *names()) for kind in KINDS]
@@ -20,7 +20,7 @@ FILES = [(name, kind) for name in (None, *names()) for kind in KINDS]
 
 def spec(path: Path) -> tuple[dict, dict]:
     """The pipeline and its platform settings."""
-    first, *rest = yaml.safe_load_all(path.read_text())
+    first, *rest = documents(path)
     return first, rest[0] if rest else {}
 
 

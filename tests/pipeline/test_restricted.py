@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from components.common import FIRST
 from modelyard.family import names
 from modelyard.pipeline.pipelines import KINDS
 from tests.charts.rules import pods_are_restricted
+from tests.pipeline.driver import documents
 from tests.pipeline.pods_table import resources
 
 KEYS = [(name, kind) for name in (None, *names()) for kind in KINDS]
@@ -28,7 +28,7 @@ OF_ARGO = OF_KUBEFLOW | {"runAsNonRoot": True}
 
 def made(path: Any) -> Iterator[dict[str, Any]]:
     """Pods as Kubeflow's driver and Argo make them of a compiled pipeline."""
-    pipeline, platform = yaml.safe_load_all(path.read_text())
+    pipeline, platform = documents(path)
     kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     for name in pipeline["deploymentSpec"]["executors"]:
         own = kubernetes.get(name, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.standin.server import Api
+from tests.standin.server import SERVICE, Api
 from tests.standin.store import Kind, Object
 
 NODE = Kind("", "v1", "nodes", "Node", namespaced=False)
@@ -10,7 +10,6 @@ NAMESPACE = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 POD = Kind("", "v1", "pods", "Pod")
 EVENT = Kind("", "v1", "events", "Event")
 SECRET = Kind("", "v1", "secrets", "Secret")
-SERVICE = Kind("", "v1", "services", "Service")
 QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota")
 CLAIM = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")

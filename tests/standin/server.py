@@ -34,6 +34,7 @@ CORE = [
     Kind("", "v1", "events", "Event"),
     Kind("", "v1", "secrets", "Secret"),
 ]
+SERVICE = Kind("", "v1", "services", "Service")
 METADATA_ONLY = "as=PartialObjectMetadataList"
 _PROXY = re.compile(
     r"^/api/v1/namespaces/([^/]+)/services/(?:https?:)?([^/:]+)(?::([^/]+))?/proxy(/.*)$"
@@ -241,6 +242,9 @@ class Handler(BaseHTTPRequestHandler):
         """Passes a request on, and the answer back with its headers; the caller's own
         credentials stay here."""
         if service not in self.api.behind:
+            there = self.api.store.find(SERVICE, namespace, fields=f"metadata.name={service}")
+            if not there:
+                raise Refused(404, "NotFound", f'services "{service}" not found')
             raise Refused(
                 503, "ServiceUnavailable", f'no endpoints available for service "{service}"'
             )
