@@ -13,6 +13,7 @@ from modelyard.kit.classes.judged import (
     class_metrics,
     class_shares,
     confusion,
+    macro_f1,
     top_accuracy,
 )
 from modelyard.kit.classes.plots import by_class
@@ -55,6 +56,15 @@ def test_class_metrics_are_scikit_learn_s() -> None:
         "log_loss": reference.log_loss(y, p),
     }
     assert {name: seen[name] for name in expected} == pytest.approx(expected)
+
+
+def test_macro_f1_is_scikit_learn_s_over_the_classes_that_are_true() -> None:
+    rng = np.random.default_rng(2)
+    for y in (rng.choice([0, 1, 3], 200), np.full(200, 3), rng.choice([1, 2], 200)):
+        labels = np.where(rng.random(200) < 0.5, y, rng.integers(0, 6, 200))
+        expected = reference.f1_score(y, labels, labels=np.unique(y), average="macro")
+        assert macro_f1(y, labels) == pytest.approx(expected)
+    assert macro_f1(np.array([0, 1, 1]), np.array([2, 2, 2])) == 0
 
 
 def test_of_many_classes_the_worst_are_shown() -> None:

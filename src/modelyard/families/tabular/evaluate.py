@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +27,7 @@ from modelyard.judging.evaluation import (
 from modelyard.kit.classes.evaluate import judge_classes
 from modelyard.kit.classes.judged import align, class_metrics
 from modelyard.kit.columns.frames import load_columns
-from modelyard.kit.intervals import resample, share_sentence
+from modelyard.kit.intervals import mean_of, resample, share_sentence
 from modelyard.kit.splits import load_groups
 
 if TYPE_CHECKING:
@@ -131,10 +130,9 @@ def _regression(
     baseline = f"training {name}, {_with_digits(constant, y_train)}"
     own_name = f"the {split} split's own {name}, {_with_digits(own, y)}"
     constants = [np.full(len(y), constant), np.full(len(y), own)]
-    main, metric = "mae", sk.mean_absolute_error
-    if quantile is not None:
-        main, metric = "pinball_loss", functools.partial(sk.mean_pinball_loss, alpha=quantile)
-    found = resample(metric, y, value, *constants, varied=False, groups=groups)
+    main = "mae" if quantile is None else "pinball_loss"
+    errors = [_errors(y, answer, quantile) for answer in (value, *constants)]
+    found = resample(mean_of, np.zeros(len(y)), *errors, varied=False, groups=groups)
     directions: dict[str, Direction] = {one: "max" if one == "r2" else "min" for one in metrics}
     return Evaluation(
         split=split,
@@ -152,6 +150,14 @@ def _regression(
         notes=[found.sentence(main), *_coverage(y, value, quantile, groups)],
         plots=_regression_plots(y, value),
     )
+
+
+def _errors(y: np.ndarray, value: np.ndarray, quantile: float | None) -> np.ndarray:
+    """Of each row (n,): their mean is the metric that comes first."""
+    over = value - y
+    if quantile is None:
+        return np.asarray(np.abs(over))
+    return np.asarray(np.maximum(-quantile * over, (1 - quantile) * over))
 
 
 def _coverage(

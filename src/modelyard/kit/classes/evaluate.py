@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-from sklearn.metrics import accuracy_score, average_precision_score
+from sklearn.metrics import average_precision_score
 
 from modelyard.judging.curves import roc, roc_auc
 from modelyard.judging.evaluation import Evaluation, Gain, Plot, Table
@@ -129,7 +129,7 @@ def _main(
         f1 = resample(macro_f1, y, *answered, groups=groups)
         first = f1
         if of_several == "accuracy":
-            first = resample(accuracy_score, y, *answered, groups=groups)
+            first = resample(_accuracy, y, *answered, groups=groups)
         said = [f1.sentence("macro_f1", within=(0, 1)), accuracy]
         return of_several, said, first
     if not judged.both_classes_seen:
@@ -153,6 +153,10 @@ def _main(
 
 def _of(groups: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if groups is None else groups[rows]
+
+
+def _accuracy(y: np.ndarray, labels: np.ndarray) -> float:
+    return float((labels == y).mean())
 
 
 def _of_rival(name: str, metrics: dict[str, float], main: str, gain: Gain | None) -> str:

@@ -93,8 +93,14 @@ def confusion(judged: Judged) -> Confusion:
 
 
 def macro_f1(y: np.ndarray, labels: np.ndarray) -> float:
-    """Mean F1 over the classes that are true of an example."""
-    return float(sk.f1_score(y, labels, labels=np.unique(y), average="macro", zero_division=0))
+    """Mean F1 over the classes that are true of an example: scikit-learn's `f1_score`, which takes
+    twenty times as long on each of hundreds of bootstrap samples."""
+    size = 1 + max(int(y.max()), int(labels.max()))
+    hits, true, answered = (
+        np.bincount(rows, minlength=size) for rows in (y[y == labels], y, labels)
+    )
+    seen = true > 0
+    return float((2 * hits[seen] / (true + answered)[seen]).mean())
 
 
 def calibration_error(hit: np.ndarray, confidence: np.ndarray) -> float:
