@@ -12,7 +12,10 @@ ModelyardError            one clear line for the person, exit code 2; anything e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import re
+import shlex
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -122,6 +125,32 @@ def choices(what: str, seen: str, allowed: Iterable[str]) -> str:
     if len(names) > MOST_NAMES:
         names = [*near[:NEAREST], f"and {len(names) - NEAREST} more"]
     return f"{what} {seen!r} is unknown.{guess} Allowed: {', '.join(names) or 'none'}"
+
+
+def option(setting: str, value: str | Sequence[str]) -> str:
+    """The option that gives a setting a text or a list of some, as a shell takes it.
+
+    >>> option("features.target", "Units Sold")
+    "--set 'features.target=Units Sold'"
+    """
+    if not isinstance(value, str):
+        value = f"[{', '.join(_listed(text) for text in value)}]"
+    return f"--set {in_shell(f'{setting}={value}')}"
+
+
+def in_shell(text: str) -> str:
+    """One word of a shell's line; brackets of a list stay plain."""
+    return text if re.fullmatch(r"[\w@%+=:,./\[\]-]+", text) else shlex.quote(text)
+
+
+def _listed(text: str) -> str:
+    """A text within a list of YAML."""
+    plain = re.fullmatch(r"[^\W\d][\w ./-]*", text) and text.lower() not in (
+        "true",
+        "false",
+        "null",
+    )
+    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 def _likeness(seen: str, name: str) -> float:

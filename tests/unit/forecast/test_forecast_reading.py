@@ -236,3 +236,18 @@ def test_forecasts_follow_the_clock_of_the_last_row_after_summer_time(tmp_path: 
     frame.to_csv(tmp_path / "new.csv", index=False)
     (body,) = ForecastHost(tmp_path / "out/assets").read_file(tmp_path / "new.csv")
     assert body["times"][-1] == clock[-1].replace(" ", "T") + ":00"
+
+
+def test_a_word_in_a_column_of_numbers_is_named_whatever_the_column_is_called(
+    tmp_path: Path,
+) -> None:
+    table = pd.DataFrame({"Zeit": DAYS, "Verbrauch kWh": wave().astype(str), "Zähler": "Z 1"})
+    table.loc[20, "Verbrauch kWh"] = "Ausfall"
+    with pytest.raises(BadData, match="row 21, column 'Verbrauch kWh': 'Ausfall' is not a number"):
+        read(tmp_path, table)
+
+
+def test_a_target_to_type_stands_as_a_shell_takes_it(tmp_path: Path) -> None:
+    table = long_table().rename(columns={"sales": "Units Sold"})
+    with pytest.raises(BadData, match="Units Sold, price. Type: --target 'Units Sold'"):
+        read(tmp_path, table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from modelyard.errors import option
 from modelyard.families.anomaly.schema import LARGEST
 from modelyard.kit import tables
 from modelyard.kit.tables import Notation, Table, notation
@@ -16,7 +17,7 @@ def measurements(table: Table, column: str, usual: Notation | None = None) -> np
     Raises:
         BadData: a cell that is no number, or one that 32 bits don't hold.
     """
-    hint = f"Fix the cell, empty it, or leave the column out: --set features.drop=[{column}]"
+    hint = f"Fix the cell, empty it, or leave the column out: {option('features.drop', [column])}"
     written = None if usual is None else notation(table, column, usual)
     values = tables.numbers(table, column, hint, written)
     wrong = np.flatnonzero(np.abs(values) > LARGEST)

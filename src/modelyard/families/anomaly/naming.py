@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from modelyard.errors import BadData, UsageError, choices
+from modelyard.errors import BadData, UsageError, choices, option
 from modelyard.families.anomaly.cells import measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
 from modelyard.kit.tables import Table, find_entity, is_dated
@@ -82,19 +82,19 @@ def check_measured(table: Table, names: list[str]) -> None:
         BadData: with the setting to type.
     """
     for name in names:
-        away = f"leave it out: --set features.drop=[{name}]"
+        away = f"leave it out: {option('features.drop', [name])}"
         if is_dated(table, name):
             problem = "holds dates or times, not measurements"
-            hint = f"Say that it is the time: --set features.time_column={name}; or {away}"
+            hint = f"Say that it is the time: {option('features.time_column', name)}; or {away}"
             raise BadData(problem, file=table.file, column=name, hint=hint)
         values = measurements(table, name)
         if name.casefold() in LABELS and np.isin(values, [0, 1]).all():
             problem = "is named as a label is, and would be measured"
-            hint = f"Say so: --set features.label_column={name} (1 is an anomaly); or {away}"
+            hint = f"Say so: {option('features.label_column', name)} (1 is an anomaly); or {away}"
             raise BadData(problem, file=table.file, column=name, hint=hint)
         if _counts(values):
             problem = "grows by the same with every row, as a time or a count does"
-            hint = f"If it is the time: --set features.time_column={name}; else {away}"
+            hint = f"If it is the time: {option('features.time_column', name)}; else {away}"
             raise BadData(problem, file=table.file, column=name, hint=hint)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelyard.errors import BadData, UsageError, choices
+from modelyard.errors import BadData, UsageError, choices, in_shell
 from modelyard.families.forecast.config import ForecastFeatures
 from modelyard.kit.tables import (
     Table,
@@ -19,6 +19,7 @@ from modelyard.kit.tables import (
     plainly,
     texts,
 )
+from modelyard.kit.tables.notation import MOSTLY
 from modelyard.kit.times import TIME_NAMES
 
 TIMES = frozenset({*TIME_NAMES, "ds", "day", "week", "month", "quarter", "year", "period", "hour"})
@@ -153,13 +154,14 @@ def _targets(
         raise BadData(problem, file=table.file)
     if len(free) > 1 and series:
         problem = f"which column is to be forecast? Columns of numbers: {', '.join(free)}"
-        raise BadData(problem, file=table.file, hint=f"Type: --target {free[0]}")
+        raise BadData(problem, file=table.file, hint=f"Type: --target {in_shell(free[0])}")
     return tuple(free)
 
 
 def is_numeric(table: Table, name: str) -> bool:
-    """Whether a column holds numbers, and nothing else but empty cells."""
+    """Whether a column holds numbers: nearly all, so that the few other cells are errors to fix."""
     cells = plainly(table.column(name), notation(table, name)).cells
     values = as_numbers(cells)
     empty = cells.is_null().to_numpy(zero_copy_only=False) | are_placeholders(cells)
-    return bool(np.isfinite(values).any() and (np.isfinite(values) | empty).all())
+    there = int((~empty).sum())
+    return bool(there and np.isfinite(values[~empty]).sum() >= MOSTLY * there)

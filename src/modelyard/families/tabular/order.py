@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from modelyard.errors import BadData, UsageError
+from modelyard.errors import BadData, UsageError, option
 from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularConfig, TabularFeatures
 from modelyard.families.tabular.groups import likely_group
@@ -184,7 +184,7 @@ def _by_group(name: str, groups: np.ndarray, rows: divide.Rows) -> SplitBy:
 
 
 def _torn(name: str) -> SplitBy:
-    together = f"--set features.group={name}"
+    together = option("features.group", name)
     return SplitBy(
         f"; rows of one {name} are in several splits (to keep them in one: {together})",
         [
@@ -207,7 +207,7 @@ def _impossible(clock: Clock, schema: TableSchema, error: BadData) -> SplitBy:
 
 def _at_random(clock: Clock, schema: TableSchema) -> SplitBy:
     name, target = clock.column, schema.target
-    by_time = f"--set features.time_column={name}"
+    by_time = option("features.time_column", name) if name else ""
     if not name:
         return SplitBy()
     if clock.follows == "trend":

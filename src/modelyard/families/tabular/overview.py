@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard.errors import option
 from modelyard.families.tabular.divide import Rows
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.columns.overview import columns_table, copies, left_out_table
@@ -86,7 +87,7 @@ def _determining(frame: pd.DataFrame, schema: TableSchema, y: np.ndarray) -> lis
 def _giveaways(names: list[str], schema: TableSchema) -> list[str]:
     return [
         f"{name} by itself determines {schema.target}: if it is only known afterwards, "
-        f"leave it out (--set features.drop=[{name}])"
+        f"leave it out ({option('features.drop', [name])})"
         for name in names
     ]
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modelyard.errors import option
+
 
 def _listed(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -55,7 +57,7 @@ class Positive:
         """A sentence for the card."""
         return (
             f"Of two classes {self.name} is the positive one ({self.reason}): precision, recall and the "
-            f"threshold speak of it. For the other: --set features.positive={self.other}"
+            f"threshold speak of it. For the other: {option('features.positive', self.other)}"
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from modelyard.errors import option
 from modelyard.kit import tables
 from modelyard.kit.columns.schema import Column
 from modelyard.kit.tables import (
@@ -187,6 +188,6 @@ def _parsed(text: pd.Series[Any], style: str) -> pd.Series[Any]:
 
 def _mend(name: str) -> str:
     return (
-        f"Fix or empty the cell, or leave the column out (--set features.drop=[{name}]), or give it a role: "
+        f"Fix or empty the cell, or leave the column out ({option('features.drop', [name])}), or give it a role: "
         f'{{"columns": [{{"name": "{name}", "role": "category"}}]}} in schema.json next to the data'
     )
