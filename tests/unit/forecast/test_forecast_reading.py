@@ -251,3 +251,12 @@ def test_a_target_to_type_stands_as_a_shell_takes_it(tmp_path: Path) -> None:
     table = long_table().rename(columns={"sales": "Units Sold"})
     with pytest.raises(BadData, match="Units Sold, price. Type: --target 'Units Sold'"):
         read(tmp_path, table)
+
+
+def test_a_number_of_each_row_names_no_series(tmp_path: Path) -> None:
+    numbered = pd.concat([long_table()] * 3)
+    numbered["id"] = range(len(numbered))
+    with pytest.raises(
+        BadData, match="row 401, column 'date': .*stands twice in the series 'north'"
+    ):
+        read(tmp_path, numbered)

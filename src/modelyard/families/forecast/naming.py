@@ -15,6 +15,7 @@ from modelyard.kit.tables import (
     as_numbers,
     find_entity,
     is_dated,
+    may_name,
     notation,
     plainly,
     texts,
@@ -120,7 +121,11 @@ def _series(tables: list[Table], time: str, aside: set[str]) -> tuple[str, ...]:
     such columns are, if it does not stand twice in theirs."""
     first = tables[0]
     found = find_entity(tables, time, SERIES, aside)
-    named = [name for name in first.names if SERIES.fullmatch(name.strip()) and name not in aside]
+    named = [
+        name
+        for name in first.names
+        if SERIES.fullmatch(name.strip()) and name not in aside and may_name(first, name)
+    ]
     single = () if found is None else (found,)
     if len(named) > 1 and not _once(first, (time, *single)) and _once(first, (time, *named)):
         return tuple(named)

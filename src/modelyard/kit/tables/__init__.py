@@ -20,7 +20,7 @@ from modelyard.kit.tables.columns import (
     texts,
 )
 from modelyard.kit.tables.delimited import parse_text
-from modelyard.kit.tables.entities import find_entity, rows_of
+from modelyard.kit.tables.entities import find_entity, may_name, rows_of
 from modelyard.kit.tables.files import (
     SUFFIXES,
     check_table,
@@ -82,6 +82,7 @@ __all__ = [
     "is_quickly_read",
     "is_text",
     "leading_zero",
+    "may_name",
     "notation",
     "note_offsets",
     "numbers",

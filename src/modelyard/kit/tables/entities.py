@@ -46,13 +46,18 @@ def find_entity(
             continue
         if named and measured and not mixed:
             continue
-        groups = rows_of(first, name)
-        if len(groups) > max(1, MOST_SHARE * first.rows):
+        if not may_name(first, name):
             continue
+        groups = rows_of(first, name)
         resolved = time is not None and all(_ascends(time[rows], local) for rows in groups.values())
         if resolved or (named and not measured):
             found.append((not named, len(groups), name))
     return min(found)[2] if found else None
+
+
+def may_name(table: Table, name: str) -> bool:
+    """Whether a column has so few different cells that they may name series."""
+    return len(table.column(name).unique()) <= max(1, MOST_SHARE * table.rows)
 
 
 def rows_of(table: Table, entity: str) -> dict[str | None, np.ndarray]:
