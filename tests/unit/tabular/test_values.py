@@ -344,3 +344,23 @@ def test_a_table_from_a_german_office_keeps_every_value(tmp_path: Path) -> None:
     with pytest.raises(BadData, match=r"row 8, column 'Stück': '12\.5' is not a number; .* says"):
         built(tmp_path, write(tmp_path, alone, sep=";"), target="Ergebnis")
     assert not [note for note in summary["notes"] if "nothing in the file proves" in note]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "role"),
+    [
+        ("x", range(100_001, 100_401), "drop"),
+        ("x", range(1_700, 2_100), "numeric"),
+        ("Kundennr", np.random.default_rng(0).permutation(10**6)[:400], "drop"),
+        ("order no.", np.random.default_rng(0).permutation(10**6)[:400], "drop"),
+        ("rooms number", [n % 9 for n in range(400)], "numeric"),
+        ("piano", np.random.default_rng(0).permutation(10**6)[:400], "numeric"),
+    ],
+)
+def test_numbers_of_customers_and_rows_are_no_quantities(
+    tmp_path: Path, name: str, cells: Any, role: str
+) -> None:
+    frame = with_cells(np.array(list(cells))).rename(columns={"x": name})
+    _, out = built(tmp_path, write(tmp_path, frame), target="churn")
+    schema = TableSchema.load(out / "assets")
+    assert {column.name: column.role for column in schema.columns}[name] == role
