@@ -3,6 +3,7 @@ import pytest
 from modelyard.errors import UsageError
 from modelyard.judging.evaluation import Evaluation, Gain, figure, judge
 from modelyard.settings.family import GateSettings
+from modelyard.stages.evaluate import line_of
 
 
 def evaluation(**fields) -> Evaluation:
@@ -34,6 +35,17 @@ def evaluation(**fields) -> Evaluation:
 )
 def test_the_gate_holds_the_metric_against_threshold_and_baseline(gate, passed):
     assert judge(GateSettings(**gate), evaluation()).passed is passed
+
+
+def test_a_figure_of_a_few_examples_says_of_how_many():
+    lines = []
+    for rows in (2, 100):
+        found = evaluation(rows=rows, unit="pictures")
+        lines.append(line_of(found, judge(GateSettings(), found)))
+    assert lines == [
+        "accuracy 0.9000 (baseline 0.8000), on 2 pictures only",
+        "accuracy 0.9000 (baseline 0.8000)",
+    ]
 
 
 def test_a_model_no_better_than_its_baseline_does_not_pass():

@@ -63,6 +63,18 @@ def test_a_file_is_copied_not_linked(tmp_path: Path) -> None:
     assert source.kind == "path"
 
 
+@pytest.mark.parametrize("name", ["Bilder März.zip", "a.tar.gz", "b.7z"])
+def test_an_archive_is_refused_with_what_to_do(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / name).write_bytes(b"PK")
+    for place, uri in enumerate((folder, folder / name)):
+        with pytest.raises(BadData, match=f"{name}: is an archive. Unpack it, and give the folder"):
+            get(tmp_path / str(place), uri=str(uri))
+    (folder / "a.csv").write_text("x\n1\n")
+    assert len(get(tmp_path / "both", uri=str(folder)).files) == 2
+
+
 def test_a_folder_keeps_its_tree_and_leaves_out_what_is_not_data(tmp_path: Path) -> None:
     folder = tmp_path / "my data"
     for name in ("a.csv", "sub dir/b.csv", ".git/config", ".gitignore", "a.csv.dvc"):

@@ -17,7 +17,7 @@ from modelyard.errors import BadData, UsageError
 from modelyard.settings.base import refuse_credentials
 from modelyard.settings.uri import git_address, is_git, is_remote, local_path
 from modelyard.sources.git import fetch_git, fetch_local_git
-from modelyard.sources.local import check_there, fetch_local
+from modelyard.sources.local import check_no_archive, check_there, fetch_local
 from modelyard.sources.remote import fetch_remote
 from modelyard.sources.transfer import Destination, FileInfo, Report
 from modelyard.store import artifact
@@ -105,6 +105,8 @@ def fetch(
     shard_bytes = round(data.shard_megabytes * 1e6)
     target = Destination(into, data.plain_files, shard_bytes, progress)
     source = _sample(data, target, sample) if data.uri is None else _fetch(data, data.uri, target)
+    if data.uri is not None:
+        check_no_archive(list(source.files), into)
     if len(source.files) > data.plain_files:
         shards = len(list(into.glob("shard-*.tar")))
         source = source.model_copy(update={"shards": shards})

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +14,7 @@ import yaml
 
 from modelyard.errors import BadData, UsageError
 from modelyard.sources.transfer import Destination, Entry, FileInfo, copy_all, wanted
-from modelyard.store.files import File, FileSet, files_of
+from modelyard.store.files import ARCHIVES, File, FileSet, files_of
 
 
 def fetch_local(path: Path, target: Destination) -> tuple[dict[str, FileInfo], str | None]:
@@ -49,6 +49,20 @@ def check_there(path: Path) -> None:
         )
     if not path.exists():
         raise UsageError(_missing(path))
+    if path.is_file():
+        check_no_archive([path.name], path.parent)
+
+
+def check_no_archive(names: Sequence[str], folder: Path) -> None:
+    """Refuses data that are one archive: nothing looks into it.
+
+    Raises:
+        BadData: which.
+    """
+    if len(names) == 1 and names[0].lower().endswith(ARCHIVES):
+        raise BadData(
+            "is an archive", file=folder / names[0], hint="Unpack it, and give the folder"
+        )
 
 
 def local_files(path: Path) -> Iterator[tuple[str, str]]:

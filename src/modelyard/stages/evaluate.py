@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from modelyard.judging.evaluation import figure, judge
+from modelyard.judging.evaluation import Evaluation, GateResult, figure, judge
 from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store.artifact import In, Out, write_json
+
+FEW = 20
+"""From so many judged examples on, their number is not worth a word."""
 
 
 @stage(reads=("gate", "seed", "evaluation"))
@@ -16,6 +19,11 @@ def evaluate(run: Run, features: In, model: In, evaluation: Out) -> str:
     gate = judge(run.config.gate, result)
     write_json(evaluation / "evaluation.json", result)
     write_json(evaluation / "gate.json", gate)
+    return line_of(result, gate)
+
+
+def line_of(result: Evaluation, gate: GateResult) -> str:
+    """The stage's line: the gate's metric, what it stands next to, and what makes it unsure."""
     compared = [] if gate.baseline is None else [f"baseline {figure(gate.baseline)}"]
     if gate.metric == result.main:
         compared += [f"{name} {figure(value)}" for name, value in result.rivals.items()]
@@ -23,4 +31,5 @@ def evaluate(run: Run, features: In, model: In, evaluation: Out) -> str:
     chance = ""
     if gate.gain is not None and gate.gain.low <= 0 < gate.gain.value:
         chance = ", not better than the baseline beyond chance"
-    return f"{gate.metric} {figure(gate.value)}{baseline}{chance}"
+    few = f", on {result.rows} {result.unit} only" if result.rows < FEW else ""
+    return f"{gate.metric} {figure(gate.value)}{baseline}{chance}{few}"

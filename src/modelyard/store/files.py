@@ -16,6 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from modelyard.store.shards import INDEX, Member, is_sharded, read_index, read_member
 
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+"""Endings of files that hold files."""
+
 
 class File:
     """A file of a folder."""

@@ -138,6 +138,36 @@ def test_the_folder_of_coco_itself_is_read(tmp_path):
     assert summary["rows"] == {"train": 10, "validation": 6, "test": 6}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_names_of_classes_are_read_in_any_usual_encoding(tmp_path, encoding):
+    for place, name in enumerate(("classes.txt", "data.yaml")):
+        raw = tmp_path / str(place)
+        yolo(raw)
+        (raw / "data.yaml").unlink()
+        text = "Äpfel\r\nBirnen\r\n" if name == "classes.txt" else "names: [Äpfel, Birnen]\n"
+        (raw / name).write_bytes(text.encode(encoding))
+        _, out = prepared(raw)
+        assert DetectionSpec.load(out / "assets").classes == ["Birnen", "Äpfel"]
+
+
+def test_pictures_of_lists_may_have_blanks_in_their_names(tmp_path):
+    voc(tmp_path / "voc")
+    for number in range(20):
+        for folder, ending in (("JPEGImages", "png"), ("Annotations", "xml")):
+            old = tmp_path / "voc" / folder / f"{number:02}.{ending}"
+            old.rename(old.with_name(f"Foto {number} ü.{ending}"))
+        file = tmp_path / "voc" / "Annotations" / f"Foto {number} ü.xml"
+        file.write_text(file.read_text().replace(f"{number:02}.png", f"Foto {number} ü.png"))
+    lists = tmp_path / "voc" / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    parts = {"train": range(8), "val": range(8, 12), "test": range(12, 20)}
+    for name, numbers in parts.items():
+        lines = "\r\n".join(f"Foto {number} ü  1" for number in numbers)
+        (lists / f"{name}.txt").write_bytes(lines.encode("cp1252"))
+    summary, _ = prepared(tmp_path / "voc")
+    assert summary["rows"] == {"train": 8, "validation": 4, "test": 8}
+
+
 def test_lists_of_pascal_voc_and_folders_of_data_yaml_are_splits(tmp_path):
     voc(tmp_path / "voc")
     lists = tmp_path / "voc" / "ImageSets" / "Main"

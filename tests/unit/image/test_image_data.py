@@ -136,6 +136,19 @@ def test_a_table_names_labels_splits_and_groups(tmp_path: Path) -> None:
     assert ImageSpec.load(tmp_path / "out/assets").classes == ["well", "ill"]
 
 
+def test_a_table_of_excel_lists_files_with_blanks_and_umlauts(tmp_path: Path) -> None:
+    raw, rows = tmp_path / "raw", []
+    for number in range(30):
+        label = ("Äpfel", "Birnen")[number % 2]
+        save(raw / f"Fotos März/Nr. {number} ü.png", picture(number, number % 2 == 1))
+        rows.append(f"Fotos März\\Nr. {number} ü.png;{label}")
+    (raw / "labels.csv").write_bytes(("File;Label\r\n" + "\r\n".join(rows)).encode("cp1252"))
+    summary = build(raw, tmp_path / "out")
+    assert ImageSpec.load(tmp_path / "out/assets").classes == ["Birnen", "Äpfel"]
+    assert sum(summary["rows"].values()) == 30
+    assert any("labels.csv is not UTF-8" in note for note in summary["notes"])
+
+
 def test_groups_stay_in_one_split(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     for number in range(120):

@@ -9,6 +9,7 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.kit.pictures.pixels import Limits, checked
+from modelyard.kit.tables import decoded
 from modelyard.store.files import File, FileSet
 
 if TYPE_CHECKING:
@@ -65,12 +66,9 @@ def class_names(files: FileSet) -> tuple[dict[int, str], File] | None:
         file = files.get(name)
         if file is None:
             continue
-        try:
-            text = file.read().decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise BadData("is not UTF-8 text", file=file.path) from None
-        if not text.strip():
+        if not file.read().strip():
             raise BadData("is empty; it names the classes", file=file.path)
+        text, _ = decoded(file)
         names = _lines(text, file) if name.endswith(".txt") else _entries(text, file)
         return names, file
     return None

@@ -14,7 +14,7 @@ from modelyard.families.segmentation.masks import class_names, mask_values
 from modelyard.kit.boxes.annotated import Look
 from modelyard.kit.boxes.geometry import TURNED
 from modelyard.kit.boxes.scenes import split_in
-from modelyard.kit.boxes.voc import listed
+from modelyard.kit.boxes.voc import listed, stems_of
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.pictures.pixels import PICTURES, Limits
 from modelyard.store.files import File, FileSet, files_of
@@ -148,7 +148,8 @@ def _folders(files: FileSet, masks: list[File], ignored: int | None) -> Pairs:
         pictures[_key(file.name)] = file
     listing = Pairs("masks", [], names)
     # Pascal VOC has other lists for other tasks.
-    splits = listed(file for file in files if "segmentation" in file.name.lower())
+    lists = [file for file in files if "segmentation" in file.name.lower()]
+    splits = listed(lists, stems_of(files))
     taken: dict[tuple[str, ...], File] = {}
     for mask in masks:
         key = _key(mask.name)

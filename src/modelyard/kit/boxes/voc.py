@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import PurePosixPath
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from modelyard.errors import BadData
 from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.kit.tables import decoded
 from modelyard.store.files import File, FileSet
 
 LISTS = {
@@ -28,7 +29,7 @@ def read_voc(files: FileSet, pictures: Pictures) -> Scenes:
     Raises:
         BadData: with the file and the element in it.
     """
-    splits = listed(files)
+    splits = listed(files, stems_of(files))
     listing = Scenes("Pascal VOC", [])
     for file in files:
         if file.suffix != ".xml":
@@ -43,18 +44,33 @@ def read_voc(files: FileSet, pictures: Pictures) -> Scenes:
     return listing
 
 
-def listed(files: Iterable[File]) -> dict[str, str]:
+def stems_of(files: Iterable[File]) -> set[str]:
+    """The names of files without folder and ending."""
+    return {PurePosixPath(file.name).stem for file in files}
+
+
+def listed(files: Iterable[File], stems: Set[str]) -> dict[str, str]:
     """The split of each picture's stem, by the lists among the files; none where there are no
-    lists."""
+    lists. `stems` are of all pictures."""
     found: dict[str, str] = {}
     lists = [file for file in files if _is_list(file.name)]
     # Those of train and val are all in trainval, which therefore counts where they are not.
     for file in sorted(lists, key=lambda file: file.name.endswith("trainval.txt")):
         split = LISTS[PurePosixPath(file.name).name]
-        for line in file.read().decode("utf-8", "replace").split("\n"):
+        if not file.read().strip():
+            continue
+        for line in decoded(file)[0].splitlines():
             if line.strip():
-                found.setdefault(line.split()[0], split)
+                found.setdefault(_stem(line.strip(), stems), split)
     return found
+
+
+def _stem(line: str, stems: Set[str]) -> str:
+    """The picture of a line, whose name may hold blanks; lists of a class have -1, 0 or 1 behind it."""
+    for name in (line, line.rsplit(maxsplit=1)[0]):
+        if name in stems:
+            return name
+    return line.split()[0]
 
 
 def _is_list(name: str) -> bool:

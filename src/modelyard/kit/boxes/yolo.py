@@ -11,6 +11,7 @@ import yaml
 
 from modelyard.errors import BadData
 from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in
+from modelyard.kit.tables import decoded
 from modelyard.store.files import File, FileSet
 
 CLASSES = ("classes.txt", "obj.names")
@@ -72,8 +73,8 @@ def _described(files: FileSet) -> tuple[list[str], dict[str, str]]:
     """Class names by number, and splits by folder where data.yaml names them."""
     for file in _yamls(files):
         try:
-            content = yaml.safe_load(file.read())
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            content = yaml.safe_load(decoded(file)[0]) if file.read().strip() else None
+        except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             row = mark.line + 1 if mark else None
             raise BadData("is not YAML", file=file.path, row=row) from None
@@ -81,7 +82,7 @@ def _described(files: FileSet) -> tuple[list[str], dict[str, str]]:
             return _names(file, (content or {}).get("names")), _split_folders(file, content or {})
     for file in files:
         if PurePosixPath(file.name).name in CLASSES:
-            lines = file.read().decode("utf-8-sig", "replace").splitlines()
+            lines = decoded(file)[0].splitlines() if file.read().strip() else []
             return _names(file, [line.strip() for line in lines if line.strip()]), {}
     hint = "List the names of the classes there, in the order of their numbers"
     raise BadData("has neither data.yaml nor classes.txt", file=files.root, hint=hint)

@@ -17,6 +17,7 @@ from modelyard.kit.classifier.examples import (
     count_dropped,
 )
 from modelyard.kit.classifier.kind import FileKind
+from modelyard.kit.tables import decoded
 from modelyard.store.files import File, FileSet
 
 LABELS = "labels.csv"
@@ -52,7 +53,7 @@ def read_listed(table: File, files: FileSet, kind: FileKind, allowed: Sequence[s
     Raises:
         BadData: with the row.
     """
-    names, rows = _rows(table)
+    names, rows, notes = _rows(table)
     if not rows:
         raise BadData("has no rows below its header", file=table.path)
     roles = _roles(table, names, rows[0][1], kind, allowed)
@@ -72,21 +73,20 @@ def read_listed(table: File, files: FileSet, kind: FileKind, allowed: Sequence[s
     count_dropped(dropped, f"not in {table.name}", len(others))
     examples.sort(key=lambda example: example.name)
     listing = Listing(files.root, kind, examples, dropped, several=bool(roles.flags))
+    listing.notes += notes
     if roles.unused:
         listing.notes.append(f"No labels are, by features.classes: {_shown(roles.unused)}.")
     return listing
 
 
-def _rows(table: File) -> tuple[list[str], list[Row]]:
-    """The names of the columns, those with a meaning in lower case, and the rows."""
-    content, file = table.read(), table.path
-    try:
-        lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        row = content[: error.start].count(b"\n") or None
-        raise BadData("is not UTF-8 text", file=file, row=row) from None
-    if not any(lines):
+def _rows(table: File) -> tuple[list[str], list[Row], list[str]]:
+    """The names of the columns, those with a meaning in lower case, and the rows; notes on the file's
+    encoding."""
+    file = table.path
+    if not table.read().strip():
         raise BadData("is empty", file=file, hint="Write a first line: file,label")
+    content, notes = decoded(table)
+    lines = content.splitlines()
     reader = csv.reader(lines, delimiter=max(DELIMITERS, key=lines[0].count))
     names: list[str] = []
     rows: list[Row] = []
@@ -108,7 +108,7 @@ def _rows(table: File) -> tuple[list[str], list[Row]]:
         if names.count(name) > 1:
             problem = f"stands {names.count(name)} times in the first line"
             raise BadData(problem, file=file, column=name)
-    return names, rows
+    return names, rows, notes
 
 
 def _name(cell: str) -> str:

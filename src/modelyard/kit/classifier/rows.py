@@ -18,7 +18,7 @@ from modelyard.kit.classifier.folders import check_no_class_folder, read_folder
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS
 from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
-from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts
+from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts, unsupported
 from modelyard.store.files import File, files_of
 
 TEXT_NAMES = (
@@ -102,6 +102,9 @@ def read_rows(
             allowed = ", ".join((*SUFFIXES, *sorted(ROWS)))
             hint = f"Allowed: {allowed}, or a folder <class>/<file> of {kind.readable} files"
             raise BadData(f"is no table of {kind.many}", file=raw, hint=hint)
+        others = [file for file in files if file.suffix not in (".md", ".dvc")]
+        if len(others) == 1 and not kind.reads(others[0].name):
+            raise unsupported(others[0].path)
         return _read_files(raw, kind, settings), kind.field
     check_no_class_folder(settings, "a column names the labels")
     if settings.group_pattern is not None:

@@ -13,14 +13,14 @@ from modelyard.kit.tables.parquet import read_parquet_file
 from modelyard.kit.tables.table import Table, joined
 from modelyard.kit.tables.text import read_text
 from modelyard.store.artifact import MANIFEST
-from modelyard.store.files import File, files_of
+from modelyard.store.files import ARCHIVES, File, files_of
 
 DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 SUFFIXES = (*DELIMITED, ".parquet", ".pq")
 ALLOWED = ", ".join((*SUFFIXES, *sorted(ROWS)))
 _HINTS = {
     (".xlsx", ".xls", ".ods"): "Save the sheet as CSV",
-    (".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst"): "Unpack it",
+    ARCHIVES: "Unpack it",
     (".json",): "Write one object a line, and name it .jsonl",
 }
 """What to do with files of some endings."""
@@ -132,8 +132,8 @@ def _supported(name: str) -> bool:
 
 def unsupported(file: Path, allowed: str = ALLOWED) -> BadData:
     """What is wrong with a file that is no table by its name, and how it becomes one; to be raised."""
-    suffix = file.suffix.lower()
-    hint = next((hint for suffixes, hint in _HINTS.items() if suffix in suffixes), "")
+    name = file.name.lower()
+    hint = next((hint for endings, hint in _HINTS.items() if name.endswith(endings)), "")
     kind = file.suffix or file.name
     problem = f"files named *{kind} are not supported. Allowed: {allowed}"
     return BadData(problem, file=file, hint=hint)
