@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from modelyard.runtimes.types import Arrays, Runtime
 
@@ -76,6 +76,11 @@ class Explanation(BaseModel):
     """By input field, largest magnitude first."""
     picture: str | None = None
     """A picture of the reasons for people, as a `data:image/png;base64,…` URL."""
+
+    @field_validator("contributions")
+    @classmethod
+    def _largest_first(cls, found: dict[str, float]) -> dict[str, float]:
+        return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
 
 class Cost(NamedTuple):

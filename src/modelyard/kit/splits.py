@@ -26,6 +26,12 @@ ORDER = ("test", "validation", "train")
 """Of the splits, along the examples' keys."""
 
 
+def evenly(count: int, most: int | None) -> np.ndarray:
+    """Numbers of at most `most` of `count` rows, int64, evenly spread from the first to the last."""
+    rows = count if most is None else min(count, most)
+    return np.linspace(0, count - 1, rows).round().astype(np.int64)
+
+
 def keys_of(contents: Iterable[str | bytes], seed: int) -> np.ndarray:
     """A number of each content, uint64 (n,), as if it were drawn; equal contents have equal ones."""
     salt = seed.to_bytes(8, "little", signed=True)

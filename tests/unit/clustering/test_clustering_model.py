@@ -13,10 +13,10 @@ from modelyard.errors import BadData, UsageError
 from modelyard.families.clustering import kinds, model
 from modelyard.families.clustering.assets import GRAPH, INPUT
 from modelyard.families.clustering.evaluate import load_split
-from modelyard.families.clustering.host import total
 from modelyard.families.clustering.kinds import Plan, silhouettes
 from modelyard.families.clustering.stability import noise_as_singles
 from modelyard.judging.evaluation import judge
+from modelyard.kit.logits import log_sum
 from modelyard.settings.family import GateSettings
 from tests.unit.clustering.conftest import blobs, fit, make, moons
 
@@ -68,7 +68,7 @@ def test_a_mixture_answers_as_scikit_learn_does(covariance, tmp_path):
     z = found.scaled("test")
     host = found.host
     density = own.score_samples(z)
-    assert total(output["log_densities"]) == pytest.approx(density, abs=1e-4)
+    assert log_sum(output["log_densities"]) == pytest.approx(density, abs=1e-4)
     chances = np.exp(output["log_densities"] - density[:, None])
     assert chances.max(1) == pytest.approx(own.predict_proba(z).max(1), abs=1e-4)
     requests = found.family.requests(found.features, "test")

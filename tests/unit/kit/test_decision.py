@@ -23,10 +23,10 @@ from modelyard.kit.classes.decision import (
     NoCalibration,
     Sigmoid,
     Temperature,
-    softmax,
 )
 from modelyard.kit.classes.evaluate import judge_classes
 from modelyard.kit.intervals import wilson
+from modelyard.kit.logits import softmax
 
 
 def overconfident(rows: int, seed: int = 0, share: float = 0.3) -> tuple[np.ndarray, np.ndarray]:

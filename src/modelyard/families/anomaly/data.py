@@ -18,6 +18,7 @@ from modelyard.families.anomaly.schema import Column, Detector, Schema
 from modelyard.families.anomaly.series import Series, read_series, resampled
 from modelyard.family import Data, Split
 from modelyard.kit.precision import tells_apart
+from modelyard.kit.splits import evenly
 from modelyard.kit.tables import (
     Notation,
     Table,
@@ -105,8 +106,7 @@ class AnomalyData(Data[AnomalyConfig]):
         window = self.config.features.window if self.config.model.kind in WINDOWED else 1
         part, schema = Part.load(features, split), Schema.load(Path(features) / "assets")
         ends = part.ends(window)
-        if limit is not None and limit < len(ends):
-            ends = ends[np.linspace(0, len(ends) - 1, limit).round().astype(np.int64)]
+        ends = ends[evenly(len(ends), limit)]
         bodies: list[dict[str, Any]] = []
         names = schema.machines if len(schema.machines) == len(schema.series) else None
         for end, rows in zip(ends.tolist(), part.windows(ends, window), strict=True):

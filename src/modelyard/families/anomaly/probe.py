@@ -12,6 +12,7 @@ import numpy as np
 
 from modelyard.families.anomaly.judged import Moments
 from modelyard.families.anomaly.schema import Schema
+from modelyard.kit.splits import evenly
 
 MOST = 2000
 SHIFT = 1.5
@@ -39,7 +40,7 @@ def make(moments: Moments, schema: Schema) -> Probe:
     """At most MOST windows of unlabelled or normal moments, evenly spread; in each copy the
     latest quarter of one column is shifted, or taken from another window."""
     normal = moments.ends[moments.label != 1]
-    ends = normal[np.linspace(0, len(normal) - 1, min(MOST, len(normal))).round().astype(np.int64)]
+    ends = normal[evenly(len(normal), MOST)]
     plain = moments.part.windows(ends, moments.window)
     disturbed, rng = plain.copy(), np.random.default_rng(SEED)
     recent = max(1, moments.window // 4)

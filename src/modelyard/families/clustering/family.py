@@ -31,12 +31,13 @@ from modelyard.families.clustering.choosing import choose
 from modelyard.families.clustering.config import ClusteringConfig
 from modelyard.families.clustering.data import ClusteringData
 from modelyard.families.clustering.evaluate import evaluate, load_split
-from modelyard.families.clustering.host import ClusteringHost, assign, total
+from modelyard.families.clustering.host import ClusteringHost, assign
 from modelyard.families.clustering.profile import effects, names_of, profile_table, words_of
 from modelyard.families.clustering.stability import noise_as_singles, stability
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.logits import log_sum
 from modelyard.runtimes.cores import cores
 from modelyard.runtimes.types import Arrays, Graph, Runtime
 
@@ -98,7 +99,7 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
             noise=int((assigned == NOISE).sum()),
             reach=reach,
             farthest=_farthest(output, assigned) if settings.kind == "kmeans" else [],
-            least_density=float(total(output[DENSITIES]).min()) if DENSITIES in output else 0.0,
+            least_density=float(log_sum(output[DENSITIES]).min()) if DENSITIES in output else 0.0,
             stability=steady[0],
             least_stability=steady[1],
         )

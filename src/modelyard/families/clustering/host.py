@@ -23,6 +23,7 @@ from modelyard.families.clustering.assets import (
 from modelyard.host import Caution, Cell, Explanation, WithWarnings, described
 from modelyard.kit.columns.encode import Columns, completed
 from modelyard.kit.columns.host import ColumnHost
+from modelyard.kit.logits import log_sum
 from modelyard.runtimes.types import Arrays, Runtime
 
 UNLIKE, MOST_UNLIKE = 3.0, 3
@@ -74,12 +75,6 @@ def assign(output: Arrays, reach: Sequence[float]) -> tuple[np.ndarray, np.ndarr
     return nearest, np.where(least <= within[nearest], nearest, NOISE)
 
 
-def total(logs: np.ndarray) -> np.ndarray:
-    """The logarithm of a sum along the last axis, of its terms' logarithms."""
-    most = logs.max(axis=-1)
-    return np.asarray(most + np.log(np.exp(logs - most[..., None]).sum(axis=-1)))
-
-
 class ClusteringHost(ColumnHost):
     """Answers for one set of clusters."""
 
@@ -114,7 +109,7 @@ class ClusteringHost(ColumnHost):
                 found.append(NearestAnswer(**common, distance=distance))
             else:
                 logs = output[DENSITIES][row].astype(np.float64)
-                density = float(total(logs))
+                density = float(log_sum(logs))
                 probability = float(np.exp(logs[near] - density))
                 found.append(MixtureAnswer(**common, probability=probability, log_density=density))
         self.warn(requests, found)
@@ -172,8 +167,7 @@ class ClusteringHost(ColumnHost):
             rows[row, places] = instead[places]
         output, values = self._margin(self.outputs(run, rows), cluster, away)
         parts = dict(zip(groups, (values[0] - values[1:]).tolist(), strict=True))
-        ranked = dict(sorted(parts.items(), key=lambda item: -abs(item[1])))
-        return Explanation(method="occlusion", output=output, contributions=ranked)
+        return Explanation(method="occlusion", output=output, contributions=parts)
 
     def _margin(self, output: Arrays, cluster: int, away: bool) -> tuple[str, np.ndarray]:
         """What is explained, and its value in each row."""
@@ -181,7 +175,7 @@ class ClusteringHost(ColumnHost):
         if DISTANCES not in output:
             logs = output[DENSITIES].astype(np.float64)
             others = np.delete(logs, cluster, axis=1)
-            return f"log-odds of {name}", logs[:, cluster] - total(others)
+            return f"log-odds of {name}", logs[:, cluster] - log_sum(others)
         distances = output[DISTANCES].astype(np.float64) ** 2
         if away:
             return f"squared distance from {name}, the nearest", distances[:, cluster]

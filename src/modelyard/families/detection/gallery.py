@@ -11,13 +11,13 @@ from modelyard.families.detection.baseline import load_objects
 from modelyard.families.detection.host import DetectionHost
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.family import Split
-from modelyard.judging.evaluation import Picture, Plot
+from modelyard.judging.evaluation import Plot
 from modelyard.kit.boxes.answering import MOST
 from modelyard.kit.boxes.geometry import overlaps
 from modelyard.kit.boxes.precision import Judged
 from modelyard.kit.boxes.report import worst_pictures
 from modelyard.kit.classifier import store
-from modelyard.kit.pictures.drawing import data_url
+from modelyard.kit.pictures.drawing import captioned
 from modelyard.kit.pictures.pixels import open_picture
 from modelyard.runtimes.types import Runtime
 
@@ -68,8 +68,7 @@ def gallery(
             said = "ignored" if ignored else "" if seen else name_there
             there.append((said, box))
         tile = drawn(open_picture(data, host.spec.limits), there, found)
-        caption = f"{Path(name).name}: {said_of}"
-        pictures.append(Picture(caption=caption, url=data_url(tile, "JPEG")))
+        pictures.append(captioned(name, said_of, tile))
     caption = (
         "Orange is what was found, with its score, blue what is there, with its class where it "
     )

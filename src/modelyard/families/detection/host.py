@@ -19,6 +19,7 @@ from modelyard.kit.boxes.answering import (
 )
 from modelyard.kit.boxes.geometry import areas, from_centres, on_grid, out_of_square, suppressed
 from modelyard.kit.classifier.store import load_plan
+from modelyard.kit.logits import softmax
 from modelyard.kit.pictures.host import SquareHost
 from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Arrays
@@ -57,12 +58,7 @@ class DetectionHost(SquareHost[DetectionSpec, Places]):
     def by_picture(self, outputs: Arrays) -> Iterator[Places]:
         """Scores and boxes of each picture."""
         logits, boxes = (outputs[name].astype(np.float64) for name in ("logits", "boxes"))
-        if self.plan.get("softmax"):
-            scores = np.exp(logits - logits.max(-1, keepdims=True))
-            scores = (scores / scores.sum(-1, keepdims=True))[..., :-1]
-        else:
-            scores = 1 / (1 + np.exp(-logits))
-        return zip(scores, self._in_pixels(boxes), strict=True)
+        return zip(self._scores(logits), self._in_pixels(boxes), strict=True)
 
     def answer(self, output: Places, size: Size, request: BaseModel) -> Things:
         """The objects with the threshold's score or more."""
@@ -97,6 +93,13 @@ class DetectionHost(SquareHost[DetectionSpec, Places]):
         pixels = response.width * response.height
         covered = [one.box.width * one.box.height / pixels for one in response.objects]
         return described(self.figures(request), response.objects, covered, self._shown)
+
+    def _scores(self, logits: np.ndarray) -> np.ndarray:
+        """Of logits (n, places, outputs), by class."""
+        if self.plan.get("softmax"):
+            # The last output stands for nothing.
+            return softmax(logits)[..., :-1]
+        return np.asarray(1 / (1 + np.exp(-logits)))
 
     def _in_pixels(self, boxes: np.ndarray) -> np.ndarray:
         """The network's boxes (n, places, 4) in pixels of the square."""

@@ -14,6 +14,7 @@ from statsmodels.tsa.holtwinters import ExponentialSmoothing
 from modelyard.families.forecast.panel import SMOOTHED, Panel
 from modelyard.families.forecast.window import Schema
 from modelyard.family import Split
+from modelyard.kit.splits import evenly
 
 MOST_SERIES = 50
 """Series that are smoothed, evenly spread: each takes a fraction of a second."""
@@ -29,10 +30,9 @@ def save(panel: Panel, schema: Schema, features: Path) -> None:
     horizon)."""
     splits: tuple[Split, ...] = ("validation", "test")
     origins = {split: panel.origins(schema, split, schema.horizon) for split in splits}
-    chosen = np.unique(np.linspace(0, len(panel.usual) - 1, MOST_SERIES).round().astype(int))
     kept: dict[str, list[np.ndarray]] = {split: [] for split in splits}
     found: dict[str, list[np.ndarray]] = {split: [] for split in splits}
-    for number in chosen.tolist():
+    for number in evenly(len(panel.usual), MOST_SERIES).tolist():
         smoothing = Smoothing(panel, schema, number)
         for split in splits:
             own = origins[split][panel.series_of(origins[split]) == number][-MOST_ORIGINS:]

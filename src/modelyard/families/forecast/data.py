@@ -18,6 +18,7 @@ from modelyard.families.forecast.reading import OneSeries, grid_of, on_grid, rea
 from modelyard.families.forecast.samples import write_sample
 from modelyard.families.forecast.window import Column, Schema, usual_spread
 from modelyard.family import Data, Split
+from modelyard.kit.splits import evenly
 from modelyard.kit.tables import (
     check_same_columns,
     is_quickly_read,
@@ -113,8 +114,7 @@ class ForecastData(Data[ForecastConfig]):
         """Windows of a split as JSON bodies, evenly spread over its series and time."""
         panel, schema = Panel.load(features), Schema.load(Path(features) / "assets")
         origins = panel.origins(schema, split, schema.horizon)
-        if limit is not None and limit < len(origins):
-            origins = origins[np.linspace(0, len(origins) - 1, limit).round().astype(np.int64)]
+        origins = origins[evenly(len(origins), limit)]
         windows = panel.windows(schema, origins)
         behind = origins - panel.start[panel.series_of(origins)]
         return [

@@ -16,6 +16,7 @@ from modelyard.families.forecast.panel import SMOOTHED, Panel
 from modelyard.families.forecast.window import Schema, inputs_of
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.intervals import FEW_GROUPS, mean_of, resample
+from modelyard.kit.splits import evenly
 
 if TYPE_CHECKING:
     from modelyard.families.forecast.host import ForecastHost
@@ -118,8 +119,7 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
 def _judge(host: ForecastHost, run: Runtime, features: Path, split: Split) -> Judged:
     panel, own = Panel.load(features), Schema.load(Path(features) / "assets")
     origins = panel.origins(own, split, own.horizon)
-    if len(origins) > MOST:
-        origins = origins[np.linspace(0, len(origins) - 1, MOST).round().astype(np.int64)]
+    origins = origins[evenly(len(origins), MOST)]
     quantiles, naive = [], []
     for some in np.array_split(origins, max(1, len(origins) // AT_ONCE)):
         quantiles.append(

@@ -129,7 +129,7 @@ class ForecastHost(Host):
         return Explanation(
             method="occlusion: the forecast without it",
             output=f"mean forecast of {self.schema.target} over {self.schema.horizon} steps",
-            contributions=dict(sorted(parts.items(), key=lambda pair: -abs(pair[1]))),
+            contributions=parts,
         )
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:

@@ -78,13 +78,15 @@ class ImageHost(ClassifierHost[ImageSpec]):
         (outputs,) = self.outputs(run, pixels[None])
         places, base, name = self.evidence(outputs[FEATURES][0], outputs[LOGITS][0])
         cells = cam.coarse(places)
-        order = np.argsort(-np.abs(cells), axis=None, kind="stable")
-        ranked = [tuple(map(int, np.unravel_index(place, cells.shape))) for place in order]
+        contributions = {
+            f"row {row + 1} column {column + 1}": float(value)
+            for (row, column), value in np.ndenumerate(cells)
+        }
         return Explanation(
             method=self.method,
             output=name,
             base=base,
-            contributions={f"row {r + 1} column {c + 1}": float(cells[r, c]) for r, c in ranked},
+            contributions=contributions,
             picture=data_url(cam.overlay(pixels, places)),
         )
 

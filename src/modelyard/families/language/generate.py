@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from modelyard.families.language.decoder import DRAFT, MAIN, Decoder
-from modelyard.families.language.sampling import log_softmax, penalise
+from modelyard.families.language.sampling import penalise
 from modelyard.families.language.writer import Writer
+from modelyard.kit.logits import log_softmax
 from modelyard.runtimes.types import Runtime
 
 

@@ -15,10 +15,10 @@ from modelyard.families.language.decoder import HIDDEN, LOGITS, MAIN, Decoder, D
 from modelyard.families.language.generate import beam_search, guess_ahead, write
 from modelyard.families.language.prefix import load_prefix
 from modelyard.families.language.prompt import USUAL, Answer, Part, Prompt
-from modelyard.families.language.sampling import log_softmax
 from modelyard.families.language.tokens import TAIL, Codec
 from modelyard.families.language.writer import Writer
 from modelyard.host import Cost, Explanation, Host
+from modelyard.kit.logits import log_softmax
 from modelyard.kit.text.words import beyond_ascii
 from modelyard.runtimes.types import Arrays, Runtime
 
@@ -178,7 +178,7 @@ class LanguageHost(Host):
         return Explanation(
             method="occlusion",
             output=f"log probability of {name} as first token: {whole:.4f}",
-            contributions=dict(sorted(drops.items(), key=lambda item: -abs(item[1]))),
+            contributions=drops,
         )
 
     def complete(self, completion: Completion) -> dict[str, Any]:

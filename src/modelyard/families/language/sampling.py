@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Natural logarithms of probabilities over the last axis, float32."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    logs: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return logs
+from modelyard.kit.logits import softmax
 
 
 def penalise(scores: np.ndarray, seen: Sequence[int], penalty: float) -> np.ndarray:
@@ -55,8 +50,7 @@ def distribution(logits: np.ndarray, temperature: float, top_k: int, top_p: floa
     if 0 < top_k < len(scaled):
         least = np.partition(scaled, -top_k)[-top_k]
         scaled = np.where(scaled < least, -np.inf, scaled)
-    weights = np.exp(scaled - scaled.max())
-    probabilities: np.ndarray = weights / weights.sum()
+    probabilities = softmax(scaled)
     if top_p < 1:
         order = np.argsort(-probabilities, kind="stable")
         before = np.cumsum(probabilities[order]) - probabilities[order]

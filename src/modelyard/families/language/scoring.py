@@ -10,7 +10,7 @@ import numpy as np
 from modelyard.families.language.chat import tokens_of, words_of
 from modelyard.families.language.documents import Document
 from modelyard.families.language.host import LanguageHost
-from modelyard.families.language.sampling import log_softmax
+from modelyard.kit.logits import log_softmax
 from modelyard.runtimes.types import Runtime
 
 

@@ -11,9 +11,10 @@ from modelyard.errors import BadData
 from modelyard.families.language.chat import asked_tokens
 from modelyard.families.language.decoder import DecoderSpec
 from modelyard.families.language.prompt import USUAL, Answer, Finish, Prompt
-from modelyard.families.language.sampling import adjusted, distribution, draw, log_softmax, penalise
+from modelyard.families.language.sampling import adjusted, distribution, draw, penalise
 from modelyard.families.language.tokens import TAIL, UNFINISHED, Codec
 from modelyard.host import Caution
+from modelyard.kit.logits import log_softmax
 from modelyard.runtimes.types import Arrays
 
 

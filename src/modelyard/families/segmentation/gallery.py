@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +11,9 @@ from modelyard.families.segmentation.host import SegmentationHost
 from modelyard.families.segmentation.judging import Judged
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec, palette, resized
 from modelyard.family import Split
-from modelyard.judging.evaluation import Picture, Plot
+from modelyard.judging.evaluation import Plot
 from modelyard.kit.classifier import store
-from modelyard.kit.pictures.drawing import data_url
+from modelyard.kit.pictures.drawing import captioned
 from modelyard.kit.pictures.pixels import checked, open_picture
 from modelyard.runtimes.types import Runtime
 
@@ -56,8 +56,7 @@ def gallery(
         truth = checked(truths[place][1], host.spec.limits, np.asarray, ("PNG",))
         found = numbers[host.labelled(answer, sizes[place])[0]]
         tile = row(open_picture(data, host.spec.limits), truth, found, colours)
-        caption = f"{PurePosixPath(name).name}: IoU {scores[place]:.2f}"
-        pictures.append(Picture(caption=caption, url=data_url(tile, "JPEG")))
+        pictures.append(captioned(name, f"IoU {scores[place]:.2f}", tile))
     shown = spec.classes[: len(numbers)]
     caption = "From left to right: the picture, the truth, the answer. White: ignored. "
     caption += f"Classes: {', '.join(shown)}."

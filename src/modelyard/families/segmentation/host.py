@@ -20,6 +20,7 @@ from modelyard.families.segmentation.spec import (
 )
 from modelyard.host import Cost, Host, WithWarnings
 from modelyard.kit.classifier.store import find_plan
+from modelyard.kit.logits import softmax
 from modelyard.kit.pictures.answering import DECODE_SECONDS, SentPicture, sent_pixels
 from modelyard.kit.pictures.host import SquareHost, image_of
 from modelyard.kit.pictures.pixels import placed
@@ -100,8 +101,7 @@ class SegmentationHost(SquareHost[SegmentationSpec, np.ndarray]):
     def by_picture(self, outputs: Arrays) -> Iterator[np.ndarray]:
         """Probabilities of each picture."""
         for logits in outputs["logits"]:
-            scores = np.exp(logits - logits.max(axis=0))
-            yield scores / scores.sum(axis=0)
+            yield softmax(logits, axis=0)
 
     def answer(self, output: np.ndarray, size: Size, request: BaseModel) -> Segmented:
         """The mask, and each class that it has."""

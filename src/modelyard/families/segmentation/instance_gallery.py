@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as coco
@@ -12,11 +12,11 @@ from modelyard.families.segmentation.instance_host import MASK_PIXELS, MOST_NUMB
 from modelyard.families.segmentation.instances import load_truth
 from modelyard.families.segmentation.spec import IGNORED, answered, palette
 from modelyard.family import Split
-from modelyard.judging.evaluation import Picture, Plot
+from modelyard.judging.evaluation import Plot
 from modelyard.kit.boxes.precision import Judged, Objects
 from modelyard.kit.boxes.report import worst_pictures
 from modelyard.kit.classifier import store
-from modelyard.kit.pictures.drawing import data_url
+from modelyard.kit.pictures.drawing import captioned
 from modelyard.kit.pictures.pixels import open_picture
 from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Runtime
@@ -45,8 +45,7 @@ def gallery(
         for number, seen in enumerate(host.objects(one, size, threshold, MOST_NUMBERED), start=1):
             found[seen.mask & (found == 0)] = number
         tile = row(open_picture(data, host.spec.limits), there, found, colours)
-        caption = f"{PurePosixPath(name).name}: {said}"
-        pictures.append(Picture(caption=caption, url=data_url(tile, "JPEG")))
+        pictures.append(captioned(name, said, tile))
     caption = "From left to right: the picture, its objects, those that were found with a score of "
     caption += f"{threshold:.2f} or more. White: a crowd, neither found nor missed."
     return [Plot(kind="pictures", title="Worst pictures first", pictures=pictures, caption=caption)]

@@ -21,6 +21,7 @@ from modelyard.kit.boxes.answering import (
     described,
 )
 from modelyard.kit.classifier.store import load_plan
+from modelyard.kit.logits import softmax
 from modelyard.kit.pictures.answering import DECODE_SECONDS, sent_pixels
 from modelyard.kit.pictures.host import SquareHost
 from modelyard.kit.pictures.pixels import placed
@@ -110,9 +111,8 @@ class InstanceHost(SquareHost[SegmentationSpec, Queries]):
 
     def by_picture(self, outputs: Arrays) -> Iterator[Queries]:
         """The queries of each picture."""
-        logits = outputs["logits"].astype(np.float64)
-        scores = np.exp(logits - logits.max(-1, keepdims=True))
-        scores = (scores / scores.sum(-1, keepdims=True))[..., :-1]
+        # The last class stands for no object.
+        scores = softmax(outputs["logits"].astype(np.float64))[..., :-1]
         return zip(scores, outputs["masks"], strict=True)
 
     def answer(self, output: Queries, size: Size, request: BaseModel) -> MaskedObjects:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from modelyard.families.segmentation.gallery import row
 from modelyard.families.segmentation.prompt_host import PromptHost
 from modelyard.families.segmentation.prompts import ObjectMask
 from modelyard.family import Split
-from modelyard.judging.evaluation import Evaluation, Picture, Plot, Series
+from modelyard.judging.evaluation import Evaluation, Plot, Series
 from modelyard.kit.classifier import store
 from modelyard.kit.intervals import Resampled, bootstrap
-from modelyard.kit.pictures.drawing import data_url
+from modelyard.kit.pictures.drawing import captioned
 from modelyard.kit.pictures.pixels import PICTURES, open_picture
 
 MAIN, DISC = "iou", "disc around the point, filled box"
@@ -112,7 +112,6 @@ def _gallery(compared: list[Compared], host: PromptHost, features: Path, split: 
         name, data = files[one.picture]
         truth, found = (mask.astype(np.uint8) for mask in (one.object.mask, one.by_point))
         tile = row(open_picture(data, host.spec.limits), truth, found, colours)
-        caption = f"{PurePosixPath(name).name}: IoU {one.overlaps[0]:.2f}"
-        pictures.append(Picture(caption=caption, url=data_url(tile, "JPEG")))
+        pictures.append(captioned(name, f"IoU {one.overlaps[0]:.2f}", tile))
     caption = "From left to right: the picture, the object, the answer to its innermost point."
     return Plot(kind="pictures", title="Worst objects first", pictures=pictures, caption=caption)

@@ -145,12 +145,11 @@ class TabularHost(ColumnHost):
             permutations=PERMUTATIONS,
             seed=0,
         )
-        order = np.argsort(-np.abs(values), kind="stable")
         return Explanation(
             method="Shapley values, sampled permutations",
             output=output,
             base=base,
-            contributions={names[index]: float(values[index]) for index in order},
+            contributions=dict(zip(names, values.tolist(), strict=True)),
         )
 
     def explained(

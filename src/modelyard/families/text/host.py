@@ -90,8 +90,7 @@ class TextHost(ClassifierHost[TextSpec]):
         weights, output = self.reasoned(raw[0])
         values = self.calibrated(raw) @ weights
         drops = dict(zip(words, (values[0] - values[1:]).tolist(), strict=True))
-        ranked = dict(sorted(drops.items(), key=lambda item: -abs(item[1])))
-        return Explanation(method="occlusion", output=output, contributions=ranked)
+        return Explanation(method="occlusion", output=output, contributions=drops)
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A table's column that held the texts in training, with its other columns; a .txt as one

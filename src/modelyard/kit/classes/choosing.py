@@ -24,9 +24,9 @@ from modelyard.kit.classes.decision import (
     Sigmoid,
     Temperature,
     logit,
-    softmax,
 )
 from modelyard.kit.intervals import wilson
+from modelyard.kit.logits import softmax
 
 Method = Literal["auto", "sigmoid", "isotonic", "none"]
 

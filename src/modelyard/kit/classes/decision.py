@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard.kit.assets import Asset
+from modelyard.kit.logits import softmax
 
 HALF = 0.5
 CLIP = 1e-7
@@ -125,9 +126,3 @@ def logit(p: np.ndarray) -> np.ndarray:
     """Log-odds of probabilities, which are first moved CLIP away from 0 and 1."""
     clipped = np.clip(np.asarray(p, dtype=np.float64), CLIP, 1 - CLIP)
     return np.asarray(np.log(clipped / (1 - clipped)))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

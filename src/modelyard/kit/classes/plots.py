@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
 
@@ -60,21 +62,39 @@ def by_class(y: np.ndarray, labels: np.ndarray, classes: list[str]) -> Plot:
     Args:
         y, labels: true and answered class indices, (n,).
     """
-    shown, caption = np.arange(len(classes)), ""
     precision, recall, _, _ = precision_recall_fscore_support(
-        y, labels, labels=shown, zero_division=0
+        y, labels, labels=np.arange(len(classes)), zero_division=0
     )
-    if len(classes) > MOST_CLASSES:
-        shown = np.sort(np.argsort(recall, kind="stable")[:MOST_CLASSES])
-        caption = f"The {MOST_CLASSES} classes with the least recall."
-    names = [classes[index] for index in shown]
+    return recall_bars("class", classes, recall, precision, ("recall", recall))
+
+
+def recall_bars(
+    what: Literal["class", "label"],
+    names: list[str],
+    recall: np.ndarray,
+    precision: np.ndarray,
+    by: tuple[str, np.ndarray] | None = None,
+) -> Plot:
+    """Recall and precision of each class or label, (n,) each.
+
+    Args:
+        by: a figure's name and its values (n,): of many only the MOST_CLASSES with the least of it
+            are shown. None: all are.
+    """
+    shown, caption = np.arange(len(names)), ""
+    if by is not None and len(names) > MOST_CLASSES:
+        figure, values = by
+        shown = np.sort(np.argsort(values, kind="stable")[:MOST_CLASSES])
+        many = "classes" if what == "class" else "labels"
+        caption = f"The {MOST_CLASSES} {many} with the least {figure}."
+    chosen = [names[place] for place in shown]
     return Plot(
         kind="bar",
-        title="Recall and precision by class",
+        title=f"Recall and precision by {what}",
         y_label="share",
         series=[
-            Series(name="recall", x=names, y=recall[shown].tolist()),
-            Series(name="precision", x=names, y=precision[shown].tolist()),
+            Series(name="recall", x=chosen, y=recall[shown].tolist()),
+            Series(name="precision", x=chosen, y=precision[shown].tolist()),
         ],
         caption=caption,
     )

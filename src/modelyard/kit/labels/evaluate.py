@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn import metrics as sk
 
-from modelyard.judging.evaluation import Evaluation, Plot, Series, Table
+from modelyard.judging.evaluation import Evaluation, Plot, Table
 from modelyard.kit.classes.answers import check_shared
 from modelyard.kit.classes.judged import directions
+from modelyard.kit.classes.plots import recall_bars
 from modelyard.kit.intervals import resample
 
 BASELINE = "most frequent labels"
-MOST_CLASSES = 30
-"""Labels in the plot: those with the least F1."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +132,8 @@ def judge_labels(
         notes.append(said)
     if missing := sorted(set(classes) - thresholds.keys()):
         notes.append(f"The model does not know {', '.join(missing)}: such labels count as missed.")
+    precision, recall, f1, _ = _figures(judged)
+    bars = recall_bars("label", classes, recall, precision, ("F1", f1))
     way = directions(list(metrics))
     way["hamming_loss"] = "min"
     return Evaluation(
@@ -149,27 +150,8 @@ def judge_labels(
         intervals=found.intervals("micro_f1"),
         samples=found.paired(),
         notes=[one for one in notes if one],
-        plots=[_by_label(judged), *more],
+        plots=[bars, *more],
         tables=[_table(judged, thresholds), *tables],
-    )
-
-
-def _by_label(judged: JudgedLabels) -> Plot:
-    precision, recall, f1, _ = _figures(judged)
-    shown, caption = np.arange(len(judged.classes)), ""
-    if len(shown) > MOST_CLASSES:
-        shown = np.sort(np.argsort(f1, kind="stable")[:MOST_CLASSES])
-        caption = f"The {MOST_CLASSES} labels with the least F1."
-    names = [judged.classes[index] for index in shown]
-    return Plot(
-        kind="bar",
-        title="Recall and precision by label",
-        y_label="share",
-        series=[
-            Series(name="recall", x=names, y=recall[shown].tolist()),
-            Series(name="precision", x=names, y=precision[shown].tolist()),
-        ],
-        caption=caption,
     )
 
 

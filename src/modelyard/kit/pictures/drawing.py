@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from modelyard.judging.evaluation import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,6 +27,11 @@ def picture(pixels: np.ndarray, side: int = LEAST_SIDE) -> Image:
     return Image.fromarray(np.ascontiguousarray(array)).resize(
         (size, size), Image.Resampling.NEAREST
     )
+
+
+def captioned(file: str, said: str, tile: Image) -> Picture:
+    """A picture of the card: its file's name, and what is to be said of it."""
+    return Picture(caption=f"{PurePosixPath(file).name}: {said}", url=data_url(tile, "JPEG"))
 
 
 def data_url(image: Image, kind: str = "PNG") -> str:

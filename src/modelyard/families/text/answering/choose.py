@@ -8,6 +8,7 @@ import numpy as np
 
 from modelyard.families.text.answering.spec import Pair
 from modelyard.kit.assets import Asset
+from modelyard.kit.logits import log_softmax
 
 TOP = 20
 """Beginnings and ends that are paired, of each window."""
@@ -55,7 +56,7 @@ def best_span(pair: Pair, logits: list[np.ndarray], most_tokens: int) -> Best:
     none = 0.0
     count = len(pair.offsets)
     for begin, scores in zip(pair.begins.tolist(), logits, strict=True):
-        log_p = _log_softmax(scores.astype(np.float64))
+        log_p = log_softmax(scores.astype(np.float64), axis=0)
         none = min(none, float(log_p[0].sum()))
         inside = log_p[pair.first : pair.first + count - begin]
         firsts = np.argsort(-inside[:, 0], kind="stable")[:TOP]
@@ -89,10 +90,3 @@ def choose_threshold(ahead: np.ndarray, f1: np.ndarray, f1_of_none: np.ndarray) 
     if best == len(values):
         return float(values[-1] + 1)
     return float((values[best - 1] + values[best]) / 2)
-
-
-def _log_softmax(scores: np.ndarray) -> np.ndarray:
-    """Over the first axis."""
-    shifted = scores - scores.max(axis=0)
-    found: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=0))
-    return found

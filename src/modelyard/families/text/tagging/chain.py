@@ -10,6 +10,7 @@ import numpy as np
 
 from modelyard.families.text.tagging.schemes import OUTSIDE, parts
 from modelyard.kit.assets import Asset
+from modelyard.kit.logits import log_sum
 
 NEVER = -1e4
 """Score of a tag that may not follow another."""
@@ -57,7 +58,7 @@ class Chain(Asset):
         alpha = np.empty(emissions.shape)
         alpha[0] = self._starts + emissions[0]
         for word in range(1, len(emissions)):
-            alpha[word] = _log_sum(alpha[word - 1][:, None] + self._moves, 0) + emissions[word]
+            alpha[word] = log_sum(alpha[word - 1][:, None] + self._moves, 0) + emissions[word]
         return alpha
 
     def backward(self, emissions: np.ndarray) -> np.ndarray:
@@ -66,7 +67,7 @@ class Chain(Asset):
         beta[-1] = self._ends
         for word in range(len(emissions) - 2, -1, -1):
             ahead = emissions[word + 1] + beta[word + 1]
-            beta[word] = _log_sum(self._moves + ahead[None], 1)
+            beta[word] = log_sum(self._moves + ahead[None], 1)
         return beta
 
     def probabilities(
@@ -82,7 +83,7 @@ class Chain(Asset):
         if not spans:
             return []
         alpha, beta = self.forward(emissions), self.backward(emissions)
-        total = _log_sum(alpha[-1] + self._ends, 0)
+        total = log_sum(alpha[-1] + self._ends, 0)
         found = []
         for start, end in spans:
             own = tags[start:end]
@@ -102,7 +103,7 @@ class Chain(Asset):
             last: np.floating = self._ends[tag]
             return last
         ways = self._moves[tag] + emissions[end] + beta[end]
-        return _log_sum(np.delete(ways, self.inside[tag]) if self.inside[tag] >= 0 else ways, 0)
+        return log_sum(np.delete(ways, self.inside[tag]) if self.inside[tag] >= 0 else ways, 0)
 
     @cached_property
     def _moves(self) -> np.ndarray:
@@ -131,9 +132,3 @@ def forbidden(classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     same = labels[:, None] == labels[None]
     outside = np.array(classes) == OUTSIDE
     return inside[None] & ~(same & ~outside[:, None]), inside
-
-
-def _log_sum(values: np.ndarray, axis: int) -> np.ndarray:
-    highest = values.max(axis=axis, keepdims=True)
-    summed: np.ndarray = np.log(np.exp(values - highest).sum(axis=axis))
-    return np.asarray(summed + highest.squeeze(axis))

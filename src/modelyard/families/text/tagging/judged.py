@@ -12,8 +12,9 @@ from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 from seqeval.scheme import IOB2
 
 from modelyard.families.text.tagging.schemes import OUTSIDE, Span, spans_of
-from modelyard.judging.evaluation import Confusion, Evaluation, Plot, Series, Table
+from modelyard.judging.evaluation import Confusion, Evaluation, Table
 from modelyard.kit.classes.judged import directions
+from modelyard.kit.classes.plots import recall_bars
 from modelyard.kit.intervals import resample
 
 BASELINE = "most frequent tag of a word"
@@ -83,6 +84,7 @@ def judge_tags(
     found = resample(_f1, truth[:, 2], truth, answers, varied=False, groups=groups)
     spans = int(truth[:, 2].sum())
     notes = [found.sentence("span_f1", within=(0, 1)), f"{spans:,} spans in the split."]
+    names, (precision, recall, _, _) = _figures(judged)
     known = set(labels)
     strange = sorted({span.label for tags in judged.truth for span in spans_of(tags)} - known)
     if strange:
@@ -101,7 +103,7 @@ def judge_tags(
         samples=found.paired(),
         notes=notes,
         confusion=_confusion(judged),
-        plots=[_bars(judged)],
+        plots=[recall_bars("label", names, recall, precision)],
         tables=[_by_label(judged), _wrong(judged)],
     )
 
@@ -151,19 +153,6 @@ def _figures(judged: JudgedTags) -> tuple[list[str], np.ndarray]:
         judged.truth, judged.answers, average=None, zero_division=0
     )
     return labels, np.array(found)
-
-
-def _bars(judged: JudgedTags) -> Plot:
-    labels, (precision, recall, _, _) = _figures(judged)
-    return Plot(
-        kind="bar",
-        title="Recall and precision by label",
-        y_label="share",
-        series=[
-            Series(name="recall", x=labels, y=recall.tolist()),
-            Series(name="precision", x=labels, y=precision.tolist()),
-        ],
-    )
 
 
 def _by_label(judged: JudgedTags) -> Table:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from modelyard.families.text.translating.spec import Decoding, TranslationSpec
+from modelyard.kit.logits import log_softmax
 from modelyard.runtimes.types import Arrays, Runtime, hold
 
 ENCODER, DECODER = "encoder", "decoder"
@@ -56,10 +57,7 @@ class Writer:
         present = {name: name.replace("past", "present", 1) for name in self._past}
         found = hold(self._run, DECODER, arrays, set(present.values()))
         self._past = {name: found[present[name]] for name in self._past}
-        logits = np.asarray(found["logits"]).astype(np.float64)
-        logits -= logits.max(axis=-1, keepdims=True)
-        log_p: np.ndarray = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-        return log_p
+        return log_softmax(np.asarray(found["logits"]).astype(np.float64))
 
     def keep(self, rows: np.ndarray) -> None:
         """Goes on with these rows; a row may be named several times."""
