@@ -23,7 +23,7 @@ from modelyard.kit.columns.edits import Edits, companions, find_edits, write_bac
 from modelyard.kit.columns.encode import Encoder, completed
 from modelyard.kit.columns.frames import bodies, check_width, to_columns
 from modelyard.kit.columns.overview import with_ranges
-from modelyard.kit.splits import keys_of_rows, save_groups
+from modelyard.kit.splits import evenly, keys_of_rows, save_groups
 from modelyard.kit.tables import (
     Table,
     is_quickly_read,
@@ -84,9 +84,7 @@ class TabularData(Data[TabularConfig]):
         check_width(table)
         prepared = prepare(table, _edits(Path(raw), table, earlier, config), config)
         keys = keys_of_rows(prepared.frame, config.data.split_seed)
-        rows, split_by = order.divide_rows(
-            prepared.clock, prepared.y, prepared.schema, table, config, keys, prepared.groups
-        )
+        rows, split_by = order.divide_rows(prepared, table, config, keys)
         if earlier is not None:
             schema, prepared.y = earlier.adopt(prepared.schema, prepared.y)
             prepared.schema = schema
@@ -155,7 +153,7 @@ class TabularData(Data[TabularConfig]):
         assert truths is not None
         labelled = load_mask(features, "test")
         if labelled is None or labelled.sum() < LEAST_REFERENCE:
-            rows = np.linspace(0, len(found) - 1, min(limit, len(found))).round().astype(int)
+            rows = evenly(len(found), limit)
         else:
             rows = np.flatnonzero(labelled)[-min(limit, RECENT) :]
         return [found[row] for row in rows], [truths[row] for row in rows]

@@ -175,10 +175,12 @@ def _new_linear(config: TabularConfig, table: Table, trees: int) -> Any:
     return new_linear(config, table)[1]
 
 
-def _new_svm(config: TabularConfig, table: Table, trees: int) -> Any:
-    from modelyard.families.tabular.svm import new_svm
+def new_svm(config: TabularConfig, table: Table, trees: int) -> Any:
+    """Our support vector machine on libsvm."""
+    from modelyard.families.tabular.svm import SvmClassifier, SvmRegressor
 
-    return new_svm(config, table, trees)
+    kind = SvmClassifier if table.classes else SvmRegressor
+    return kind(cost=1 / config.model.regularization, seed=config.seed)
 
 
 def _new_stack(config: TabularConfig, table: Table, trees: int) -> Any:
@@ -192,7 +194,7 @@ NEW: Mapping[str, Callable[[TabularConfig, Table, int], Any]] = {
     "tree": new_tree,
     "forest": new_forest,
     "bagging": new_forest,
-    "svm": _new_svm,
+    "svm": new_svm,
     "stack": _new_stack,
     "boosting": new_boosting,
     "xgboost": new_xgboost,

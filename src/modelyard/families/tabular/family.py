@@ -65,7 +65,7 @@ class Tabular(TabularData, Family[TabularConfig]):
             kind_notes.append(found.note)
             config = config.of_kind(found.kind)
         fitted = _fit_kind(config, table, features, out, trainer)
-        _info(config, table, fitted).save(out)
+        ModelInfo.of(config, table, fitted).save(out)
         run = native_runtime(out)
         background = _background(table.x, config.seed)
         np.save(out / "assets" / "background.npy", background)
@@ -85,7 +85,7 @@ class Tabular(TabularData, Family[TabularConfig]):
             again = refit(config, table, fitted, out, trainer.progress)
             fitted = again.fitted
             chosen += again.headline
-            _info(config, table, fitted).save(out)
+            ModelInfo.of(config, table, fitted).save(out)
         return {
             "headline": fitted.headline + chosen,
             "curves": fitted.curves,
@@ -193,20 +193,6 @@ def _decide(
     if decision.headline and settings.aim == "f1":
         notes.append(MOST_PROBABLE)
     return decision.headline, notes
-
-
-def _info(config: TabularConfig, table: Table, fitted: Fitted) -> ModelInfo:
-    mlp = config.model.kind == "mlp"
-    return ModelInfo(
-        kind=config.model.kind,
-        task="classification" if table.classes else "regression",
-        columns=table.x.shape[1],
-        classes=table.classes,
-        trees=fitted.trees,
-        hidden=config.model.hidden if mlp else (),
-        dropout=config.model.dropout if mlp else 0.0,
-        members={member.kind: member.weight for member in fitted.chosen.get("members", ())},
-    )
 
 
 def _aim(settings: TabularModel) -> Aim:

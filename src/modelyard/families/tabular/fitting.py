@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelyard.families.tabular import kinds
+from modelyard.families.tabular.svm import fit_svm
+from modelyard.families.tabular.tree import fit_tree
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.config import TabularConfig
@@ -17,18 +19,6 @@ if TYPE_CHECKING:
     Fitter = Callable[[TabularConfig, Table, Path, Progress], Fitted]
 
 
-def _fit_tree(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
-    from modelyard.families.tabular.tree import fit_tree
-
-    return fit_tree(config, table, out, progress)
-
-
-def _fit_svm(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
-    from modelyard.families.tabular.svm import fit_svm
-
-    return fit_svm(config, table, out, progress)
-
-
 def _fit_stack(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     from modelyard.families.tabular.stack import fit_stack
 
@@ -37,12 +27,12 @@ def _fit_stack(config: TabularConfig, table: Table, out: Path, progress: Progres
 
 FITTERS: Mapping[str, Fitter] = {
     "linear": kinds.fit_linear,
-    "tree": _fit_tree,
+    "tree": fit_tree,
     "forest": kinds.fit_forest,
     "bagging": kinds.fit_forest,
     "boosting": kinds.fit_boosting,
     "xgboost": kinds.fit_xgboost,
     "lightgbm": kinds.fit_lightgbm,
-    "svm": _fit_svm,
+    "svm": fit_svm,
     "stack": _fit_stack,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from modelyard.kit.columns.schema import Column
 from modelyard.kit.columns.values import convert
 from modelyard.kit.tables import Table, is_dated, notation, plainly
 from modelyard.kit.times import NEARLY_ALL, TIME_NAMES, Dependence, dependence, in_order
+
+if TYPE_CHECKING:
+    from modelyard.families.tabular.prepare import Prepared
 
 NAMES = frozenset({*TIME_NAMES, "hour", "day", "week", "month", "quarter", "year", "period", "t"})
 """A column of numbers called so may be the time: not another one that grows, such as an id."""
@@ -51,7 +55,6 @@ class SplitBy:
 
 def find_clock(
     table: Table,
-    target: str,
     y: np.ndarray,
     schema: TableSchema,
     columns: Sequence[Column],
@@ -74,7 +77,7 @@ def find_clock(
         return Clock()
     clocks = _candidates(table, columns)
     if settings.split == "time":
-        return _wanted(table, clocks)
+        return _wanted(clocks)
     there = ~np.isnan(y)
     for name, times in clocks.items():
         own = times[there]
@@ -86,24 +89,18 @@ def find_clock(
 
 
 def divide_rows(
-    clock: Clock,
-    y: np.ndarray,
-    schema: TableSchema,
-    table: Table,
-    config: TabularConfig,
-    keys: np.ndarray,
-    groups: np.ndarray | None = None,
+    prepared: Prepared, table: Table, config: TabularConfig, keys: np.ndarray
 ) -> tuple[divide.Rows, SplitBy]:
     """Which rows train, which validate and which test, and what to say of it.
 
     Args:
         keys: what the rows hold, uint64 (rows,).
-        groups: the group of every row, uint64 (rows,), where they are divided by groups.
 
     Raises:
         BadData: a division by time or groups that was asked for leaves a split without rows or a class.
     """
-    settings = config.features
+    settings, schema = config.features, prepared.schema
+    clock, y, groups = prepared.clock, prepared.y, prepared.groups
     classes = y if schema.classes else None
     if groups is not None:
         rows = divide.at_random(settings, classes, groups)
@@ -143,7 +140,7 @@ def _candidates(table: Table, columns: Sequence[Column]) -> dict[str, np.ndarray
     return dict(sorted(found.items(), key=lambda item: -in_order(item[1])))
 
 
-def _wanted(table: Table, clocks: dict[str, np.ndarray]) -> Clock:
+def _wanted(clocks: dict[str, np.ndarray]) -> Clock:
     sorted_by = [name for name, times in clocks.items() if in_order(times) >= NEARLY_ALL]
     known = sorted_by[:1] or list(clocks)
     if len(known) != 1:

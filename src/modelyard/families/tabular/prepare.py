@@ -74,7 +74,7 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
         assert edits.file is not None
         of = f"those of {edits.target}, not of {target}"
         notes.append(f"task and classes in {edits.file.name} are {of}: they were not used")
-    clock = order.find_clock(table, target, y, schema, columns, config.features)
+    clock = order.find_clock(table, y, schema, columns, config.features)
     keep, dropped = _rows_to_keep(table, target, y, clock)
     if (old := _older(keep, clock, config.features.newest_rows)) is not None:
         keep[old] = False

@@ -19,16 +19,6 @@ TARGETS: Mapping[str, str] = {
 """What each built-in table is asked to predict."""
 
 FILE = "data.csv"
-DRIFTING = (
-    "timestamp",
-    "amount",
-    "country",
-    "distance_from_home_km",
-    "transactions_last_hour",
-    "online",
-)
-"""Columns of the fraud table whose distribution `sample_drift` moves."""
-
 CATEGORIES = (
     "groceries",
     "restaurant",
@@ -122,7 +112,7 @@ def diabetes() -> dict[str, Sequence[Any]]:
 def fraud(rows: int, drift: float, seed: int) -> dict[str, Sequence[Any]]:
     """Simulated card transactions, about 2.5 % of them fraud, by a rule of interactions with noise.
 
-    With `drift` towards 1 the columns of `DRIFTING` move: larger amounts, other countries, later
+    With `drift` towards 1 its columns move: larger amounts, other countries, later
     hours, longer distances, busier cards, more online. The rule stays, so the share of fraud moves
     with them.
     """

@@ -230,14 +230,7 @@ def _fitted(config: TabularConfig, table: Table, member: Member, out: Path) -> F
     folder.mkdir(parents=True, exist_ok=True)
     own = config.of_kind(member.kind)
     fitted = FITTERS[member.kind](own, table, folder, lambda *_, **__: None)
-    info = ModelInfo(
-        kind=member.kind,
-        task="classification" if table.classes else "regression",
-        columns=table.x.shape[1],
-        classes=table.classes,
-        trees=fitted.trees,
-    )
-    info.save(folder)
+    ModelInfo.of(own, table, fitted).save(folder)
     return fitted
 
 

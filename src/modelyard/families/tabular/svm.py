@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
+from modelyard.families.tabular.estimators import new_estimator
 from modelyard.families.tabular.kinds import SKLEARN, Fitted
 from modelyard.kit.sklearn import as_onnx, save_estimator
 
@@ -103,16 +104,10 @@ TYPES = tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in (SvmClassifie
 """What a model's file may hold besides scikit-learn's own."""
 
 
-def new_svm(config: TabularConfig, table: Table, trees: int) -> Any:
-    """Not fitted yet."""
-    kind = SvmClassifier if table.classes else SvmRegressor
-    return kind(cost=1 / config.model.regularization, seed=config.seed)
-
-
 def fit_svm(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     """Radial kernels; of a large table on some of the rows, which is said."""
     progress(0, 1)
-    model = new_svm(config, table, 0)
+    model = new_estimator(config, table, 0)
     model.fit(table.x, table.y, sample_weight=table.weight)
     progress(1, 1)
     save_estimator(model, out / SKLEARN)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -31,6 +31,10 @@ from modelyard.kit.assets import Asset
 from modelyard.kit.columns.encode import Encoder
 from modelyard.kit.splits import load_groups
 from modelyard.store.base import base_of
+
+if TYPE_CHECKING:
+    from modelyard.families.tabular.config import TabularConfig
+    from modelyard.families.tabular.kinds import Fitted
 
 BY_TIME = "by_time"
 """An empty file where the splits follow each other in time."""
@@ -55,6 +59,23 @@ class ModelInfo(Asset):
     """Dropout of an MLP."""
     members: dict[Kind, float] = Field(default_factory=dict)
     """Weights of a stack's members, each in a folder of its own."""
+
+    @classmethod
+    def of(cls, config: TabularConfig, table: Table, fitted: Fitted) -> ModelInfo:
+        """Of a model of the kind that is set."""
+        settings = config.model
+        assert settings.kind != "auto", "a kind was chosen"
+        mlp = settings.kind == "mlp"
+        return cls(
+            kind=settings.kind,
+            task="classification" if table.classes else "regression",
+            columns=table.x.shape[1],
+            classes=table.classes,
+            trees=fitted.trees,
+            hidden=settings.hidden if mlp else (),
+            dropout=settings.dropout if mlp else 0.0,
+            members={member.kind: member.weight for member in fitted.chosen.get("members", ())},
+        )
 
 
 @dataclass(frozen=True)
@@ -125,37 +146,28 @@ def load_table(features: Path, settings: TabularModel) -> Table:
     directions = directions_of(settings.monotone, schema, Path(features) / "assets")
     x, y = load_split(features, "train")
     x_validation, y_validation = load_split(features, "validation")
-    by_time = (Path(features) / BY_TIME).is_file()
-    groups, groups_validation = (load_groups(features, split) for split in ("train", "validation"))
+    loss: Chosen | None = None
     if classes is None:
         base = base_of(features)
         earlier = None if base is None else TargetScale.load_or(base / "assets", IDENTITY)
         loss = choose_loss(settings, y, float(min(y.min(), y_validation.min())), earlier)
-        scaled, scaled_validation = loss.scale.scaled(y), loss.scale.scaled(y_validation)
-        return Table(
-            x,
-            scaled,
-            x_validation,
-            scaled_validation,
-            None,
-            loss=loss,
-            by_time=by_time,
-            groups=groups,
-            groups_validation=groups_validation,
-            monotone=directions,
-        )
-    y, y_validation = y.astype(np.int64), y_validation.astype(np.int64)
+        y, y_validation = loss.scale.scaled(y), loss.scale.scaled(y_validation)
+    else:
+        y, y_validation = y.astype(np.int64), y_validation.astype(np.int64)
     table = Table(
         x,
         y,
         x_validation,
         y_validation,
         classes,
-        by_time=by_time,
-        groups=groups,
-        groups_validation=groups_validation,
+        loss=loss,
+        by_time=(Path(features) / BY_TIME).is_file(),
+        groups=load_groups(features, "train"),
+        groups_validation=load_groups(features, "validation"),
         monotone=directions,
     )
+    if classes is None:
+        return table
     if base_of(features) is None:
         _every_class_seen(y, classes)
     if settings.class_weight != "balanced":
