@@ -14,19 +14,14 @@ from modelyard.families.recommender.config import RecommenderModel
 from modelyard.families.recommender.model import perceptron
 from modelyard.families.recommender.networks import (
     Batch,
-    Network,
-    columns_of,
-    described,
+    HistoryNetwork,
     dot,
     energy,
-    example_histories,
-    example_profiles,
-    seen,
 )
 from modelyard.runtimes.types import Arrays, Graph
 
 
-class DIN(Network):
+class DIN(HistoryNetwork):
     """Deep interest network (Zhou et al. 2018): each candidate weighs the history by itself.
 
     The weight of an item of the history is a small network's of that item, the candidate, their
@@ -41,14 +36,9 @@ class DIN(Network):
     scorer: ClassVar[str] = "attention"
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
-        super().__init__()
         size, units = settings.dimensions, settings.units
+        super().__init__(catalog, size)
         self.negatives, self.penalty = settings.drawn, settings.penalty
-        self.user_side = catalog.user_side
-        self.item = nn.Parameter(torch.randn(len(catalog.items), size) * 0.1)
-        self.seen = nn.Buffer(seen(catalog), persistent=False)
-        self.item_columns = columns_of(catalog.item_side, size)
-        self.user_columns = columns_of(catalog.user_side, size)
         self.bias = nn.Parameter(torch.zeros(len(catalog.items), 2))
         self.ago = nn.Parameter(torch.zeros(settings.length, units))
         self.past, self.candidate = nn.Linear(size, units), nn.Linear(size, units, bias=False)
@@ -61,10 +51,6 @@ class DIN(Network):
         self.product = nn.Parameter(torch.ones(size))
         self.mean = nn.Linear(size, size, bias=False)
         nn.init.eye_(self.mean.weight)
-
-    def vectors(self) -> torch.Tensor:
-        """Of all items, (items, width)."""
-        return described(self.item, self.item_columns, self.seen, self.training)
 
     def forward(
         self,
@@ -96,7 +82,7 @@ class DIN(Network):
         longest = int((batch["items"] >= 0).sum(1).max())
         items = batch["items"][:, : max(1, longest)]
         vectors = self.vectors()
-        user = self.user_columns.of(batch["user"]) if self.user_columns is not None else None
+        user = self.known(batch)
         scores = (
             self(items, candidates, vectors, user)["score"],
             self._retrieved(items, candidates, vectors, user),
@@ -109,17 +95,11 @@ class DIN(Network):
     def graphs(self) -> list[Graph]:
         """`attention`: `items` (batch, length), `candidates` (batch, candidates), and `profile`
         (batch, outputs) where users have columns, to logits and weights."""
-        count = len(self.item)
-        candidates = np.linspace(0, count - 1, 35).astype(np.int64).reshape(5, 7).T.copy()
-        example = {"items": example_histories(count), "candidates": candidates}
-        if self.user_side is not None:
-            example["profile"] = example_profiles(self.user_side)
+        last = len(self.item) - 1
+        candidates = np.linspace(0, last, 35).astype(np.int64).reshape(5, 7).T.copy()
+        example = self.example(candidates=candidates)
         varying = {"items": (1,), "candidates": (1,)}
         return [Graph("attention", example, module=Frozen(self), dynamic=varying)]
-
-    def likeness(self) -> torch.Tensor:
-        """The items' vectors."""
-        return self.vectors()
 
     def retrieval(self) -> Arrays:
         """`past` and `items` float32 (items, width) and `bias` float32 (items,): a candidate's
@@ -182,8 +162,7 @@ class Frozen(nn.Module):
     def forward(
         self, items: torch.Tensor, candidates: torch.Tensor, profile: torch.Tensor | None = None
     ) -> Batch:
-        columns = self.net.user_columns
-        user = columns(profile) if columns is not None else None
+        user = self.net.of_profile(profile)
         found: Batch = self.net(items, candidates, self.vectors, user)
         return found
 

@@ -74,6 +74,43 @@ class Columns(nn.Module):
         return vectors
 
 
+class HistoryNetwork(Network):
+    """A model that reads what a user had: an embedding of each item, and what columns say of items
+    and users."""
+
+    def __init__(self, catalog: Catalog, size: int) -> None:
+        super().__init__()
+        self.user_side = catalog.user_side
+        self.item = nn.Parameter(torch.randn(len(catalog.items), size) * 0.1)
+        self.seen = nn.Buffer(seen(catalog), persistent=False)
+        self.item_columns = columns_of(catalog.item_side, size)
+        self.user_columns = columns_of(catalog.user_side, size)
+
+    def vectors(self) -> torch.Tensor:
+        """Of all items, (items, width)."""
+        return described(self.item, self.item_columns, self.seen, self.training)
+
+    def likeness(self) -> torch.Tensor:
+        """The items' vectors."""
+        return self.vectors()
+
+    def known(self, batch: Batch) -> torch.Tensor | None:
+        """What columns say of a batch's users, (batch, width); None where they have none."""
+        return self.user_columns.of(batch["user"]) if self.user_columns is not None else None
+
+    def of_profile(self, profile: torch.Tensor | None) -> torch.Tensor | None:
+        """The same of users by their `profile`, float32 (batch, outputs)."""
+        return self.user_columns(profile) if self.user_columns is not None else None
+
+    def example(self, **more: np.ndarray) -> Arrays:
+        """A graph's `items`, (batch, length), and `more`; and `profile`, (batch, outputs), where
+        users have columns."""
+        example = {"items": example_histories(len(self.item)), **more}
+        if self.user_side is not None:
+            example["profile"] = example_profiles(self.user_side)
+        return example
+
+
 def columns_of(side: Side | None, size: int) -> Columns | None:
     """Vectors of columns, where there are any."""
     return Columns(side, size) if side is not None else None

@@ -12,18 +12,13 @@ from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderModel
 from modelyard.families.recommender.networks import (
     Batch,
-    Network,
-    columns_of,
-    described,
+    HistoryNetwork,
     energy,
-    example_histories,
-    example_profiles,
-    seen,
 )
 from modelyard.runtimes.types import Arrays, Graph
 
 
-class SASRec(Network):
+class SASRec(HistoryNetwork):
     """Self-attention over what a user had, in its order (Kang and McAuley 2018: SASRec).
 
     A start token and the items, each with the embedding of its place, go through causal blocks; the
@@ -35,14 +30,9 @@ class SASRec(Network):
     scorer: ClassVar[str] = "sequence"
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
-        super().__init__()
         size = settings.dimensions
+        super().__init__(catalog, size)
         self.penalty = settings.penalty
-        self.user_side = catalog.user_side
-        self.item = nn.Parameter(torch.randn(len(catalog.items), size) * 0.1)
-        self.seen = nn.Buffer(seen(catalog), persistent=False)
-        self.item_columns = columns_of(catalog.item_side, size)
-        self.user_columns = columns_of(catalog.user_side, size)
         self.start = nn.Parameter(torch.randn(size) * 0.1)
         self.place = nn.Parameter(torch.randn(settings.length + 1, size) * 0.1)
         self.dropout = nn.Dropout(settings.dropout)
@@ -50,10 +40,6 @@ class SASRec(Network):
             Block(size, settings.heads, settings.dropout) for _ in range(settings.blocks)
         )
         self.last = nn.LayerNorm(size)
-
-    def vectors(self) -> torch.Tensor:
-        """Of all items, (items, width)."""
-        return described(self.item, self.item_columns, self.seen, self.training)
 
     def forward(
         self, items: torch.Tensor, vectors: torch.Tensor, user: torch.Tensor | None = None
@@ -76,7 +62,7 @@ class SASRec(Network):
         """Cross-entropy of the next item against drawn ones, over the places that count."""
         target, counted = batch["target"], batch["counted"]
         vectors = self.vectors()
-        user = self.user_columns.of(batch["user"]) if self.user_columns is not None else None
+        user = self.known(batch)
         tastes = self(target[:, :-1], vectors, user)
         wanted, others = vectors[target.clamp(min=0)], vectors[batch["negative"]]
         right = (tastes * wanted).sum(-1, keepdim=True)
@@ -95,14 +81,7 @@ class SASRec(Network):
     def graphs(self) -> list[Graph]:
         """`taste`: `items` (batch, length), and `profile` (batch, outputs) where users have
         columns, to `taste` (batch, width)."""
-        example = {"items": example_histories(len(self.item))}
-        if self.user_side is not None:
-            example["profile"] = example_profiles(self.user_side)
-        return [Graph("taste", example, module=Taste(self), dynamic={"items": (1,)})]
-
-    def likeness(self) -> torch.Tensor:
-        """The items' vectors."""
-        return self.vectors()
+        return [Graph("taste", self.example(), module=Taste(self), dynamic={"items": (1,)})]
 
     def retrieval(self) -> Arrays:
         """`items` float32 (items, width): what a taste is multiplied with."""
@@ -149,8 +128,6 @@ class Taste(nn.Module):
 
     def forward(self, items: torch.Tensor, profile: torch.Tensor | None = None) -> Batch:
         """`items` int64 (batch, length) to `taste` (batch, width)."""
-        columns = self.net.user_columns
-        user = columns(profile) if columns is not None else None
-        tastes = self.net(items, self.vectors, user)
+        tastes = self.net(items, self.vectors, self.net.of_profile(profile))
         last = (items >= 0).sum(1)[:, None, None].expand(-1, 1, tastes.shape[2])
         return {"taste": tastes.gather(1, last)[:, 0]}
