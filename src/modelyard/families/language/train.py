@@ -59,14 +59,13 @@ def find(config: LanguageConfig, assets: Path) -> Checkpoint | None:
     return Checkpoint.find(config.model) if config.model.checkpoint else None
 
 
-def from_scratch(config: LanguageConfig, assets: Path, layers: int | None = None) -> Setup:
+def from_scratch(config: LanguageConfig, assets: Path) -> Setup:
     """An untrained network of `model.kind` with the features' own tokenizer."""
     tokenizer = Path(assets) / "tokenizer.json"
 
     def build() -> CausalLanguageModel:
-        settings = config.model
         return CausalLanguageModel(
-            new_config(settings, Codec(tokenizer).size, layers or settings.layers)
+            new_config(config.model, Codec(tokenizer).size, config.model.layers)
         )
 
     return Setup(config, build, tokenizer, global_tokens=config.model.global_tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from modelyard.kit.boxes.annotated import Look
 from modelyard.kit.boxes.geometry import TURNED
 from modelyard.kit.boxes.scenes import split_in
 from modelyard.kit.boxes.voc import listed, stems_of
+from modelyard.kit.classifier.examples import Listed
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.pictures.pixels import PICTURES, Limits
 from modelyard.store.files import File, FileSet, files_of
@@ -58,7 +59,7 @@ class Pair:
 
 
 @dataclass
-class Pairs:
+class Pairs(Listed):
     """The pictures of a folder that have a mask."""
 
     format: str
@@ -66,13 +67,6 @@ class Pairs:
     pairs: list[Pair]
     names: dict[int, str] | None = None
     """Of the classes by number, where the data says them."""
-    dropped: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Counts what is left out."""
-        if count:
-            self.dropped[reason] = self.dropped.get(reason, 0) + count
 
 
 def read_pairs(

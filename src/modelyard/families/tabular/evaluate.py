@@ -10,6 +10,7 @@ import numpy as np
 from sklearn import metrics as sk
 
 from modelyard.families.tabular.judged_intervals import with_intervals
+from modelyard.families.tabular.labelled import load_mask
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
 from modelyard.judging.curves import histogram

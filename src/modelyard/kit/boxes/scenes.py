@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData
-from modelyard.kit.classifier.examples import SPLIT_NAMES
+from modelyard.kit.classifier.examples import SPLIT_NAMES, Listed
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.store.files import File, FileSet
 
@@ -43,19 +43,12 @@ class Scene:
 
 
 @dataclass
-class Scenes:
+class Scenes(Listed):
     """The annotated pictures of a folder."""
 
     format: str
     """As people call it: COCO, YOLO, Pascal VOC."""
     scenes: list[Scene]
-    dropped: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Counts what is left out."""
-        if count:
-            self.dropped[reason] = self.dropped.get(reason, 0) + count
 
 
 def split_in(name: str) -> str | None:
@@ -97,9 +90,9 @@ class Pictures:
         whole = [file for file in ends if f"/{file.name}".endswith(f"/{name}")] or ends
         return self._only(whole, name, near, place)
 
-    def of_stem(self, stem: str, near: File, place: str = "") -> File:
+    def of_stem(self, stem: str, near: File) -> File:
         """The picture that is called as the annotation file `near`, but for its ending."""
-        return self._only(self._by_stem[stem], stem, near, place)
+        return self._only(self._by_stem[stem], stem, near, "")
 
     def _only(self, found: list[File], name: str, near: File, place: str) -> File:
         split = split_in(near.name)

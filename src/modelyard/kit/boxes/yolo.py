@@ -79,7 +79,7 @@ def _described(files: FileSet) -> tuple[list[str], dict[str, str]]:
             row = mark.line + 1 if mark else None
             raise BadData("is not YAML", file=file.path, row=row) from None
         if content is None or (isinstance(content, dict) and "names" in content):
-            return _names(file, (content or {}).get("names")), _split_folders(file, content or {})
+            return _names(file, (content or {}).get("names")), _split_folders(content or {})
     for file in files:
         if PurePosixPath(file.name).name in CLASSES:
             lines = decoded(file)[0].splitlines() if file.read().strip() else []
@@ -102,7 +102,7 @@ def _names(file: File, names: Any) -> list[str]:
     return found
 
 
-def _split_folders(file: File, content: dict[str, Any]) -> dict[str, str]:
+def _split_folders(content: dict[str, Any]) -> dict[str, str]:
     """Folders that data.yaml calls train, val and test; the same one twice is the first."""
     found: dict[str, str] = {}
     for key, split in SPLITS.items():

@@ -45,16 +45,28 @@ class Example:
     """Of the table: that of the example, and that of its label."""
 
 
+@dataclass(kw_only=True)
+class Listed:
+    """What was read of a raw folder, and what is to be said of it."""
+
+    dropped: dict[str, int] = field(default_factory=dict)
+    """How many were left out, by reason."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the card."""
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Counts what is left out."""
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
 @dataclass
-class Listing:
-    """The labelled files of a raw folder, by name, and what was passed over."""
+class Listing(Listed):
+    """The labelled files of a raw folder, by name."""
 
     raw: Path
     kind: FileKind
     examples: list[Example]
-    dropped: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    """Sentences for the card."""
     several: bool = False
     """Whether its labels are lists of JSON, since the table has a column for each label."""
     headline: str = ""
@@ -145,9 +157,3 @@ def grouped(example: Example, pattern: str) -> Example:
         problem = "has no group: put one part in parentheses"
         raise UsageError(f"setting 'features.group_pattern' = {pattern!r} {problem}")
     return replace(example, group=match.group(1))
-
-
-def count_dropped(counts: dict[str, int], reason: str, number: int) -> None:
-    """Adds to what was left out."""
-    if number:
-        counts[reason] = counts.get(reason, 0) + number

@@ -12,7 +12,6 @@ from modelyard.kit.classifier.examples import (
     SPLIT_NAMES,
     Example,
     Listing,
-    count_dropped,
     grouped,
 )
 from modelyard.kit.classifier.kind import FileKind
@@ -69,7 +68,7 @@ def _by_folder(files: FileSet, kind: FileKind, wanted: Wanted) -> Listing:
         for name, folder in zip(splits, folders, strict=True):
             outside += _directly_in(files, folder, kind)
             classes += [(name, inner) for inner in files.folders(folder)]
-    count_dropped(listing.dropped, "outside a class folder", len(outside))
+    listing.drop("outside a class folder", len(outside))
     if not classes:
         raise _no_classes(files, kind)
     depth = 0
@@ -113,20 +112,20 @@ def _read_class(
     Returns:
         The most folders that a file's path has from the class folder on.
     """
-    kind, dropped = listing.kind, listing.dropped
+    kind = listing.kind
     before = len(PurePosixPath(folder).parts) - 1
     depth = 0
     for file in files.below(folder):
         if file.suffix in kind.unread:
-            count_dropped(dropped, f"{file.suffix} is not read: save it as {kind.save_as}", 1)
+            listing.drop(f"{file.suffix} is not read: save it as {kind.save_as}")
         elif not kind.reads(file.name):
-            count_dropped(dropped, f"files: not a {kind.one}", 1)
+            listing.drop(f"files: not a {kind.one}")
         else:
             path = PurePosixPath(file.name).parent.parts[before:]
             depth = max(depth, len(path))
             label = _class_of(path, wanted)
             if label is None:
-                count_dropped(dropped, f"fewer than {wanted} folders deep", 1)
+                listing.drop(f"fewer than {wanted} folders deep")
             else:
                 listing.examples.append(Example(file.name, file, label, split))
     if not depth:

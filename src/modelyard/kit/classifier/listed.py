@@ -14,7 +14,6 @@ from modelyard.kit.classifier.examples import (
     Example,
     Listing,
     check_splits,
-    count_dropped,
 )
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.tables import decoded
@@ -69,10 +68,9 @@ def read_listed(table: File, files: FileSet, kind: FileKind, allowed: Sequence[s
     check_splits(examples)
     listed = {example.file.name for example in examples}
     others = [file for file in files if kind.reads(file.name) and file.name not in listed]
-    dropped: dict[str, int] = {}
-    count_dropped(dropped, f"not in {table.name}", len(others))
     examples.sort(key=lambda example: example.name)
-    listing = Listing(files.root, kind, examples, dropped, several=bool(roles.flags))
+    listing = Listing(files.root, kind, examples, several=bool(roles.flags))
+    listing.drop(f"not in {table.name}", len(others))
     listing.notes += notes
     if roles.unused:
         listing.notes.append(f"No labels are, by features.classes: {_shown(roles.unused)}.")

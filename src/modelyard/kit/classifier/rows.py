@@ -282,7 +282,7 @@ def _add(listing: Listing, rows: Rows, content: str, label: str, split: str | No
     for number, text, answer, named, group in cells:
         if text is None or answer is None:
             reason = f"no {listing.kind.one}" if text is None else "no label"
-            listing.dropped[reason] = listing.dropped.get(reason, 0) + 1
+            listing.drop(reason)
             continue
         if named is not None and named.lower() not in SPLIT_NAMES:
             problem = choices("split", named, SPLIT_NAMES)

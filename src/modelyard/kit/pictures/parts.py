@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from modelyard.errors import BadData
 from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS, divide, without_copies
-from modelyard.kit.classifier.examples import Example, grouped
+from modelyard.kit.classifier.examples import Example, Listed, grouped
 from modelyard.kit.pictures.pixels import PICTURES
 from modelyard.kit.pictures.settings import SquareFeatures
-
-
-class Listed(Protocol):
-    """A listing of pictures: what was left out, and sentences for the card."""
-
-    notes: list[str]
-
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Counts what is left out."""
 
 
 def parted(

@@ -25,7 +25,8 @@ from modelyard.families.text.answering.spec import QUESTIONS, Pair, PairSpec, st
 from modelyard.families.text.checkpoint import LABELLING, TokensData
 from modelyard.families.text.splits import split_of
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.divide import SPLITS, divide, without_copies
+from modelyard.kit.classifier.data import Parts
+from modelyard.kit.classifier.divide import SPLITS, without_copies
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.rows import Content
 from modelyard.kit.splits import save_groups_of
@@ -34,7 +35,6 @@ from modelyard.store.base import base_of
 
 MANY_ARTICLES = 20
 """With fewer articles, questions are divided by the texts that they are on."""
-Parts = dict[str, list[Example]]
 
 
 class AnswerData(TokensData[PairSpec]):
@@ -95,18 +95,9 @@ class AnswerData(TokensData[PairSpec]):
                 longest = found["longest"]
         spec.save(Path(out) / "assets")
         Choice(most_tokens=2 * longest).save(Path(out) / "assets")
-        rows = {split: len(part) for split, part in parts.items()}
-        words, entries = self.summary(spec)
-        many = sum(windows.values()) - sum(rows.values())
+        many = sum(windows.values()) - sum(map(len, parts.values()))
         more = f", {many:,} more windows of long texts" if many else ""
-        return {
-            "headline": f"{sum(rows.values()):,} questions, {words}{more}",
-            "rows": rows,
-            "dropped": unique.dropped,
-            "unit": QUESTIONS.many,
-            **entries,
-            "notes": [*asked.notes, *unique.notes],
-        }
+        return self.said_of(parts, spec, more, unique.dropped, [*asked.notes, *unique.notes])
 
     def body(self, data: bytes) -> dict[str, Any]:
         """A question as a request."""
@@ -115,14 +106,12 @@ class AnswerData(TokensData[PairSpec]):
 
     def _divided(self, examples: list[Example], raw: Path) -> Parts:
         """By split, the questions of an article or a text in one."""
-        settings = self.config.features
-        wanted = {"validation": settings.validation_share, "test": settings.test_share}
         splits = {example.file.name: split_of(example.file) for example in examples}
         if len(splits) > 1 and all(splits.values()):
             # Whoever named the splits knows which texts may be in two.
             examples = [replace(one, split=splits[one.file.name], group=None) for one in examples]
         plain = [replace(one, label=QUESTIONS.one) for one in examples]
-        return divide(plain, QUESTIONS, wanted, self.config.data.split_seed, raw)
+        return self.divided(plain, raw)
 
 
 def _identity(one: Question) -> bytes:

@@ -25,7 +25,6 @@ from modelyard.families.text.tagging.schemes import OUTSIDE, parts, spans_of, to
 from modelyard.families.text.tagging.spec import TagSpec, tags_of, words_of
 from modelyard.kit.classes.positive import Positive
 from modelyard.kit.classifier.data import Look, Parts
-from modelyard.kit.classifier.divide import divide
 from modelyard.kit.classifier.examples import Example, Listing
 from modelyard.kit.classifier.rows import Content
 from modelyard.kit.json_lines import ROWS
@@ -54,7 +53,7 @@ class TagData(TokensData[TagSpec]):
     def listing(self, raw: Path) -> Listing:
         """The sentences of all files."""
         found = read_tagged(raw)
-        listing = Listing(Path(raw), self.Spec.KIND, [], found.dropped, found.notes)
+        listing = Listing(Path(raw), self.Spec.KIND, [], dropped=found.dropped, notes=found.notes)
         splits = {one.file.name: split_of(one.file) for one in found.sentences}
         named = len(splits) > 1 and all(splits.values())
         documents = {(one.file.name, one.document) for one in found.sentences}
@@ -115,10 +114,8 @@ class TagData(TokensData[TagSpec]):
     def divided(self, examples: Sequence[Example], raw: Path) -> Parts:
         """Sentences by split, a document's in one."""
         stored = {example.name: example.label for example in examples}
-        settings = self.config.features
-        wanted = {"validation": settings.validation_share, "test": settings.test_share}
         plain = [_with_label(example, "sentence") for example in examples]
-        found = divide(plain, self.Spec.KIND, wanted, self.config.data.split_seed, raw)
+        found = super().divided(plain, raw)
         return {
             split: [_with_label(example, stored[example.name]) for example in part]
             for split, part in found.items()

@@ -18,6 +18,7 @@ from modelyard.families.text.tagging.schemes import (
     spans_of,
     to_bio,
 )
+from modelyard.kit.classifier.examples import Listed
 from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
 from modelyard.store.files import File, files_of
 
@@ -51,12 +52,10 @@ class Sentence:
 
 
 @dataclass
-class Tagged:
-    """The sentences of a raw folder, and what the card says of them."""
+class Tagged(Listed):
+    """The sentences of a raw folder."""
 
     sentences: list[Sentence] = field(default_factory=list)
-    dropped: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def read_tagged(raw: Path) -> Tagged:
@@ -72,8 +71,10 @@ def read_tagged(raw: Path) -> Tagged:
         allowed = ", ".join(sorted(COLUMNS | ROWS))
         raise BadData("holds no file of tagged sentences", file=raw, hint=f"Allowed: {allowed}")
     for file in files:
-        read = _from_json if file.suffix in ROWS else _from_columns
-        found.sentences += read(file, found.dropped)
+        if file.suffix in ROWS:
+            found.sentences += _from_json(file, found)
+        else:
+            found.sentences += _from_columns(file)
     if not found.sentences:
         raise BadData("no sentence has a word", file=files[0].path)
     if all(set(one.tags) == {OUTSIDE} for one in found.sentences):
@@ -125,7 +126,7 @@ def _has_tags(file: File) -> bool:
     return bool(rows) and all(len(cells) > 1 and is_tag(cells[-1]) for cells in rows)
 
 
-def _from_columns(file: File, dropped: dict[str, int]) -> Iterator[Sentence]:
+def _from_columns(file: File) -> Iterator[Sentence]:
     """The first column is the word, the last its tag."""
     for some in _sentences(file):
         words = [cells[0] for cells in some.rows]
@@ -206,7 +207,7 @@ def _check_tag(tag: str, file: File, row: int, column: str | None = None) -> Non
         raise BadData(problem, file=file.path, row=row, column=column)
 
 
-def _from_json(file: File, dropped: dict[str, int]) -> Iterator[Sentence]:
+def _from_json(file: File, found: Tagged) -> Iterator[Sentence]:
     """One object a line, with lists of words and tags of one length."""
     for row, value in json_rows(read_utf8(file), file.path):
         if not isinstance(value, dict):
@@ -216,8 +217,7 @@ def _from_json(file: File, dropped: dict[str, int]) -> Iterator[Sentence]:
             problem = f"has {len(words)} tokens and {len(tags)} tags"
             raise BadData(problem, file=file.path, row=row)
         if not words:
-            reason = "sentences: without a word"
-            dropped[reason] = dropped.get(reason, 0) + 1
+            found.drop("sentences: without a word")
             continue
         for tag in tags:
             _check_tag(tag, file, row, "tags")

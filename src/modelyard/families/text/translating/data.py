@@ -28,9 +28,9 @@ from modelyard.families.text.translating.spec import (
     stored,
     trained_tokenizer,
 )
-from modelyard.kit.checkpoints import FoundCheckpoint, find_checkpoint
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.divide import SPLITS, divide, without_copies
+from modelyard.kit.classifier.data import Parts
+from modelyard.kit.classifier.divide import SPLITS, without_copies
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.rows import Content
 from modelyard.kit.splits import save_groups_of
@@ -38,18 +38,16 @@ from modelyard.kit.tables import is_quickly_read
 from modelyard.kit.text.fitting import LONGEST, fit_length
 from modelyard.store.base import base_of
 
-SEQUENCE_TO_SEQUENCE = ("t5", "mt5", "umt5")
-"""Values of `model_type` in the config.json of a checkpoint."""
 SHORTEST = 8
 FREE = 1.5
 """A translation may be so much longer than nearly all of training."""
-Parts = dict[str, list[Example]]
 
 
 class TranslateData(TokensData[TranslationSpec]):
     """From pairs of texts to tokens."""
 
     Spec = TranslationSpec
+    checkpoints = ("t5", "mt5", "umt5")
     _column = PAIRS.field
 
     def sample(self, raw: Path) -> None:
@@ -60,13 +58,6 @@ class TranslateData(TokensData[TranslationSpec]):
         """Reads files that are read quickly."""
         if is_quickly_read(data):
             read_pairs(data, self.config.features)
-
-    def checkpoint(self) -> FoundCheckpoint | None:
-        """What `model.checkpoint` names."""
-        model = self.config.model
-        if model.checkpoint is None:
-            return None
-        return find_checkpoint(model.checkpoint, SEQUENCE_TO_SEQUENCE, hub=model.hub)
 
     def fitted(
         self, classes: list[str], counts: list[int], facts: Sequence[Any]
@@ -118,17 +109,9 @@ class TranslateData(TokensData[TranslationSpec]):
         for split in SPLITS:
             cut += _write_split(out, split, parts[split], pairs[split], spec)
         spec.save(Path(out) / "assets")
-        rows = {split: len(part) for split, part in parts.items()}
-        words, entries = self.summary(spec)
-        said = f"; {cut:,} cut at their end" if cut else ""
-        return {
-            "headline": f"{sum(rows.values()):,} pairs, {words}{said}",
-            "rows": rows,
-            "dropped": listing.dropped | unique.dropped,
-            "unit": PAIRS.many,
-            **entries,
-            "notes": [*listing.notes, *unique.notes],
-        }
+        more = f"; {cut:,} cut at their end" if cut else ""
+        dropped, notes = listing.dropped | unique.dropped, [*listing.notes, *unique.notes]
+        return self.said_of(parts, spec, more, dropped, notes)
 
     def body(self, data: bytes) -> dict[str, Any]:
         """A source as a request."""
@@ -146,8 +129,6 @@ class TranslateData(TokensData[TranslationSpec]):
 
     def _divided(self, examples: list[Example], raw: Path) -> Parts:
         """By split; the translations of one source are in one of them."""
-        settings = self.config.features
-        wanted = {"validation": settings.validation_share, "test": settings.test_share}
         sources = Counter(pair_of(example.file.read())[0] for example in examples)
         grouped = []
         for example in examples:
@@ -155,7 +136,7 @@ class TranslateData(TokensData[TranslationSpec]):
             several = sources[source] > 1 and example.group is None and example.split is None
             group = f"source {source}" if several else example.group
             grouped.append(replace(example, label=PAIRS.one, group=group))
-        return divide(grouped, PAIRS, wanted, self.config.data.split_seed, raw)
+        return self.divided(grouped, raw)
 
 
 def _joined(example: Example) -> Example:
