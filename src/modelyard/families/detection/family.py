@@ -20,7 +20,7 @@ from modelyard.families.detection.config import DetectionConfig
 from modelyard.families.detection.data import DetectionData
 from modelyard.families.detection.gallery import gallery
 from modelyard.families.detection.host import DetectionHost
-from modelyard.families.detection.network import Detector, build, plan
+from modelyard.families.detection.network import build, plan
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation
@@ -30,7 +30,6 @@ from modelyard.kit.boxes.geometry import areas, into_square
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
 from modelyard.kit.classes.answers import check_shared
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.store import Plan
 from modelyard.kit.pictures.changes import Changes
 from modelyard.kit.pictures.family import Batch, SquareFamily
 from modelyard.kit.pictures.host import PIXELS
@@ -51,16 +50,10 @@ FLOOR = 0.01
 class Detection(DetectionData, SquareFamily[DetectionConfig, DetectionSpec]):
     """From a folder of pictures with boxes to a served detector."""
 
+    plan = staticmethod(plan)
+    network = staticmethod(build)
     ANNOTATIONS = OBJECTS
     example_rows = 4
-
-    def plan(self, spec: DetectionSpec, checkpoint: Path | None) -> Plan:
-        """The network that the settings ask for."""
-        return plan(self.config.model, spec, checkpoint)
-
-    def network(self, plan: Plan, spec: DetectionSpec, checkpoint: Path | None = None) -> Detector:
-        """The untrained network of a plan."""
-        return build(plan, spec, checkpoint)
 
     def annotations(self, features: Path, split: Split) -> np.ndarray:
         """OBJECTS of all pictures of a split; of more than `most_boxes` the largest."""

@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -41,6 +42,8 @@ from modelyard.kit.pictures.data import NAMED, SquareData, grown, names_of, writ
 from modelyard.kit.pictures.parts import parted
 from modelyard.kit.pictures.pixels import PAGES, PICTURES
 from modelyard.kit.pictures.square import sizes_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -170,18 +173,11 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
     def _write_masks(
         self, out: Path, split: str, part: list[Masked], table: np.ndarray, spec: SegmentationSpec
     ) -> None:
-        side = spec.size
-        masks = store.new_arrays(out, f"{split}.masks", (len(part), side, side), np.dtype(np.uint8))
-
-        def write(place: int) -> bytes:
-            one = part[place]
+        def drawn(one: Masked) -> tuple[np.ndarray, bytes]:
             labels = table[one.pair.values(one.look, spec.limits)]
-            masks[place] = spec.in_square(labels)
-            return _png(resized(labels, answered(one.look.size)))
+            return labels, _png(resized(labels, answered(one.look.size)))
 
-        with ThreadPoolExecutor() as pool:
-            truth = list(pool.map(write, range(len(part))))
-        masks.flush()
+        truth = write_masks(out, split, part, spec, drawn)
         names = [one.pair.picture.name for one in part]
         store.save_contents(out, f"{split}.truth", names, truth)
 
@@ -232,6 +228,35 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
         if not unlabelled:
             return ""
         return f", {unlabelled / sum(total.values()):.1%} of the pixels ignored"
+
+
+def write_masks(
+    out: Path,
+    split: str,
+    part: list[Masked],
+    spec: SegmentationSpec,
+    drawn: Callable[[Masked], tuple[np.ndarray, T]],
+) -> list[T]:
+    """Writes the masks of a split in the square that the model sees.
+
+    Args:
+        drawn: the mask of a picture, uint8 (height, width), and what else is made of it.
+
+    Returns:
+        What else was made.
+    """
+    shape = (len(part), spec.size, spec.size)
+    masks = store.new_arrays(out, f"{split}.masks", shape, np.dtype(np.uint8))
+
+    def write(place: int) -> T:
+        labels, more = drawn(part[place])
+        masks[place] = spec.in_square(labels)
+        return more
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(write, range(len(part))))
+    masks.flush()
+    return found
 
 
 def _ignored(listing: Pairs, values: set[int], index: int | None) -> int | None:

@@ -26,11 +26,9 @@ from modelyard.family import Split
 from modelyard.host import Host
 from modelyard.judging.evaluation import WHOLE, Evaluation, Part
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.store import Plan
 from modelyard.kit.pictures.changes import Changes
 from modelyard.kit.pictures.family import Batch, SquareFamily
 from modelyard.kit.pictures.host import PIXELS
-from modelyard.kit.pictures.layers import Standardizing
 from modelyard.runtimes.types import Runtime
 
 MASKS = "masks"
@@ -40,18 +38,10 @@ MASKS = "masks"
 class Segmentation(SegmentationData, SquareFamily[SegmentationConfig, SegmentationSpec]):
     """From a folder of pictures with masks to a served network."""
 
+    plan = staticmethod(plan)
+    network = staticmethod(build)
     ANNOTATIONS = MASKS
     example_rows = 2
-
-    def plan(self, spec: SegmentationSpec, checkpoint: Path | None) -> Plan:
-        """The network that the settings ask for."""
-        return plan(self.config.model, spec, checkpoint)
-
-    def network(
-        self, plan: Plan, spec: SegmentationSpec, checkpoint: Path | None = None
-    ) -> Standardizing:
-        """The untrained network of a plan."""
-        return build(plan, spec, checkpoint)
 
     def annotations(self, features: Path, split: Split) -> np.ndarray:
         """The class of each pixel of the square, uint8 (pictures, size, size)."""

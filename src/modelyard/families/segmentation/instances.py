@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from modelyard.errors import BadData, UsageError
-from modelyard.families.segmentation.data import Masked, SegmentationData
+from modelyard.families.segmentation.data import Masked, SegmentationData, write_masks
 from modelyard.families.segmentation.instance_host import MASK_PIXELS
 from modelyard.families.segmentation.reading import Drawn, Pair, Pairs
 from modelyard.families.segmentation.rle import run_lengths
@@ -77,21 +76,12 @@ class InstanceData(SegmentationData):
     def _write_masks(
         self, out: Path, split: str, part: list[Masked], table: np.ndarray, spec: SegmentationSpec
     ) -> None:
-        side = spec.size
-        masks = store.new_arrays(out, f"{split}.masks", (len(part), side, side), np.dtype(np.uint8))
-
-        def write(place: int) -> tuple[list[int], list[Any]]:
-            one = part[place]
-            known = [
-                drawn for drawn in one.objects if table[drawn.value] != IGNORED and _seen(drawn)
-            ]
+        def drawn(one: Masked) -> tuple[np.ndarray, tuple[list[int], list[Any]]]:
+            known = [each for each in one.objects if table[each.value] != IGNORED and _seen(each)]
             numbers, labels = _numbered(known, one.look, table)
-            masks[place] = spec.in_square(numbers)
-            return labels, [_as_judged(drawn, one.look, table) for drawn in known]
+            return numbers, (labels, [_as_judged(each, one.look, table) for each in known])
 
-        with ThreadPoolExecutor() as pool:
-            found = list(pool.map(write, range(len(part))))
-        masks.flush()
+        found = write_masks(out, split, part, spec, drawn)
         # As many places in every data set: exemplars of another one are learnt with these.
         padded = [labels + [-1] * (MOST_TRAINED - len(labels)) for labels, _ in found]
         store.save_labels(out, split, np.array(padded))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
@@ -30,24 +31,18 @@ class SquareFamily(SquareData[C, S], Family[C], Generic[C, S]):
     """From a folder of annotated pictures to a served network. A family gives `plan`, `network`,
     `annotations`, `changed`, `loss` and `evaluate`."""
 
+    plan: ClassVar[Callable[..., store.Plan]]
+    """`plan(settings.model, spec, checkpoint)`: the network that the settings ask for; with a
+    checkpoint's folder, that of its config.json. Raises UsageError where they do not fit."""
+    network: ClassVar[Callable[..., torch.nn.Module]]
+    """`network(plan, spec, checkpoint)`: the untrained network of a plan; with a checkpoint's folder,
+    with those weights."""
     ANNOTATIONS: ClassVar[str]
     """What a batch calls the annotations."""
     example_rows: ClassVar[int]
     """Training pictures that the graph is exported with."""
     tolerance: ClassVar[float] = 1e-3
     """Of the graph: logits and pixels are not of the order of one."""
-
-    @abstractmethod
-    def plan(self, spec: S, checkpoint: Path | None) -> store.Plan:
-        """The network that the settings ask for; with `checkpoint`, that of its config.json.
-
-        Raises:
-            UsageError: the settings do not fit the data, or the checkpoint is of another kind.
-        """
-
-    @abstractmethod
-    def network(self, plan: store.Plan, spec: S, checkpoint: Path | None = None) -> torch.nn.Module:
-        """The untrained network of a plan; with `checkpoint`, with those weights."""
 
     @abstractmethod
     def annotations(self, features: Path, split: Split) -> np.ndarray:
@@ -64,7 +59,7 @@ class SquareFamily(SquareData[C, S], Family[C], Generic[C, S]):
         if plan is not None:
             return self.network(plan, spec)
         folder = self._checkpoint()
-        return self.network(self.plan(spec, folder), spec, folder)
+        return self.network(self.plan(self.config.model, spec, folder), spec, folder)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """`pixels` float32 (batch, 3, size, size) and ANNOTATIONS: int64 where they are classes.
@@ -107,7 +102,7 @@ class SquareFamily(SquareData[C, S], Family[C], Generic[C, S]):
             UsageError: the settings do not fit the data.
         """
         settings, assets = self.config.model, Path(out) / "assets"
-        plan = self.plan(self.Spec.load(assets), self._checkpoint())
+        plan = self.plan(settings, self.Spec.load(assets), self._checkpoint())
         trainer, notes = paced(trainer, settings.checkpoint, settings.checkpoint_rate, features)
         found = trainer.fit(self, features, out)
         store.save_plan(assets, plan)
