@@ -3,6 +3,7 @@ place."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -20,7 +21,8 @@ import torch
 
 from modelyard import stages
 from modelyard.errors import UsageError
-from modelyard.launch import scratch
+from modelyard.kubernetes.client import Pace
+from modelyard.launch import nodes, scratch
 from modelyard.stages.run import Run
 from modelyard.store.usage import Usage
 from tests.progress import epochs_done
@@ -33,6 +35,15 @@ CONFIG = {
     "training": {"epochs": 16, "patience": 16, "batch_size": 16},
     "cluster": {"image": "registry.example/modelyard:1", "restarts": 1},
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_long_waits(monkeypatch):
+    """From the first node that failed to the verdict eight seconds pass on a cluster."""
+    pace = Pace(tick=0.1, settle=0.5)
+    monkeypatch.setattr(
+        nodes, "train_on_cluster", functools.partial(nodes.train_on_cluster, pace=pace)
+    )
 
 
 def play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
@@ -54,7 +65,7 @@ def _play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        pods, nodes = trainer.make_pods(job), []
+        pods, started = trainer.make_pods(job), []
         for rank, pod in enumerate(pods):
             place = {
                 "PET_NNODES": spec["numNodes"],
@@ -70,13 +81,13 @@ def _play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
                 | {"OMP_NUM_THREADS": "1"}
             )
             command = [sys.executable, *spec["command"][1:], *spec["args"]]
-            nodes.append(subprocess.Popen(command, env=env))
+            started.append(subprocess.Popen(command, env=env))
             trainer.run(pod)
         if preempt and not attempt:
-            _wait_for_epochs(home / "events-0", nodes)
-            for node in nodes:
+            _wait_for_epochs(home / "events-0", started)
+            for node in started:
                 node.send_signal(signal.SIGTERM)
-        codes = [node.wait(400) for node in nodes]
+        codes = [node.wait(400) for node in started]
         attempts.append(codes)
         for pod, code in zip(pods, codes, strict=True):
             trainer.exit(pod, code)
@@ -88,10 +99,10 @@ def _play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
             )
 
 
-def _wait_for_epochs(events, nodes) -> None:
+def _wait_for_epochs(events, started) -> None:
     until = time.monotonic() + 400
     while epochs_done(events) < 2:
-        assert all(node.poll() is None for node in nodes)
+        assert all(node.poll() is None for node in started)
         assert time.monotonic() < until
         time.sleep(0.05)
 

