@@ -124,6 +124,9 @@ class Host(ABC):
     """Which optional fields of a Completion `complete` reads; a request with another one is
     refused."""
 
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """Endings of the files that `read_file` reads besides tables, for messages."""
+
     rows_by: ClassVar[str] = ""
     """A field of the answer that lists steps or objects: `modelyard predict` writes a row for each
     into a table, next to lists that are as long. Empty: an answer is a row."""

@@ -31,7 +31,9 @@ def package(request: type[BaseModel], reader: type[Host]) -> SimpleNamespace:
     files."""
     return SimpleNamespace(
         host=SimpleNamespace(
-            Request=request, read_file=lambda file: reader.read_file(reader.__new__(reader), file)
+            Request=request,
+            reads=reader.reads,
+            read_file=lambda file: reader.read_file(reader.__new__(reader), file),
         )
     )
 
@@ -52,7 +54,7 @@ def test_a_picture_is_an_example_and_a_file_of_an_unknown_kind_is_not(tmp_path: 
     found = read_examples(tmp_path / "scan.png", pictures)
     assert [base64.b64decode(one.body["image"]) for one in found] == [b"bytes"]
     (tmp_path / "scan.xcf").write_bytes(b"bytes")
-    with pytest.raises(BadData, match="cannot read .xcf files. Allowed: .csv, "):
+    with pytest.raises(BadData, match="cannot read .xcf files. Allowed: .*.png, .*.csv, "):
         read_examples(tmp_path / "scan.xcf", pictures)
 
 

@@ -66,7 +66,7 @@ def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
     if rows is not None:
         return rows, True
     if not name.endswith(TABLES):
-        allowed = ", ".join((*TABLES, *sorted(ROWS), ".json"))
+        allowed = ", ".join((*sorted(package.host.reads), *TABLES, *sorted(ROWS), ".json"))
         raise BadData(
             f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}"
         )

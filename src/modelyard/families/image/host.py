@@ -19,7 +19,7 @@ from modelyard.kit.pictures.answering import (
     page_cautions,
 )
 from modelyard.kit.pictures.drawing import data_url
-from modelyard.kit.pictures.pixels import open_picture, statistics
+from modelyard.kit.pictures.pixels import PICTURES, open_picture, statistics
 from modelyard.runtimes.types import Runtime
 
 FEATURES = "features"
@@ -35,6 +35,7 @@ class ImageHost(ClassifierHost[ImageSpec]):
 
     Spec = ImageSpec
     Request = Picture
+    reads = PICTURES.suffixes
     sensitive = frozenset({"image"})
 
     def __init__(self, assets: Path) -> None:

@@ -37,6 +37,7 @@ class TextHost(ClassifierHost[TextSpec]):
     Spec = TextSpec
     Request = TextRequest
     sensitive = frozenset({"text"})
+    reads = TEXTS.suffixes
 
     def bytes_of(self, request: BaseModel) -> bytes:
         """The text that a request carries, as UTF-8."""

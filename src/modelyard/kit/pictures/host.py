@@ -42,6 +42,7 @@ class SquareHost(Host, Generic[S, Output]):
     chunk = 8
     """Pictures that go through the graph at once."""
     sensitive = frozenset({"image"})
+    reads = PICTURES.suffixes
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from modelyard.families.text.spec import TEXTS
 from modelyard.families.text.tagging.chain import Chain
 from modelyard.families.text.tagging.kind import SENTENCES
-from modelyard.families.text.tagging.reading import read_untagged
+from modelyard.families.text.tagging.reading import COLUMNS, read_untagged
 from modelyard.families.text.tagging.schemes import spans_of
 from modelyard.families.text.tagging.spec import WORD, Laid, TagSpec
 from modelyard.host import Caution, Cost, Host, WithWarnings
@@ -73,6 +73,7 @@ class TagHost(Host):
     Request = TagRequest
     Response = TagAnswer
     sensitive = frozenset({"text"})
+    reads = COLUMNS
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)

@@ -64,6 +64,7 @@ class TranslateHost(Host):
     Request = TranslationRequest
     Response = Translation
     sensitive = frozenset({"text"})
+    reads = PAIRS.suffixes
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
