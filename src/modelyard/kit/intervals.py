@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from scipy.stats import binomtest, norm
@@ -28,6 +29,15 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
         return 0.0, 1.0
     found = binomtest(hits, of).proportion_ci(0.95, "wilson")
     return float(found.low), float(found.high)
+
+
+class Compared(TypedDict):
+    """Fields of an `Evaluation`."""
+
+    main: str
+    gains: list[Gain]
+    intervals: dict[str, tuple[float, float]]
+    samples: list[float]
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,16 @@ class Resampled:
             self.gain(metric, name, direction, place) for place, name in enumerate(over, start=1)
         ]
         return [gain for gain in found if gain is not None]
+
+    def compared(self, metric: str, direction: Direction, *over: str) -> Compared:
+        """What the samples tell of the evaluation's main metric, and of its gains over the simple
+        answers, called so in their order."""
+        return {
+            "main": metric,
+            "gains": self.gains(metric, direction, *over),
+            "intervals": self.intervals(metric),
+            "samples": self.paired(),
+        }
 
     def sentence(self, name: str, within: tuple[float, float] | None = None) -> str:
         """The first answer's metric with its interval, for the card; `within` are the bounds that

@@ -92,12 +92,9 @@ def evaluate(
         metrics=metrics,
         baseline=baseline,
         baseline_name=RANDOM,
-        main="silhouette",
-        gains=found.gains("silhouette", "max", *simple),
         rivals={CUT: float(found.values[2])},
         directions={name: DIRECTIONS[name] for name in metrics},
-        intervals=found.intervals("silhouette"),
-        samples=found.paired(),
+        **found.compared("silhouette", "max", *simple),
         notes=[
             found.sentence("silhouette", (-1.0, 1.0)),
             *_notes(host.clusters, labels, truth, cut, found.values, len(own["x"])),

@@ -73,7 +73,7 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
     errors = judged.scaled(judged.median), judged.scaled(judged.naive)
     series = judged.series if len(np.unique(judged.series)) >= FEW_GROUPS else None
     drawn = resample(mean_of, np.zeros(len(judged.truth)), *errors, varied=False, groups=series)
-    gains = drawn.gains("mase", "min", BASELINE)
+    compared = drawn.compared("mase", "min", BASELINE)
     notes = [
         f"{len(judged.truth):,} forecasts of {judged.truth.shape[1]} steps, each from another step of its series on; "
         f"{BY_ROW if series is None else BY_SERIES}.",
@@ -88,7 +88,7 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
         against = resample(
             mean_of, np.zeros(len(rows)), errors[0][rows], other, varied=False, groups=some
         )
-        gains += against.gains("mase", "min", SMOOTHING)
+        compared["gains"] += against.gains("mase", "min", SMOOTHING)
         notes.append(
             f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
             f"training steps) has a MASE of {other.mean():.4g}, the model {errors[0][rows].mean():.4g}."
@@ -100,11 +100,8 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
         metrics=metrics,
         baseline=baseline,
         baseline_name=BASELINE,
-        main="mase",
-        gains=gains,
         directions=dict.fromkeys(metrics, "min"),
-        intervals=drawn.intervals("mase"),
-        samples=drawn.paired(),
+        **compared,
         notes=notes,
         plots=plots.draw(judged, Panel.load(features), host.schema),
     )

@@ -71,11 +71,8 @@ def evaluate(
         metrics={**metrics, **heads.metrics},
         baseline={**baseline, **heads.baseline},
         baseline_name="popularity",
-        main=MAIN,
-        gains=found.gains(MAIN, "max", "popularity"),
         directions=directions,
-        intervals=found.intervals(MAIN),
-        samples=found.paired(),
+        **found.compared(MAIN, "max", "popularity"),
         notes=[*notes, *heads.notes],
         plots=plots.draw(catalog, users, target, {"model": lists, "popularity": popular}),
     )

@@ -64,11 +64,8 @@ def evaluation(
         metrics={name: float(value) for name, value in metrics.items()},
         baseline={name: float(value) for name, value in baseline.items()},
         baseline_name=DISC,
-        main=MAIN,
-        gains=resampled.gains(MAIN, "max", DISC),
         directions=dict.fromkeys(metrics, "max"),
-        intervals=resampled.intervals(MAIN),
-        samples=resampled.paired(),
+        **resampled.compared(MAIN, "max", DISC),
         notes=[
             resampled.sentence("Mean IoU by point", within=(0.0, 1.0)),
             f"{len(compared):,} objects, each prompted by its innermost point and by its box.",

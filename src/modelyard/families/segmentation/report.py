@@ -58,12 +58,9 @@ def evaluation(
         metrics=metrics,
         baseline=figures[PRIOR],
         baseline_name=PRIOR,
-        main=MAIN,
-        gains=resampled.gains(MAIN, "max", *names),
         rivals={name: figures[name][MAIN] for name in names if name != PRIOR},
         directions=directions,
-        intervals=resampled.intervals(MAIN),
-        samples=resampled.paired(),
+        **resampled.compared(MAIN, "max", *names),
         notes=_notes(judged, resampled, spec),
         confusion=_confusion(judged, spec.classes),
         plots=[

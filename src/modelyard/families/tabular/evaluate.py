@@ -140,13 +140,10 @@ def _regression(
         metrics=metrics,
         baseline=_regression_metrics(y, constants[0], quantile),
         baseline_name=baseline,
-        main=main,
+        directions=directions,
         # In time order the training rows may lie far from the split's: then any model beats their
         # median, and one that is worse than a constant is still of no use.
-        gains=found.gains(main, "min", baseline, own_name),
-        directions=directions,
-        intervals=found.intervals(main),
-        samples=found.paired(),
+        **found.compared(main, "min", baseline, own_name),
         notes=[found.sentence(main), *_coverage(y, value, quantile, groups)],
         plots=_regression_plots(y, value),
     )

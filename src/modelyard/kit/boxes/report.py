@@ -53,12 +53,9 @@ def evaluation(
         metrics=metrics,
         baseline={name: value for name, value in figures[baseline].items() if name in metrics},
         baseline_name=baseline,
-        main=MAIN,
-        gains=resampled.gains(MAIN, "max", baseline),
         rivals={name: figures[name][MAIN] for name in others},
         directions=directions,
-        intervals=resampled.intervals(MAIN),
-        samples=resampled.paired(),
+        **resampled.compared(MAIN, "max", baseline),
         notes=_notes(judged, resampled, threshold, compared),
         plots=[
             _curves(judged, classes),

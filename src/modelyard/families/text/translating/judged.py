@@ -97,12 +97,9 @@ def judge_translations(
         metrics=metrics,
         baseline=translation_metrics(judged.sources, references, words),
         baseline_name=COPY,
-        main="bleu",
-        gains=found.gains("bleu", "max", COPY),
         rivals={MEMORY: translation_metrics(judged.remembered, references, words)["bleu"]},
         directions=directions(list(metrics)),
-        intervals=found.intervals("bleu"),
-        samples=found.paired(),
+        **found.compared("bleu", "max", COPY),
         notes=[
             found.sentence("bleu", within=(0, 100)),
             f"BLEU: sacrebleu, {scorer.get_signature()}.",
