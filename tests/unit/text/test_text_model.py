@@ -14,6 +14,7 @@ import transformers
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.family import Text
 from modelyard.families.text.host import TextHost, TextRequest
+from modelyard.families.text.network import MOST_WEIGHTS, SPEED, WideRecurrent, plan
 from modelyard.kit.classifier import store
 from modelyard.kit.text.encoder import Guessing
 from modelyard.runtimes.torch import TorchRuntime
@@ -67,6 +68,38 @@ def test_the_order_of_words_matters(tmp_path: Path, kind: str) -> None:
     turned[0, 1:4] = tokens[0, [3, 2, 1]]
     with torch.inference_mode():
         assert not torch.allclose(net(tokens)["logits"], net(turned)["logits"], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm"])
+def test_pieces_and_pairs_have_a_part_of_their_own(tmp_path: Path, kind: str) -> None:
+    found = family(tmp_path, kind)
+    net = found.model(tmp_path / "out/assets").eval()
+    assert isinstance(net, WideRecurrent)
+    tokens = torch.tensor([[7, 9, 7, 11], [5, net.pad, net.pad, net.pad]])
+    with torch.inference_mode():
+        before = net(tokens)["logits"]
+        net.wide.pieces.copy_(torch.randn_like(net.wide.pieces))
+        net.wide.pairs.copy_(torch.randn_like(net.wide.pairs))
+        part = net(tokens)["logits"] - before
+
+    def place(first: int, second: int) -> int:
+        return (first * 1_000_003 + second * 7_919) % net.wide.pairs.shape[1]
+
+    pieces, pairs = net.wide.pieces, net.wide.pairs
+    first = 2 * pieces[:, 7] + pieces[:, 9] + pieces[:, 11]
+    first = first + pairs[:, place(7, 9)] + pairs[:, place(9, 7)] + pairs[:, place(7, 11)]
+    assert place(7, 9) != place(9, 7)
+    assert torch.allclose(part[0], SPEED * first / 2, atol=1e-4)
+    assert torch.allclose(part[1], SPEED * pieces[:, 5], atol=1e-4)
+
+
+def test_the_part_of_pieces_and_pairs_can_be_left_out_and_stays_small(tmp_path: Path) -> None:
+    plain = family(tmp_path, "lstm", wide=False)
+    assert not hasattr(plain.model(tmp_path / "out/assets"), "wide")
+    spec = plain.Spec.load(tmp_path / "out/assets")
+    spec = spec.model_copy(update={"classes": [str(number) for number in range(1_000)]})
+    pairs = plan(TextConfig().model, spec, None)["pairs"]
+    assert 1_000 < pairs < MOST_WEIGHTS / 1_000
 
 
 def test_hidden_tokens_are_never_special_and_others_in_the_next_epoch(tmp_path: Path) -> None:

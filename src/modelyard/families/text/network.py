@@ -19,6 +19,11 @@ from modelyard.kit.text.spec import TokenSpec
 Plan = dict[str, Any]
 DROPOUT = 0.5
 """Unless set."""
+PAIRS, MOST_WEIGHTS = 2**15, 2**21
+"""Places for pairs of neighbouring pieces; fewer where there are so many classes that their weights
+would be more than MOST_WEIGHTS."""
+SPEED = 10.0
+"""The weights of pieces and pairs learn so many times as fast as the network's: few texts hold each."""
 
 
 class Read(NamedTuple):
@@ -39,6 +44,32 @@ class Read(NamedTuple):
         # exporter may take that of a second network's states for fixed.
         back = torch.gather(self.back, 1, self.turned[..., None].expand(self.vectors.shape))
         return torch.cat([self.forth, back, self.vectors], -1)
+
+
+class Wide(nn.Module):
+    """What the pieces of a text, and its pairs of neighbouring pieces, say of each class wherever
+    they stand: a linear layer over their counts beside the network (wide and deep: Cheng et al.
+    2016, section 3). Pairs share hashed places (Joulin et al. 2017, Bag of tricks for efficient text
+    classification, section 2.2)."""
+
+    def __init__(self, tokens: int, pairs: int, spec: TokenSpec) -> None:
+        super().__init__()
+        self.pad = spec.pad
+        # Classes first: a run that continues from this one may have more of them.
+        self.pieces = nn.Parameter(torch.zeros(len(spec.classes), tokens))
+        self.pairs = nn.Parameter(torch.zeros(len(spec.classes), pairs))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens (batch, length) to (batch, classes)."""
+        seen = tokens != self.pad
+        following = nn.functional.pad(tokens[:, 1:], (0, 1), value=self.pad)
+        # Two primes: a pair and its reverse have different places.
+        places = (tokens * 1_000_003 + following * 7_919) % self.pairs.shape[1]
+        pieces = nn.functional.embedding(tokens, self.pieces.t()) * seen[..., None]
+        pairs = nn.functional.embedding(places, self.pairs.t()) * (following != self.pad)[..., None]
+        # As of rows of counts of length one, longer texts are not surer.
+        length = seen.sum(1, keepdim=True).clamp(min=1).to(pieces.dtype).sqrt()
+        return SPEED * (pieces.sum(1) + pairs.sum(1)) / length
 
 
 class Recurrent(nn.Module):
@@ -82,6 +113,18 @@ class Recurrent(nn.Module):
         return {"logits": self.head(self.dropout(pooled))}
 
 
+class WideRecurrent(Recurrent):
+    """Pieces and pairs have a part in the logits, and the network what their order adds."""
+
+    def __init__(self, made: Plan, spec: TokenSpec) -> None:
+        super().__init__(made, spec)
+        self.wide = Wide(made["tokens"], made["pairs"], spec)
+
+    def forward(self, tokens: torch.Tensor) -> Batch:
+        logits = super().forward(tokens)["logits"]
+        return {"logits": logits + self.wide(shortened(tokens, self.pad))}
+
+
 def plan(settings: TextModel, spec: TokenSpec, shape: Plan | None) -> Plan:
     """The network that the settings ask for; `shape` is a checkpoint's config.json.
 
@@ -92,7 +135,8 @@ def plan(settings: TextModel, spec: TokenSpec, shape: Plan | None) -> Plan:
     dropout = DROPOUT if settings.dropout is None else settings.dropout
     made = {"kind": settings.kind, "dropout": dropout, "tokens": known}
     if settings.kind != "bert":
-        return made | {"width": settings.width}
+        pairs = min(PAIRS, MOST_WEIGHTS // len(spec.classes)) if settings.wide else 0
+        return made | {"width": settings.width, "pairs": pairs}
     if shape is None:
         shape = {
             "model_type": "bert",
@@ -115,7 +159,7 @@ def plan(settings: TextModel, spec: TokenSpec, shape: Plan | None) -> Plan:
 def build(made: Plan, spec: TokenSpec, checkpoint: Path | None = None) -> nn.Module:
     """The untrained network of a plan; with `checkpoint`, its encoder has those weights."""
     if made["kind"] != "bert":
-        return Recurrent(made, spec)
+        return WideRecurrent(made, spec) if made.get("pairs") else Recurrent(made, spec)
     from modelyard.kit.transformers import backbone
 
     return Encoder(backbone(made["config"], checkpoint), made["width"], made["dropout"], spec)
