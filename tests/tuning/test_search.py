@@ -181,7 +181,7 @@ def test_a_second_process_on_the_same_study_is_refused():
 
 
 def command(*arguments: str) -> list[str]:
-    fixed = ["model.pause=0.4", "features.points=60", "model.kind=line"]
+    fixed = ["model.pause=0.15", "features.points=60", "model.kind=line"]
     pairs = [part for pair in fixed for part in ("--set", pair)]
     return [sys.executable, "-m", "modelyard", "tune", NAME, *pairs, *arguments]
 
@@ -225,7 +225,7 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path):
     again = next(row for row in rows if row["trial"] == 4)["settings"]
     assert again["training.learning_rate"] == lost["learning_rate"]
     block = yaml.safe_load((study.parent / "best.yaml").read_text())[NAME]
-    assert block["model"]["pause"] == 0.4
+    assert block["model"]["pause"] == 0.15
     resolve(load(NAME).Config, ("params.yaml", block))
     assert f"modelyard run {NAME} --params" in done.stdout.replace("\n", "")
     page = (study.parent / "tune.html").read_text()

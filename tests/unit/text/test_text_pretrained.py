@@ -26,7 +26,7 @@ def test_it_learns_more_from_few_texts_than_word_counts_do(tmp_path: Path) -> No
     settings = {
         "features": {"sample_texts": 300, "length": 32, "test_share": 0.45},
         "model": {"kind": "bert", "checkpoint": str(package.get_model_path()), "dropout": 0.1},
-        "training": {"epochs": 8, "batch_size": 16, "hide": 0.0},
+        "training": {"epochs": 5, "batch_size": 16, "hide": 0.0},
     }
     family = Text(TextConfig.model_validate(settings))
     raw, features, model = (tmp_path / name for name in ("raw", "features", "model"))
