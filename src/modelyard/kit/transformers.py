@@ -3,6 +3,7 @@ terminal, and without anything from the network."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,7 @@ def network(
     Raises:
         UsageError: the weights cannot be read.
     """
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    quiet()
     found: PreTrainedModel
     if checkpoint is None:
         values = {name: value for name, value in shape.items() if name != "model_type"}
@@ -61,3 +61,10 @@ def network(
         hint = "It must hold config.json and model.safetensors"
         raise UsageError(f"model.checkpoint {str(checkpoint)!r}: {first}. {hint}") from None
     return found
+
+
+def quiet() -> None:
+    """Keeps progress bars and remarks of the library, and of peft, off the person's terminal."""
+    logging.getLogger("peft").setLevel(logging.ERROR)
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -4,7 +4,6 @@ decoding alike."""
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -222,13 +221,6 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     return functional.cross_entropy(
         logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=IGNORED
     )
-
-
-def quiet() -> None:
-    """Keeps transformers' progress bars and remarks off the person's terminal."""
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.getLogger("peft").setLevel(logging.ERROR)
 
 
 def _layers(past: dict[str, torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelyard.errors import BrokenArtifact
-from modelyard.kit.text.tokenizer import open_tokenizer
+from modelyard.kit.text.tokenizer import byte_level, open_tokenizer
 
 BOUNDARY = "<|endoftext|>"
 """Token between documents, number 0 of a tokenizer that is trained here."""
@@ -56,18 +56,5 @@ class Codec:
 
 
 def train_tokenizer(texts: Sequence[str], size: int, file: Path) -> None:
-    """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) of at most `size` tokens."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size,
-        special_tokens=[BOUNDARY],
-        show_progress=False,
-        min_frequency=2,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.save(str(file))
+    """Writes one of at most `size` tokens."""
+    byte_level(texts, size, [BOUNDARY], blank=False).save(str(file))

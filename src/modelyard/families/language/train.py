@@ -26,7 +26,7 @@ from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import LanguageData, read_split
 from modelyard.families.language.decoder import DRAFT, MAIN, DecoderSpec
 from modelyard.families.language.host import LanguageHost
-from modelyard.families.language.model import CausalLanguageModel, graphs, quiet
+from modelyard.families.language.model import CausalLanguageModel, graphs
 from modelyard.families.language.pack import Packed
 from modelyard.families.language.setup import Setup
 from modelyard.families.language.tokens import Codec
@@ -37,6 +37,7 @@ from modelyard.families.language.tuning import (
     with_adapters,
     with_prefix,
 )
+from modelyard.kit.transformers import quiet
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph
 from modelyard.store.artifact import write_json

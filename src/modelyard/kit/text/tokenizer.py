@@ -64,6 +64,30 @@ def trained_tokenizer(texts: Iterable[str], most: int, *, lower: bool) -> str:
     return str(tokenizer.to_str())
 
 
+def byte_level(texts: Iterable[str], most: int, special: list[str], *, blank: bool) -> Tokenizer:
+    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019) of at most so many
+    tokens: it writes every text, and gives it back as it was.
+
+    Args:
+        special: tokens that stand for no text, in the order of their numbers.
+        blank: whether a text is read with a blank in front.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=blank)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=most,
+        special_tokens=special,
+        min_frequency=2,
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
 def special_tokens(tokenizer: str) -> dict[str, Any]:
     """The numbers of special tokens that `TokenSpec` names.
 

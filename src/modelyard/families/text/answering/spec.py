@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.text.windows import windows
+from modelyard.families.text.windows import in_windows
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.text.spec import TokenSpec
@@ -57,14 +57,7 @@ class PairSpec(TokenSpec):
         for place, (start, end) in enumerate(offsets.tolist()):
             # A blank in front may be part of a token, but not of an answer.
             offsets[place, 0] = end - len(context[start:end].lstrip())
-        size = self.length - len(asked) - len(self.end)
-        begins = windows(len(tokens), size)
-        rows = np.full((len(begins), self.length), self.pad, np.int32)
-        for row, begin in zip(rows, begins.tolist(), strict=True):
-            part = np.concatenate(
-                [asked, tokens[begin : begin + size], np.array(self.end, np.int32)]
-            )
-            row[: len(part)] = part
+        rows, begins = in_windows(self, asked, tokens, np.array(self.end, np.int32))
         return Pair(rows, len(asked), begins, offsets, cut)
 
     def decode(self, data: bytes) -> np.ndarray:

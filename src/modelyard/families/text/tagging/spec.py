@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from modelyard.families.text.tagging.kind import SENTENCES
-from modelyard.families.text.windows import windows
+from modelyard.families.text.windows import in_windows
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.text.spec import TokenSpec, as_text
 
@@ -62,12 +62,8 @@ class TagSpec(TokenSpec):
         first = np.minimum(np.searchsorted(ends, starts, side="right"), len(inner) - 1)
         before, after = ids[: inner[0]], ids[inner[-1] + 1 :]
         tokens = ids[inner[0] : inner[-1] + 1]
+        rows, begins = in_windows(self, before, tokens, after)
         size = self.length - len(before) - len(after)
-        begins = windows(len(tokens), size)
-        rows = np.full((len(begins), self.length), self.pad, np.int32)
-        for row, begin in zip(rows, begins.tolist(), strict=True):
-            part = np.concatenate([before, tokens[begin : begin + size], after])
-            row[: len(part)] = part
         # Halfway through what two windows share, the later one takes over.
         changes = begins[1:] + (size - np.diff(begins)) // 2
         window = np.searchsorted(changes, first, side="right")

@@ -12,6 +12,7 @@ from modelyard.errors import BadData
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.text.spec import TokenSpec
+from modelyard.kit.text.tokenizer import byte_level
 
 PAIRS = FileKind(
     one="pair", field="text", input="tokens", suffixes=frozenset({".txt"}), save_as=".txt"
@@ -107,21 +108,10 @@ def pair_of(data: bytes) -> tuple[str, str]:
 
 
 def trained_tokenizer(texts: Sequence[str], most: int) -> str:
-    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019) of both languages, at
-    most so many tokens, as JSON: it writes every text, and gives it back as it was."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    """One of both languages, of at most so many tokens, as JSON."""
+    from tokenizers import processors
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=most,
-        special_tokens=[PAD, END, UNKNOWN],
-        min_frequency=2,
-        show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer = byte_level(texts, most, [PAD, END, UNKNOWN], blank=True)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", special_tokens=[(END, 1)]
     )
