@@ -16,7 +16,7 @@ from modelyard.families.clustering.kinds import JUDGED, silhouettes
 from modelyard.families.clustering.stability import noise_as_singles
 from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series, Table
 from modelyard.kit.columns.frames import load_columns
-from modelyard.kit.intervals import resample
+from modelyard.kit.intervals import mean_of, resample
 from modelyard.runtimes.types import Arrays, Runtime
 
 DIRECTIONS: dict[str, Direction] = {
@@ -67,14 +67,8 @@ def evaluate(
 
     widths = silhouettes(z, labels)
     random = np.mean([silhouettes(z, other) for other in shuffled], axis=0)
-    found = resample(
-        lambda _, values: float(values.mean()),
-        np.zeros(len(z)),
-        widths,
-        random,
-        silhouettes(z, cut),
-        varied=False,
-    )
+    across = silhouettes(z, cut)
+    found = resample(mean_of, np.zeros(len(z)), widths, random, across, varied=False)
     metrics = _metrics(z, labels, truth, host.clusters)
     metrics["stability"] = host.clusters.stability
     others = [_metrics(z, other, truth, host.clusters) for other in shuffled]
