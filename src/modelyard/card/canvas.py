@@ -172,7 +172,9 @@ def _clip_paths(root: ET.Element, prefix: str) -> str:
             f'{side}="{_round(box.get(side, "0"))}"' for side in ("x", "y", "width", "height")
         )
         rows.append(f'<clipPath id="{prefix}{clip.get("id")}"><rect {sides}/></clipPath>')
-    return f"<defs>{''.join(rows)}</defs>" if rows else ""
+    if rows:
+        return f"<defs>{''.join(rows)}</defs>"
+    return ""
 
 
 def _round(text: str) -> str:

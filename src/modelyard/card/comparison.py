@@ -259,7 +259,10 @@ def _overlaid(found: Sequence[tuple[Side, Plot]]) -> Plot:
     series = []
     for side, plot in found:
         for one in plot.series:
-            name = f"{side.label}: {one.name}" if len(plot.series) > 1 else side.label
+            if len(plot.series) > 1:
+                name = f"{side.label}: {one.name}"
+            else:
+                name = side.label
             series.append(one.model_copy(update={"name": name}))
     return found[0][1].model_copy(update={"series": series, "caption": ""})
 

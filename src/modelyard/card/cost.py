@@ -34,7 +34,10 @@ def bill(info: PackageInfo, made: Sequence[Origin]) -> Bill | None:
     total = sum_of(stages, settings)
     shown = table([*stages, total])
     saved = [one.stage for one in stages if one.reused]
-    notes = [f"Taken from an earlier run and not paid again: {', '.join(saved)}."] if saved else []
+    if saved:
+        notes = [f"Taken from an earlier run and not paid again: {', '.join(saved)}."]
+    else:
+        notes = []
     if total.price.unpriced:
         notes.append(
             f"Not priced: {', '.join(total.price.unpriced)}. Prices are settings of the section cost."

@@ -46,7 +46,9 @@ def draw(plot: Plot, prefix: str) -> Drawn | None:
     draw."""
     _check(plot)
     if plot.kind == "pictures":
-        return _pictures(plot) if plot.pictures else None
+        if plot.pictures:
+            return _pictures(plot)
+        return None
     if not (
         plot.matrix and plot.matrix[0]
         if plot.kind == "heatmap"
@@ -96,7 +98,9 @@ def _roc(curve: Roc) -> Plot:
 
 def step_of(training: Mapping[str, Any]) -> str:
     """What the learning curves count: epochs, or iterations of what knows no epochs."""
-    return "epoch" if "best_epoch" in training or "epochs" in training else "iteration"
+    if "best_epoch" in training or "epochs" in training:
+        return "epoch"
+    return "iteration"
 
 
 def curves(
@@ -153,11 +157,10 @@ def _legend(plot: Plot) -> list[Key]:
 
 
 def _label(plot: Plot) -> str:
-    axes = (
-        f"{plot.y_label or 'value'} by {plot.x_label or 'position'}"
-        if plot.kind != "heatmap"
-        else "table of values"
-    )
+    if plot.kind != "heatmap":
+        axes = f"{plot.y_label or 'value'} by {plot.x_label or 'position'}"
+    else:
+        axes = "table of values"
     names = ", ".join(one.name for one in plot.series)
     return clean(f"{plot.title}: {plot.kind} of {axes}" + (f"; series {names}" if names else ""))
 
@@ -170,7 +173,10 @@ def sparkline(values: Sequence[float], label: str, prefix: str) -> Markup:
     different = len(set(values))
     low, high = min(values), max(values)
     # Numbers that differ in their last digits only leave no room for bins.
-    bins = min(24, different) if high - low > 1e-12 * max(abs(low), abs(high)) else 1
+    if high - low > 1e-12 * max(abs(low), abs(high)):
+        bins = min(24, different)
+    else:
+        bins = 1
     heights, edges = np.histogram(values, bins=bins)
     axes.stairs(heights, edges, fill=True, color=colour(0), alpha=0.75, lw=0)
     axes.set_axis_off()

@@ -87,7 +87,10 @@ def _curves(training: Mapping[str, Any]) -> Iterator[Drawn]:
     best = training.get("best_epoch")
     unit = figures.step_of(training)
     for i, (name, splits) in enumerate((training.get("curves") or {}).items()):
-        by_split = splits if isinstance(splits, Mapping) else {name: splits}
+        if isinstance(splits, Mapping):
+            by_split = splits
+        else:
+            by_split = {name: splits}
         kept = best if isinstance(best, int) and best > 0 else None
         if (figure := figures.curves(str(name), by_split, kept, unit, f"c{i}-")) is not None:
             yield figure
@@ -124,7 +127,10 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     }
     total = sum(rows.values())
     headline = data.get("headline") or (f"{total:,} rows" if total else "")
-    tables = [views.counted("Rows by split", rows, "split")] if rows else []
+    if rows:
+        tables = [views.counted("Rows by split", rows, "split")]
+    else:
+        tables = []
     if dropped:
         tables.append(views.counted("Rows dropped", dropped, "reason"))
     if (classes := views.classes(data.get("classes"))) is not None:
@@ -141,11 +147,9 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any]:
 def _classes(data: Mapping[str, Any]) -> list[tuple[str, views.Cell]]:
     """The names of the classes, where their counts are not known."""
     names = data.get("classes")
-    return (
-        [("classes", views.cell(", ".join(map(str, names))))]
-        if names and isinstance(names, list | tuple)
-        else []
-    )
+    if names and isinstance(names, list | tuple):
+        return [("classes", views.cell(", ".join(map(str, names))))]
+    return []
 
 
 def _training(training: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,7 +178,10 @@ def _commands(info: PackageInfo) -> list[tuple[str, str]]:
             ),
             (f"modelyard families {shlex.quote(info.family)}", "the settings that there are"),
         ]
-    family = f" --family {shlex.quote(info.family)}" if ":" in info.family else ""
+    if ":" in info.family:
+        family = f" --family {shlex.quote(info.family)}"
+    else:
+        family = ""
     return [
         (f"modelyard serve {name}{family}", "answer requests over HTTP"),
         (

@@ -40,7 +40,9 @@ def harmless(text: str, longest: int) -> str:
     characters."""
     # Cut twice: the first keeps a megabyte from being translated letter by letter.
     line = _SPACES.sub(" ", clean(text[: 4 * longest]).translate(_MARKUP)).strip()
-    return line if len(line) <= longest and len(text) <= 4 * longest else line[: longest - 1] + "…"
+    if len(line) <= longest and len(text) <= 4 * longest:
+        return line
+    return line[: longest - 1] + "…"
 
 
 def json_text(value: Any) -> str:

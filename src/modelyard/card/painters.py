@@ -45,7 +45,10 @@ def line(plot: Plot, mark: float | None = None) -> tuple[Figure, list[str]]:
     axes.grid(axis="y")
     names = _categories(plot)
     for i, one in enumerate(plot.series):
-        x = np.arange(len(one.x), dtype=float) if names else _numbers(one.x)
+        if names:
+            x = np.arange(len(one.x), dtype=float)
+        else:
+            x = _numbers(one.x)
         if one.high:
             edge = np.concatenate([_numbers(one.y), _numbers(one.high)[::-1]])
             axes.fill(np.concatenate([x, x[::-1]]), edge, color=colour(i), alpha=0.25, lw=0)
@@ -79,11 +82,10 @@ def scatter(plot: Plot) -> tuple[Figure, list[str]]:
         dict.fromkeys(clean(name) for one in plot.series for name in one.x if isinstance(name, str))
     )
     for i, one in enumerate(plot.series):
-        x = (
-            np.array([names.index(clean(str(name))) for name in one.x], float)
-            if names
-            else _numbers(one.x)
-        )
+        if names:
+            x = np.array([names.index(clean(str(name))) for name in one.x], float)
+        else:
+            x = _numbers(one.x)
         keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(int))
         if len(keep) < len(x):
             notes.append(f"{len(keep):,} of {len(x):,} points of {clean(one.name)} are drawn.")
@@ -111,9 +113,10 @@ def bar(plot: Plot) -> tuple[Figure, list[str]]:
     names = _categories(plot)
     if not names:
         return _number_bars(plot), []
-    notes = (
-        [f"The first {MOST_BARS} of {len(names):,} are drawn."] if len(names) > MOST_BARS else []
-    )
+    if len(names) > MOST_BARS:
+        notes = [f"The first {MOST_BARS} of {len(names):,} are drawn."]
+    else:
+        notes = []
     names = names[:MOST_BARS]
     if len(names) > 8 or sum(map(len, names)) > 48:
         return _lying_bars(plot, names), notes
@@ -196,11 +199,10 @@ def heatmap(plot: Plot) -> tuple[Figure, list[str]]:
 
     matrix, notes = _blocks(np.array(plot.matrix, dtype=float))
     whole = not notes
-    height = (
-        min(380.0, 60 + 300 * len(matrix) / max(len(matrix[0]), 1))
-        if len(matrix) > 3
-        else HEIGHT / 1.6
-    )
+    if len(matrix) > 3:
+        height = min(380.0, 60 + 300 * len(matrix) / max(len(matrix[0]), 1))
+    else:
+        height = HEIGHT / 1.6
     figure, axes = _axes(plot, height)
     written = matrix.size <= 36 or (
         bool(plot.columns) and matrix.shape[1] <= 10 and matrix.shape[0] <= 20
@@ -250,8 +252,12 @@ def _blocks(matrix: Floats) -> tuple[Floats, list[str]]:
 
 def _short(value: float) -> str:
     if float(value).is_integer():
-        return f"{value:,.0f}" if abs(value) < 1e5 else f"{value:.1e}"
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
+        if abs(value) < 1e5:
+            return f"{value:,.0f}"
+        return f"{value:.1e}"
+    if abs(value) < 100:
+        return f"{value:.2f}"
+    return f"{value:,.0f}"
 
 
 def _categories(plot: Plot) -> list[str]:

@@ -76,4 +76,6 @@ def _cells(run: RunRow) -> list[_Cell]:
 
 
 def _number(value: float | None) -> _Cell:
-    return _Cell("") if value is None else _Cell(text.number(value), repr(value))
+    if value is None:
+        return _Cell("")
+    return _Cell(text.number(value), repr(value))

@@ -34,7 +34,11 @@ def number(value: float | None) -> str:
         return f"{int(value):,}"
     if value >= 1e12 or 0 < value < 1e-3:
         return f"{value:.2e}"
-    return f"{value:.4f}" if value < 10 else f"{value:,.2f}" if value < 1e4 else f"{value:,.0f}"
+    if value < 10:
+        return f"{value:.4f}"
+    if value < 1e4:
+        return f"{value:,.2f}"
+    return f"{value:,.0f}"
 
 
 def short(value: float) -> str:
@@ -53,7 +57,9 @@ def signed(value: float | None) -> str:
 
 def percent(share: float) -> str:
     """A share in [0, 1] in per cent, one digit behind the point."""
-    return f"{share:.1%}" if 0 < share < 1 else f"{share:.0%}"
+    if 0 < share < 1:
+        return f"{share:.1%}"
+    return f"{share:.0%}"
 
 
 def size(count: int) -> str:
@@ -61,7 +67,9 @@ def size(count: int) -> str:
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+            if unit == "B":
+                return f"{value:.0f} {unit}"
+            return f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:,.1f} TB"
 
@@ -69,9 +77,13 @@ def size(count: int) -> str:
 def duration(seconds: float) -> str:
     """Wall time for people: `0.4 s`, `3 min 12 s`, `2 h 5 min`."""
     if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+        if seconds < 1:
+            return f"{seconds:.2f} s"
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def milliseconds(value: float) -> str:
@@ -81,7 +93,11 @@ def milliseconds(value: float) -> str:
 
 def times(ratio: float) -> str:
     """Three significant digits: `1.25×`, `130×`."""
-    return f"{ratio:.2f}×" if ratio < 10 else f"{ratio:.1f}×" if ratio < 100 else f"{ratio:,.0f}×"
+    if ratio < 10:
+        return f"{ratio:.2f}×"
+    if ratio < 100:
+        return f"{ratio:.1f}×"
+    return f"{ratio:,.0f}×"
 
 
 def plain(value: Any) -> str:
@@ -97,20 +113,24 @@ def plain(value: Any) -> str:
 
 def setting(value: Any) -> str:
     """A value of the config, as one would type it."""
-    return (
-        clean(value) if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
-    )
+    if isinstance(value, str) and value:
+        return clean(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def cut(text: str, longest: int = LONGEST) -> str:
     """At most `longest` characters."""
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+    if len(text) <= longest:
+        return text
+    return text[: longest - 1].rstrip() + "…"
 
 
 def shortened(value: Any) -> Any:
     """What the template shows of a value: of a text at most MOST characters; markup of ours is
     whole."""
-    return cut(value, MOST) if type(value) is str else value
+    if type(value) is str:
+        return cut(value, MOST)
+    return value
 
 
 def words(name: str) -> str:

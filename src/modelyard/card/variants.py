@@ -71,7 +71,10 @@ def pareto(info: PackageInfo, evaluation: Evaluation) -> Drawn | None:
     front = _front(info.variants, 1 if evaluation.directions[metric] == "max" else -1)
     series = []
     for variant in info.variants:
-        name = f"{variant.name}, rejected" if variant.rejected else variant.name
+        if variant.rejected:
+            name = f"{variant.name}, rejected"
+        else:
+            name = variant.name
         series.append(Series(name=name, x=[variant.p50_ms], y=[variant.metric]))
     plot = Plot(
         kind="scatter",
@@ -101,7 +104,10 @@ def _front(variants: Sequence[Variant], sign: int) -> list[str]:
 
 
 def _row(one: Variant, native: Variant | None, gate: str, evaluation: Evaluation) -> VariantRow:
-    base = native if native is not None and native is not one else None
+    if native is not None and native is not one:
+        base = native
+    else:
+        base = None
     # The same answers summed in another order differ in the last digits: no change.
     delta = round(one.metric - base.metric, 9) if base else None
     known = gate in evaluation.directions and delta
@@ -130,7 +136,9 @@ def _row(one: Variant, native: Variant | None, gate: str, evaluation: Evaluation
 
 
 def _milliseconds(value: float | None) -> str:
-    return text.NOTHING if value is None else text.milliseconds(value)
+    if value is None:
+        return text.NOTHING
+    return text.milliseconds(value)
 
 
 def _both(p50: float | None, p99: float | None) -> str:

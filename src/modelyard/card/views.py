@@ -94,9 +94,10 @@ def metrics(evaluation: Evaluation, gate: str) -> list[MetricRow]:
 def _metric(evaluation: Evaluation, name: str, gate: str) -> MetricRow:
     value, baseline = evaluation.metrics[name], evaluation.baseline.get(name)
     difference = None if baseline is None else value - baseline
-    better = (
-        None if baseline is None or value == baseline else evaluation.better(name, value, baseline)
-    )
+    if baseline is None or value == baseline:
+        better = None
+    else:
+        better = evaluation.better(name, value, baseline)
     return MetricRow(
         clean(name),
         number(value),
@@ -137,7 +138,10 @@ def _worst(counts: Confusion, totals: Sequence[int]) -> Table | None:
         if i != j and count
     ]
     found.sort(key=lambda entry: -entry[0])
-    most = MOST_CONFUSIONS if len(totals) > MOST_LABELS else MOST_CONFUSIONS // 2
+    if len(totals) > MOST_LABELS:
+        most = MOST_CONFUSIONS
+    else:
+        most = MOST_CONFUSIONS // 2
     rows = [
         [
             _name(actual),
@@ -153,7 +157,9 @@ def _worst(counts: Confusion, totals: Sequence[int]) -> Table | None:
         Cell("count", numeric=True),
         Cell("of actual", numeric=True),
     ]
-    return Table("Most frequent confusions", columns, rows) if rows else None
+    if rows:
+        return Table("Most frequent confusions", columns, rows)
+    return None
 
 
 def table(raw: Mapping[str, Any], *, bars: bool = False) -> Table:
@@ -168,15 +174,19 @@ def table(raw: Mapping[str, Any], *, bars: bool = False) -> Table:
         Cell(cut(plain(name), 40), numeric=i < len(numeric) and numeric[i])
         for i, name in enumerate(raw.get("columns", ()))
     ]
-    drawn = (
-        next((i for i in range(len(columns)) if all(_is_number(row[i]) for row in rows)), None)
-        if rows
-        else None
-    )
+    if rows:
+        drawn = next(
+            (i for i in range(len(columns)) if all(_is_number(row[i]) for row in rows)), None
+        )
+    else:
+        drawn = None
     if bars and drawn is not None:
         columns[drawn] = replace(columns[drawn], bar=0.0)
         _draw_bars(cells, rows, drawn)
-    note = f"{MOST_ROWS:,} of {len(rows):,} rows." if len(rows) > MOST_ROWS else ""
+    if len(rows) > MOST_ROWS:
+        note = f"{MOST_ROWS:,} of {len(rows):,} rows."
+    else:
+        note = ""
     return Table(clean(str(raw.get("title", ""))), columns, cells, note)
 
 
@@ -193,7 +203,10 @@ def _draw_bars(cells: list[list[Cell]], rows: Sequence[Sequence[Any]], column: i
     most = max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
     both = min(values, default=0.0) < 0
     for row, value in zip(cells, values, strict=True):
-        share = round(value / most, 3) if math.isfinite(value) else 0.0
+        if math.isfinite(value):
+            share = round(value / most, 3)
+        else:
+            share = 0.0
         row[column] = Cell(row[column].text, numeric=True, bar=share, both=both)
 
 

@@ -36,7 +36,10 @@ def columns(reference: Mapping[str, Sequence[Any]]) -> list[Watched]:
     Call inside `canvas.style()`.
     """
     every = list(reference.items())
-    chosen = every if len(every) <= MOST_COLUMNS else every[: MOST_COLUMNS - LAST] + every[-LAST:]
+    if len(every) <= MOST_COLUMNS:
+        chosen = every
+    else:
+        chosen = every[: MOST_COLUMNS - LAST] + every[-LAST:]
     return [_column(name, list(values), f"w{i}-") for i, (name, values) in enumerate(chosen)]
 
 

@@ -56,7 +56,10 @@ def answers_of_folder(folder: Path, package: Package, explain: bool) -> list[dic
     others = 0
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
-        rows = None if name.startswith(".") else package.host.read_file(path)
+        if name.startswith("."):
+            rows = None
+        else:
+            rows = package.host.read_file(path)
         if rows is None:
             others += 1
             continue

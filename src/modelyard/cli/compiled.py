@@ -53,7 +53,9 @@ def _table(info: Any, unit: str) -> Table:
 
 def _size(variant: Any) -> str:
     size = f"{variant.bytes / 1e3:,.0f} kB"
-    return size if variant.load_ms is None else f"{size}\n{variant.load_ms:.0f} ms"
+    if variant.load_ms is None:
+        return size
+    return f"{size}\n{variant.load_ms:.0f} ms"
 
 
 def _speed(variant: Any) -> str:

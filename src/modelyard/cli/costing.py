@@ -68,7 +68,10 @@ def show(query: Query, *, as_json: bool) -> None:
     )
     total = sum_of(stages, settings[-1])
     judged = _judged(runs, query.metric) if query.stakes else None
-    returned = _return(query.stakes, judged, total) if query.stakes and judged else None
+    if query.stakes and judged:
+        returned = _return(query.stakes, judged, total)
+    else:
+        returned = None
     if as_json:
         figures = {
             "runs": [folder.path.name for folder in runs],
@@ -150,7 +153,10 @@ def cost_table(stages: list[StageCost], total: StageCost, runs: int) -> Table:
 
 def _cells(one: StageCost) -> list[str]:
     failed = f" ({one.failed} failed)" if one.failed else ""
-    times = f"{one.finished + one.failed}{failed}" if one.finished + one.failed + one.reused else ""
+    if one.finished + one.failed + one.reused:
+        times = f"{one.finished + one.failed}{failed}"
+    else:
+        times = ""
     return [one.stage, times, *row(one), f"{one.saved.cpu_seconds / 60:.3g}" if one.reused else ""]
 
 
@@ -188,7 +194,10 @@ def _judged(runs: list[RunFolder], metric: str | None) -> Judged:
     evaluation = Evaluation.model_validate_json(file.read_text())
     name = metric or "accuracy"
     if name not in evaluation.baseline:
-        hint = "" if metric else ". Name the one whose unit has a worth: --metric"
+        if metric:
+            hint = ""
+        else:
+            hint = ". Name the one whose unit has a worth: --metric"
         raise UsageError(choices("metric with a baseline", name, evaluation.baseline) + hint)
     return Judged(
         run=packaged[-1].path.name,
@@ -234,7 +243,10 @@ def _print_return(found: Return, judged: Judged, stakes: Stakes, currency: str) 
 
 
 def _return_rows(found: Return, currency: str) -> list[tuple[str, Any]]:
-    payback = "never" if found.payback_months is None else _months(found.payback_months)
+    if found.payback_months is None:
+        payback = "never"
+    else:
+        payback = _months(found.payback_months)
     rows = [
         ("benefit", money(found.benefit, currency)),
         ("cost", money(found.cost, currency)),
@@ -243,7 +255,9 @@ def _return_rows(found: Return, currency: str) -> list[tuple[str, Any]]:
         ("paid back after", payback),
         ("breaks even at a difference of", f"{found.break_even_improvement:.3g}"),
     ]
-    return rows if found.npv is None else [*rows, ("net present value", money(found.npv, currency))]
+    if found.npv is None:
+        return rows
+    return [*rows, ("net present value", money(found.npv, currency))]
 
 
 def _roi(found: Return) -> str:
@@ -263,10 +277,8 @@ def _roi(found: Return) -> str:
 
 def _months(months: float) -> str:
     days = months * 365.25 / 12
-    return (
-        f"{months:.1f} months"
-        if days >= 60
-        else f"{days:.0f} days"
-        if days >= 1
-        else "less than a day"
-    )
+    if days >= 60:
+        return f"{months:.1f} months"
+    if days >= 1:
+        return f"{days:.0f} days"
+    return "less than a day"

@@ -65,4 +65,6 @@ def _print(console: Console, grid: Grid) -> None:
 
 
 def _coloured(cell: str, colour: str) -> str:
-    return f"[{colour}]{escape(cell)}[/]" if cell in COLOURS and colour else escape(cell)
+    if cell in COLOURS and colour:
+        return f"[{colour}]{escape(cell)}[/]"
+    return escape(cell)

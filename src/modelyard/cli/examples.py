@@ -87,7 +87,9 @@ def _json_rows(file: Path, package: Package) -> tuple[list[Any], bool]:
             raise
         # Of a family whose data are tables only: it reads no such file.
         found = None
-    return (rows, False) if found is None else (found, True)
+    if found is None:
+        return (rows, False)
+    return (found, True)
 
 
 def _from_json(source: File) -> list[Any]:
@@ -152,7 +154,9 @@ def _number_or_text(cell: str | None) -> Any:
         value = json.loads(cell.lower() if cell.lower() in ("true", "false") else cell)
     except (ValueError, RecursionError):
         return cell
-    return value if isinstance(value, int | float) else cell
+    if isinstance(value, int | float):
+        return value
+    return cell
 
 
 def _plain(value: Any, annotation: Any) -> Any:
@@ -197,4 +201,6 @@ def from_text(text: str, what: str = "") -> list[Any]:
         raise UsageError(f"{what}not JSON: {error}") from None
     if is_broken(text, body):
         raise UsageError(f"{what}not JSON: it {HALF}")
-    return body if isinstance(body, list) else [body]
+    if isinstance(body, list):
+        return body
+    return [body]

@@ -114,7 +114,9 @@ def follow(folder: local.RunFolder) -> None:
     console.print(f"[bold]{record.family}[/] · run {record.id} · {_relative(folder.path)}")
     lines = StageLines(console)
     failed, code = _consume(folder, lines)
-    status: local.Status = "finished" if code == 0 and not failed else "failed"
+    status: local.Status = "failed"
+    if code == 0 and not failed:
+        status = "finished"
     folder.write(
         record.model_copy(
             update={
@@ -245,4 +247,6 @@ def _subclasses(kind: type[Exception]) -> Iterable[type[Exception]]:
 
 def _relative(path: Path) -> str:
     path = Path(path).absolute()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)

@@ -82,14 +82,20 @@ class Follower:
             if not step.over or step.key in self._shown:
                 continue
             self._shown.add(step.key)
-            took = "" if step.seconds is None else f"{step.seconds:.0f} s"
+            if step.seconds is None:
+                took = ""
+            else:
+                took = f"{step.seconds:.0f} s"
             mark = MARKS.get(step.state, "[red]✗[/]")
             self._print(f"{step.name:<12} {took:>7}  {self._words(step)}", mark)
 
     def _words(self, step: Step) -> str:
         if step.state == "CACHED":
             return "answered from the cache"
-        finished = self.run.finished(step) if step.state == "SUCCEEDED" else None
+        if step.state == "SUCCEEDED":
+            finished = self.run.finished(step)
+        else:
+            finished = None
         words = finished.headline if finished else ""
         if len(step.tries) > 1:
             words = f"{words} ({len(step.tries)} tries)".strip()
@@ -149,7 +155,10 @@ class Follower:
         )
 
     def _end(self) -> None:
-        took = "" if self.run.seconds is None else f" in {self.run.seconds:.0f} s"
+        if self.run.seconds is None:
+            took = ""
+        else:
+            took = f" in {self.run.seconds:.0f} s"
         if self.run.state == "SUCCEEDED":
             self._succeeded(took)
             return
@@ -167,7 +176,10 @@ class Follower:
 
     def _succeeded(self, took: str) -> None:
         last = self.run.steps[-1] if self.run.steps else None
-        finished = self.run.finished(last) if last is not None else None
+        if last is not None:
+            finished = self.run.finished(last)
+        else:
+            finished = None
         headline = finished.headline if finished else ""
         self._print(f"done{took}{': ' if headline else ''}{headline}", MARKS["SUCCEEDED"])
         self._page()

@@ -208,7 +208,9 @@ def _home() -> list[Finding]:
     folder = home()
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())
     free = shutil.disk_usage(existing).free / 1e9
-    level: Level = "ok" if os.access(existing, os.W_OK) and free > 1 else "bad"
+    level: Level = "bad"
+    if os.access(existing, os.W_OK) and free > 1:
+        level = "ok"
     seen = f"{folder}, {free:.0f} GB free" + ("" if level == "ok" else ": not writable, or full")
     fix = "" if level == "ok" else "export MODELYARD_HOME=FOLDER"
     return [Finding(level, "runs", seen, fix), Finding("ok", "tracking", redact(tracking_uri()))]

@@ -58,7 +58,9 @@ def compile_(
         for file in pipelines.compile_components(place.absolute(), image):
             say(f"wrote {place / file.name}")
         return
-    wanted: list[str | None] = [family] if family else [None, *names()]
+    wanted: list[str | None] = [None, *names()]
+    if family:
+        wanted = [family]
     jobs = [
         (name, kind, folder.absolute() / f"{slug(name) if name else pipelines.GENERIC}-{kind}.yaml")
         for name in wanted

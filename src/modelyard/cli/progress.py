@@ -69,7 +69,10 @@ class StageLines:
 
     def _finish(self, event: dict[str, Any]) -> None:
         self.headlines[event["stage"]] = event["headline"]
-        mark = "[green]✓[/]" if event["event"] == "finished" else "[cyan]↺[/]"
+        if event["event"] == "finished":
+            mark = "[green]✓[/]"
+        else:
+            mark = "[cyan]↺[/]"
         self._end(
             mark,
             event["stage"],
@@ -81,7 +84,10 @@ class StageLines:
     def _end(self, mark: str, stage: str, text: str, at: float, reused: bool = False) -> None:
         from rich.markup import escape
 
-        clock = "reused" if reused else f"{time.monotonic() - self._last_end():.1f} s"
+        if reused:
+            clock = "reused"
+        else:
+            clock = f"{time.monotonic() - self._last_end():.1f} s"
         self._previous = time.monotonic()
         self.console.print(f"{mark} {stage:<9} {clock:>7}  {escape(text)}", soft_wrap=True)
         self._work("next step")

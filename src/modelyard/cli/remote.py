@@ -135,7 +135,10 @@ def _cluster_logs(run: str, step: str | None, host: str | None, everything: bool
             again = f", try {number}" if len(one.tries) > 1 else ""
             log = cluster.log(attempt, tail=100_000)
             typer.echo(f"== {one.name}{again}: {attempt.state.lower()}")
-            lines = log.splitlines() if everything else own_lines(log)
+            if everything:
+                lines = log.splitlines()
+            else:
+                lines = own_lines(log)
             typer.echo("\n".join(lines) if log else "(its log is gone)")
 
 
@@ -171,7 +174,10 @@ def cluster_runs(host: str | None = None) -> None:
         table.add_column(column, no_wrap=column == "run")
     for record in reversed(Kubeflow(host).runs()):
         began, ended = moment(record.get("created_at")), moment(record.get("finished_at"))
-        took = f"{(ended - began).total_seconds():.0f} s" if began and ended else ""
+        if began and ended:
+            took = f"{(ended - began).total_seconds():.0f} s"
+        else:
+            took = ""
         when = f"{began:%Y-%m-%d %H:%M}" if began else ""
         name, state = escape(str(record.get("display_name"))), str(record.get("state", "")).lower()
         table.add_row(record["run_id"], name, state, took, when)

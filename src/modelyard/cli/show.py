@@ -48,7 +48,10 @@ def _metrics_table(info: Any, evaluation: Any) -> Table:
     order = sorted(evaluation.metrics, key=lambda name: name != info.gate.metric)
     for name in order:
         baseline = evaluation.baseline.get(name)
-        gate = _gate_words(info.gate) if name == info.gate.metric else ""
+        if name == info.gate.metric:
+            gate = _gate_words(info.gate)
+        else:
+            gate = ""
         arrow = "↑" if evaluation.directions[name] == "max" else "↓"
         style = "bold" if name == info.gate.metric else ""
         known = "" if baseline is None else figure(baseline)
@@ -57,7 +60,10 @@ def _metrics_table(info: Any, evaluation: Any) -> Table:
 
 
 def _gate_words(gate: Any) -> str:
-    parts = [] if gate.threshold is None else [f"threshold {gate.threshold:g}"]
+    if gate.threshold is None:
+        parts = []
+    else:
+        parts = [f"threshold {gate.threshold:g}"]
     if gate.baseline is not None:
         parts.append(
             "beats baseline" + (f" by {gate.over_baseline:g}" if gate.over_baseline else "")
@@ -69,15 +75,17 @@ def _gate_words(gate: Any) -> str:
 
 def _print_next(folder: RunFolder, seconds: float) -> None:
     deployment = json.loads((folder.path / "deployment" / "deployment.json").read_text())
-    model = (
-        deployment["name"]
-        if deployment["champion"]
-        else f"{deployment['name']}@{deployment['version']}"
-    )
+    if deployment["champion"]:
+        model = deployment["name"]
+    else:
+        model = f"{deployment['name']}@{deployment['version']}"
     console.print(f"package  {_relative(folder.path / 'package')}", soft_wrap=True)
     console.print(f"card     {_relative(folder.path / 'card.html')}", soft_wrap=True)
     console.print(f"cost     {run_line(folder)}", soft_wrap=True)
-    named = f" --family {folder.record.family}" if ":" in folder.record.family else ""
+    if ":" in folder.record.family:
+        named = f" --family {folder.record.family}"
+    else:
+        named = ""
     console.print(
         f"done in {seconds:.0f} s. Next: [bold]modelyard serve {model}{named}[/]", soft_wrap=True
     )
@@ -132,7 +140,9 @@ def _run_row(folder: RunFolder) -> Any:
             baseline=judged.baseline.get(judged.main),
         )
     card = folder.path / "card.html"
-    return replace(row, card=card.read_text(encoding="utf-8")) if card.is_file() else row
+    if card.is_file():
+        return replace(row, card=card.read_text(encoding="utf-8"))
+    return row
 
 
 def _result(folder: RunFolder, record: RunRecord) -> str:
@@ -190,7 +200,10 @@ def _changed_settings(info: Any) -> list[str]:
 def _differences(values: Any, defaults: Any, prefix: str) -> list[tuple[str, Any, Any]]:
     found: list[tuple[str, Any, Any]] = []
     for name, value in values.items():
-        old = defaults.get(name) if isinstance(defaults, dict) else None
+        if isinstance(defaults, dict):
+            old = defaults.get(name)
+        else:
+            old = None
         if isinstance(value, dict) and isinstance(old, dict) and old:
             found += _differences(value, old, f"{prefix}{name}.")
         elif value != old:
@@ -200,4 +213,6 @@ def _differences(values: Any, defaults: Any, prefix: str) -> list[tuple[str, Any
 
 def _relative(path: Path) -> str:
     path = Path(path).absolute()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)

@@ -53,12 +53,14 @@ def _parameters(function: ast.FunctionDef) -> list[inspect.Parameter]:
     required = len(arguments) - len(function.args.defaults)
     parameters = [_parameter("family", FamilyName)]
     for number, argument in enumerate(arguments):
-        role = (
-            "out"
-            if ast.unparse(argument.annotation or ast.Constant("")).startswith("Out")
-            else "in"
-        )
-        words = "Folder to write" if role == "out" else "Folder to read"
+        if ast.unparse(argument.annotation or ast.Constant("")).startswith("Out"):
+            role = "out"
+        else:
+            role = "in"
+        if role == "out":
+            words = "Folder to write"
+        else:
+            words = "Folder to read"
         option = typer.Option(
             f"--{argument.arg}", help=f"{words}: the {argument.arg}.", show_default=False
         )

@@ -83,7 +83,10 @@ def check_image(family: str, image: str | None) -> None:
 
 def _unreachable(uri: str) -> str:
     path = Path(local_path(uri)).expanduser()
-    seen = "is on this machine, which no pod reaches" if path.exists() else "is not there"
+    if path.exists():
+        seen = "is on this machine, which no pod reaches"
+    else:
+        seen = "is not there"
     if is_git(uri):
         seen = "is not written as git+https://HOST/REPOSITORY.git#PATH"
     return (

@@ -102,19 +102,31 @@ def _say_what_is_known(search: Search) -> None:
 def _show(search: Search, tried: Tried, best: Tried, count: int) -> None:
     """`✓ 12/30  roc_auc 0.9951  best 0.9963   4.1 s  kind=xgboost …`."""
     of = search.plan.trials
-    value = "" if tried.value is None else f"{search.start.metric} {figure(tried.value)}"
-    star = (
-        " [bold green]best[/]"
-        if best.number == tried.number
-        else f" [dim]best {figure(best.value)}[/]"
-    )
-    text = _settings(tried) if tried.number else "the starting settings"
-    note = f"  [dim]{escape(tried.headline)}[/]" if tried.state != "finished" else ""
-    same = (
-        f"  [dim]the same as trial {called(tried.same_as)}[/]" if tried.same_as is not None else ""
-    )
+    if tried.value is None:
+        value = ""
+    else:
+        value = f"{search.start.metric} {figure(tried.value)}"
+    if best.number == tried.number:
+        star = " [bold green]best[/]"
+    else:
+        star = f" [dim]best {figure(best.value)}[/]"
+    if tried.number:
+        text = _settings(tried)
+    else:
+        text = "the starting settings"
+    if tried.state != "finished":
+        note = f"  [dim]{escape(tried.headline)}[/]"
+    else:
+        note = ""
+    if tried.same_as is not None:
+        same = f"  [dim]the same as trial {called(tried.same_as)}[/]"
+    else:
+        same = ""
     # Trials that run side by side end in another order than they began.
-    name = f"  [dim]trial {tried.trial}[/]" if tried.trial != count else ""
+    if tried.trial != count:
+        name = f"  [dim]trial {tried.trial}[/]"
+    else:
+        name = ""
     said = f"{escape(text)}{same}{name}{note}"
     console.print(
         f"{MARKS[tried.state]} {count:>3}/{of}  {value:<16}{star}  {tried.seconds:5.1f} s  {said}",
@@ -129,7 +141,9 @@ def _settings(tried: Tried) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else json.dumps(value).strip('"')
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return json.dumps(value).strip('"')
 
 
 def _conclude(search: Search) -> None:
@@ -179,7 +193,10 @@ def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:
     table.add_column("settings")
     start = next(one for one in done if one.number == 0)
     for one in done[:SHOWN] if start in done[:SHOWN] else [*done[:SHOWN], start]:
-        text = _settings(one) if one.number else "the starting settings"
+        if one.number:
+            text = _settings(one)
+        else:
+            text = "the starting settings"
         table.add_row(
             str(one.trial),
             f"{figure(one.value)}",
@@ -192,4 +209,6 @@ def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:
 
 def _relative(path: Path) -> str:
     path = Path(path).absolute()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)

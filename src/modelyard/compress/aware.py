@@ -147,7 +147,10 @@ class AwareGraph:
         layers = {f"{layer}.weight": places for layer, places in self.ranges.items()}
         found: dict[str, tuple[float, float]] = {}
         for node in model.graph.node:
-            places = layers.get(node.input[1]) if len(node.input) > 1 else None
+            if len(node.input) > 1:
+                places = layers.get(node.input[1])
+            else:
+                places = None
             if places is not None:
                 found.setdefault(node.input[0], places[ENTRY])
                 found.setdefault(node.output[0], places[EXIT])

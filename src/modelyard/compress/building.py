@@ -60,7 +60,10 @@ def one_line(error: BaseException) -> str:
     if len(said) <= LONGEST:
         return said
     named = _NODE.search(said[LONGEST:])
-    node = f" … node {named.group('node') or named.group('name')}" if named else " …"
+    if named:
+        node = f" … node {named.group('node') or named.group('name')}"
+    else:
+        node = " …"
     return said[:LONGEST] + node
 
 

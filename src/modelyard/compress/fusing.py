@@ -136,8 +136,13 @@ def _is_finite(mask: onnx_ir.Value) -> bool:
 
 def _constant(value: onnx_ir.Value | None) -> np.ndarray | None:
     """The tensor of a value that is the same for all inputs; None: it is not."""
-    tensor = onnx_ir.convenience.get_const_tensor(value) if value is not None else None
-    return None if tensor is None else tensor.numpy()
+    if value is not None:
+        tensor = onnx_ir.convenience.get_const_tensor(value)
+    else:
+        tensor = None
+    if tensor is None:
+        return None
+    return tensor.numpy()
 
 
 def _without_equal_sizes(node: onnx.NodeProto) -> None:

@@ -60,5 +60,8 @@ def _axis(
             "Set Family.lengths"
         )
     least, most = declared or (min(seen), max(1, ROOM * max(seen)))
-    usual = int(statistics.median(seen)) if seen else (least + most) // 2
+    if seen:
+        usual = int(statistics.median(seen))
+    else:
+        usual = (least + most) // 2
     return least, min(max(usual, least), most), most

@@ -178,7 +178,10 @@ def _apart_from_maps(model: onnx.ModelProto, operators: frozenset[str]) -> list[
 
 def _with_gemm(operators: frozenset[str]) -> list[str]:
     """ONNX Runtime turns Gemm into MatMul and Add before it quantizes."""
-    both = operators | {"MatMul"} if "Gemm" in operators else operators
+    if "Gemm" in operators:
+        both = operators | {"MatMul"}
+    else:
+        both = operators
     return sorted(both)
 
 

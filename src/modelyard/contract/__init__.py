@@ -90,7 +90,10 @@ def results(lab: Lab) -> Iterator[Result]:
         except unittest.SkipTest as reason:
             state, text = "skipped", str(reason)
         except Exception as error:
-            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            if isinstance(error, AssertionError):
+                kind = ""
+            else:
+                kind = f"{type(error).__name__}: "
             state, text = "broken", kind + " ".join(str(error).split())
         yield Result(name, state, text, round(time.perf_counter() - started, 3))
 

@@ -303,7 +303,10 @@ def _fresh(lab: Lab, name: str) -> Path:
 def _refused(lab: Lab, raw: Path) -> BadData:
     out = _fresh(lab, f"{raw.name}-out")
     (out / "assets").mkdir()
-    state = "an empty raw folder" if not any(raw.iterdir()) else "a raw folder of empty files"
+    if not any(raw.iterdir()):
+        state = "an empty raw folder"
+    else:
+        state = "a raw folder of empty files"
     try:
         lab.family.features(raw, out)
     except BadData as error:

@@ -37,7 +37,10 @@ def variants_answer_or_say_why_not(lab: Lab) -> str:
             (name in measured) != (name in left_out),
             f"{name} must be either measured or left out with a reason",
         )
-        reason = measured[name].reason if name in measured else left_out[name].reason
+        if name in measured:
+            reason = measured[name].reason
+        else:
+            reason = left_out[name].reason
         expect(bool(reason.strip()), f"{name} has a verdict without a reason")
     passed = [measured[name] for name in names if name in measured and measured[name].graphs]
     assert info.choice is not None

@@ -69,7 +69,9 @@ class Lab:
     def bodies(self, count: int, split: Split = "test") -> list[dict[str, Any]]:
         """`count` request bodies of a split; a smaller split starts over."""
         found = self.family.requests(self["features"], split, count)
-        return [found[number % len(found)] for number in range(count)] if found else []
+        if found:
+            return [found[number % len(found)] for number in range(count)]
+        return []
 
     def parsed(self, count: int) -> list[BaseModel]:
         """`count` validated requests of the test split."""

@@ -65,7 +65,9 @@ def _own_peak() -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    if sys.platform == "darwin":
+        return peak
+    return peak * 1024
 
 
 def memory_limit(cgroup: Path = CGROUP) -> int | None:
@@ -103,9 +105,10 @@ class PackageMeter:
         its largest value."""
         for file in self._counters:
             now, last = int(file.read_text()), self._last[file]
-            round_trip = (
-                0 if now >= last else int((file.parent / "max_energy_range_uj").read_text()) + 1
-            )
+            if now >= last:
+                round_trip = 0
+            else:
+                round_trip = int((file.parent / "max_energy_range_uj").read_text()) + 1
             self._microjoules += now - last + round_trip
             self._last[file] = now
 
@@ -166,7 +169,9 @@ class GpuMeter:
     def memory(self, number: int) -> int | None:
         """Bytes in use of one of the visible GPUs, in CUDA's order; None where it is not there."""
         handles = list(self._devices.values())
-        return self._memory(handles[number]) if number < len(handles) else None
+        if number < len(handles):
+            return self._memory(handles[number])
+        return None
 
     def joules(self) -> float | None:
         """Energy of the used GPUs; None where none was used or the driver does not count it."""
@@ -176,7 +181,9 @@ class GpuMeter:
             if (now := self._millijoules(handle)) is not None
             and (began := self._began[uuid]) is not None
         ]
-        return sum(used) / 1e3 if used else None
+        if used:
+            return sum(used) / 1e3
+        return None
 
     def _held(self) -> list[tuple[str, Any]]:
         """Of the GPUs that were given those that worked, and those where this process's torch
@@ -219,7 +226,9 @@ def visible_gpus() -> list[str]:
 def driver_version() -> str | None:
     """The version of NVIDIA's driver; None where its library does not answer."""
     nvml = _nvml()
-    return None if nvml is None else str(nvml.nvmlSystemGetDriverVersion())
+    if nvml is None:
+        return None
+    return str(nvml.nvmlSystemGetDriverVersion())
 
 
 def torch_devices() -> set[str]:

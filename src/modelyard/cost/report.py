@@ -152,7 +152,10 @@ def line(total: StageCost) -> str:
         if total.price.amount is None
         else money(total.price.amount, total.price.currency)
     )
-    saved = f"; reuse saved {total.saved.cpu_seconds / 60:.3g} core-minutes" if total.reused else ""
+    if total.reused:
+        saved = f"; reuse saved {total.saved.cpu_seconds / 60:.3g} core-minutes"
+    else:
+        saved = ""
     return ", ".join(words) + saved
 
 
@@ -216,7 +219,10 @@ def return_on(
     Raises:
         UsageError: nothing costs anything, so that there is no return to tell.
     """
-    improvement = (model - baseline) if larger_is_better else (baseline - model)
+    if larger_is_better:
+        improvement = model - baseline
+    else:
+        improvement = baseline - model
     unit = stakes.per_unit * stakes.decisions_per_month
     monthly, months = unit * improvement, stakes.horizon_months
     spent = runs + stakes.one_off

@@ -74,11 +74,10 @@ def device_findings(devices: Iterable[Devices]) -> list[Finding]:
     rows = []
     for one in devices:
         seen = f"{one.free} of {one.total} free on {one.nodes} nodes, at most {one.largest} on one"
-        fix = (
-            ""
-            if one.free
-            else "wait, or see who holds them: kubectl get pods -A --field-selector status.phase=Running"
-        )
+        if one.free:
+            fix = ""
+        else:
+            fix = "wait, or see who holds them: kubectl get pods -A --field-selector status.phase=Running"
         rows.append(Finding("ok" if one.free else "warn", one.resource, seen, fix))
     return rows or [
         Finding("off", "GPUs", "no node offers a device: training and serving run on CPUs")

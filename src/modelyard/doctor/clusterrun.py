@@ -60,7 +60,10 @@ class ClusterRun:
             self.pods = self.reader.here("pods", labelSelector=selector)
             found = self.reader.here("workflows", "argoproj.io/v1alpha1", labelSelector=selector)
             self.workflow = found[0] if found else None
-        steps = from_workflow(self.workflow) if self.workflow is not None else []
+        if self.workflow is not None:
+            steps = from_workflow(self.workflow)
+        else:
+            steps = []
         if not steps and self.record is not None:
             steps = from_record(self.record)
         self.steps = steps
@@ -141,8 +144,14 @@ class ClusterRun:
     def package(self) -> str | None:
         """What the run registered, `churn@3`; None where it registered nothing, or no log says."""
         for step in self.steps:
-            finished = self.finished(step) if step.name == "deploy" else None
-            version = _VERSION.match(finished.headline) if finished is not None else None
+            if step.name == "deploy":
+                finished = self.finished(step)
+            else:
+                finished = None
+            if finished is not None:
+                version = _VERSION.match(finished.headline)
+            else:
+                version = None
             if version is not None:
                 return f"{version['name']}@{version['version']}"
         return None
@@ -167,7 +176,10 @@ class ClusterRun:
         selector = f"{RUN_LABEL}={self.run}"
         if reader.here("pods", labelSelector=selector):
             return
-        named = self.kubeflow.namespace() if self.kubeflow is not None else ""
+        if self.kubeflow is not None:
+            named = self.kubeflow.namespace()
+        else:
+            named = ""
         for path in ("/apis/argoproj.io/v1alpha1/workflows", "/api/v1/pods"):
             everywhere = reader.get(path, labelSelector=selector, limit=1) or {}
             for thing in everywhere.get("items") or []:

@@ -62,7 +62,10 @@ def pod_ended(pod: Object) -> Trouble | None:
     disrupted = condition(pod, "DisruptionTarget")
     if disrupted.get("status") == "True":
         why, said = str(disrupted.get("reason")), one_line(disrupted.get("message"))
-        kind = "node" if why == "DeletionByTaintManager" else "preempted"
+        if why == "DeletionByTaintManager":
+            kind = "node"
+        else:
+            kind = "preempted"
         fix = "it is made again by itself; to keep it: a PriorityClass, or nodes that are not reclaimed"
         return Trouble(kind, place, f"it was disrupted ({why}): {said}", fix, lasting=False)
     return None
@@ -114,7 +117,10 @@ def container_ended(
     if name in _HELPERS or "upload output artifact" in said:
         cause = f"its program ended, but its outputs were not stored: {said or f'exit code {code} of {name}'}"
         return Trouble("no-output", place_of(pod), cause, f"{_STORE}; {logs}")
-    again = f" ({container.get('restartCount', 0)} restarts)" if looping else ""
+    if looping:
+        again = f" ({container.get('restartCount', 0)} restarts)"
+    else:
+        again = ""
     cause = (
         f"container {name} ended with exit code {code}{again}. Its last line: {said or '(none)'}"
     )
@@ -138,7 +144,10 @@ def _step_ended(pod: Object, last: Object, said: str, over: bool) -> Trouble | N
         cause = "it was ended while it worked (SIGTERM): the run was terminated, or its pod deleted"
         if said:
             cause = f"{cause}. Its last line: {one_line(said, 200)}"
-        fix = HALF_DONE if step_of(str(node)) == "deploy" else "run it again"
+        if step_of(str(node)) == "deploy":
+            fix = HALF_DONE
+        else:
+            fix = "run it again"
         return Trouble("terminated", place, cause, fix)
     if said == "Killed":
         return _out_of_memory(pod, _STEP, "")
@@ -171,11 +180,10 @@ def _out_of_memory(pod: Object, name: str, reason: str) -> Trouble:
         ),
         {},
     )
-    sure = (
-        "ran out of memory"
-        if reason == "OOMKilled"
-        else "was killed, most likely for its memory (exit code 137)"
-    )
+    if reason == "OOMKilled":
+        sure = "ran out of memory"
+    else:
+        sure = "was killed, most likely for its memory (exit code 137)"
     cause = f"container {name} {sure}; its limit is {limits.get('memory', 'none')}"
     return Trouble("out-of-memory", place_of(pod), cause, _more_memory(pod, name))
 
@@ -188,11 +196,10 @@ def _more_memory(pod: Object, container: str) -> str:
         labels.get("app.kubernetes.io/component"),
     )
     if chart == _MODEL:
-        value = (
-            "resources.limits.memory"
-            if container == "server"
-            else "package.resources.limits.memory"
-        )
+        if container == "server":
+            value = "resources.limits.memory"
+        else:
+            value = "package.resources.limits.memory"
         return (
             f"raise {value} among the release's values (serve.values where a pipeline deploys it)"
         )

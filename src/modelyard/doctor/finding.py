@@ -76,4 +76,6 @@ def newest_event(events: list[Object], *reasons: str) -> Object | None:
 def one_line(text: object, length: int = 300) -> str:
     """A text in one line, cut where it is too long."""
     line = " ".join(str(text or "").split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"
+    if len(line) <= length:
+        return line
+    return f"{line[: length - 1]}…"

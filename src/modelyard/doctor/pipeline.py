@@ -36,7 +36,10 @@ def step_findings(run: ClusterRun, explained: Collection[str]) -> list[Finding]:
 def summary(run: ClusterRun) -> Finding:
     """How the whole run is, in a row."""
     word = "in" if run.over else "for"
-    took = "" if run.seconds is None else f" {word} {run.seconds:.0f} s"
+    if run.seconds is None:
+        took = ""
+    else:
+        took = f" {word} {run.seconds:.0f} s"
     counts = Counter(step.name for step in run.steps)
     names = [name if count == 1 else f"{count} × {name}" for name, count in counts.items()]
     parts = [f"{run.state.lower()}{took}: {', '.join(names) or 'no step has begun'}"]
@@ -54,7 +57,9 @@ def _headline(run: ClusterRun) -> str:
     if not ended:
         return ""
     finished = run.finished(ended[-1])
-    return f"{ended[-1].name}: {finished.headline}" if finished and finished.headline else ""
+    if finished and finished.headline:
+        return f"{ended[-1].name}: {finished.headline}"
+    return ""
 
 
 def _failed(run: ClusterRun, step: Step) -> Finding:
@@ -63,7 +68,10 @@ def _failed(run: ClusterRun, step: Step) -> Finding:
     log = run.log(last) if last else ""
     message = (last.message if last else "") or step.error
     cause, fix = explain_log(step.name, log, message)
-    again = f"its log: modelyard logs {run.run} {step.name}" if log else "run it again"
+    if log:
+        again = f"its log: modelyard logs {run.run} {step.name}"
+    else:
+        again = "run it again"
     return Finding("bad", f"step {step.name}", one_line(cause), fix or again)
 
 
@@ -88,13 +96,18 @@ def explain_log(step: str, log: str, message: str) -> tuple[str, str]:
 
 
 def _last(said: str) -> str:
-    return f". Its last line: {said}" if said else ""
+    if said:
+        return f". Its last line: {said}"
+    return ""
 
 
 def _waits(run: ClusterRun, step: Step) -> Finding:
     """A step without a running pod, where its pod cannot be looked at."""
     message = step.tries[-1].message if step.tries else ""
-    fix = "" if run.reader else f"to see why: set KUBECONFIG, then modelyard doctor {run.run}"
+    if run.reader:
+        fix = ""
+    else:
+        fix = f"to see why: set KUBECONFIG, then modelyard doctor {run.run}"
     seen = f"it waits for its pod to start. {message}"
     return Finding("warn", f"step {step.name}", one_line(seen), fix)
 
@@ -102,7 +115,10 @@ def _waits(run: ClusterRun, step: Step) -> Finding:
 def _failed_itself(run: ClusterRun) -> Finding:
     message = str((run.workflow or {}).get("status", {}).get("message") or "")
     seen = one_line(message) or "it failed before any of its steps began"
-    fix = run.kubeflow.page(run.run) if run.kubeflow else "kubectl get workflows -A"
+    if run.kubeflow:
+        fix = run.kubeflow.page(run.run)
+    else:
+        fix = "kubectl get workflows -A"
     return Finding("bad", f"run {run.run}", seen, fix)
 
 
@@ -132,7 +148,10 @@ def _without_gpus(run: ClusterRun) -> list[Finding]:
 
 def _lost(run: ClusterRun) -> Finding:
     schedule = (run.record or {}).get("recurring_run_id")
-    why = "its schedule was deleted" if schedule else "its workflow was deleted"
+    if schedule:
+        why = "its schedule was deleted"
+    else:
+        why = "its workflow was deleted"
     seen = f"Kubeflow Pipelines calls it {run.state}, but nothing of it runs any more: {why}"
     fix = "it will not end by itself and cannot be cancelled: archive it on the page, and start it again"
     return Finding("bad", f"run {run.run}", seen, fix)

@@ -52,11 +52,10 @@ def _not_scheduled(pod: Object) -> Trouble | None:
     if scheduled.get("reason") == "SchedulingGated":
         gates = ", ".join(one["name"] for one in pod.get("spec", {}).get("schedulingGates") or [])
         queued = "kueue" in gates
-        fix = (
-            "kubectl get workloads,localqueues,clusterqueues -A"
-            if queued
-            else "ask who set the gate to lift it"
-        )
+        if queued:
+            fix = "kubectl get workloads,localqueues,clusterqueues -A"
+        else:
+            fix = "ask who set the gate to lift it"
         cause = f"it waits for {'a queue (Kueue) to admit it' if queued else f'the scheduling gates {gates}'}"
         return Trouble("gated", place_of(pod), cause, fix, lasting=False)
     if scheduled.get("reason") == "Unschedulable":

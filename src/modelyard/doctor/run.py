@@ -150,11 +150,10 @@ def _row(step: str, trouble: Trouble) -> Finding:
 
 
 def _nothing(run: ClusterRun) -> Finding:
-    where = (
-        f"nothing in namespace {run.reader.namespace} is labelled with it"
-        if run.reader
-        else ("Kubeflow Pipelines knows no such run")
-    )
+    if run.reader:
+        where = f"nothing in namespace {run.reader.namespace} is labelled with it"
+    else:
+        where = "Kubeflow Pipelines knows no such run"
     seen = f"{where}: it ended and was cleaned away, or runs elsewhere"
     fix = (
         f"kubectl get pods -A -l {RUN_LABEL}={run.run}; "

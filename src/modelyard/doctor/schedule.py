@@ -116,8 +116,12 @@ def _request(pod: Object, resource: str) -> str:
     wanted = [amount for one in containers if (amount := _asked(one, resource))]
     if "/" in resource:
         total = sum(int(amount) for amount in wanted)
-        return f" ({total} requested)" if total else ""
-    return f" ({' + '.join(wanted)} requested)" if wanted else ""
+        if total:
+            return f" ({total} requested)"
+        return ""
+    if wanted:
+        return f" ({' + '.join(wanted)} requested)"
+    return ""
 
 
 def _asked(container: Object, resource: str) -> str | None:

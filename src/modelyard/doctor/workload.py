@@ -23,7 +23,9 @@ _WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request: (.*)')
 def pods_refused(owner: Object, kind: str, events: Sequence[Object]) -> Trouble | None:
     """A ReplicaSet, Job or JobSet whose pods the API refuses; None where it does not."""
     event = newest_event(list(events), "FailedCreate", "ReplicaFailure")
-    return refused(owner, kind, str(event.get("message", ""))) if event else None
+    if event:
+        return refused(owner, kind, str(event.get("message", "")))
+    return None
 
 
 def refused(owner: Object, kind: str, message: str) -> Trouble:
@@ -161,6 +163,6 @@ def job_failed(job: Object, kind: str) -> Trouble | None:
 def _queued(workload: Object) -> str:
     owner = next(iter(workload["metadata"].get("ownerReferences") or []), None)
     namespace = workload["metadata"].get("namespace", "default")
-    return (
-        f"{owner['kind']} {namespace}/{owner['name']}" if owner else place_of(workload, "workload")
-    )
+    if owner:
+        return f"{owner['kind']} {namespace}/{owner['name']}"
+    return place_of(workload, "workload")

@@ -101,7 +101,9 @@ def cautions(reference: float, current: float, seen: Seen) -> list[str]:
 def _structure(finding: Finding) -> What | None:
     if finding.test == "type":
         return "new type"
-    return "gone" if finding.test == "presence" and finding.summary == GONE else None
+    if finding.test == "presence" and finding.summary == GONE:
+        return "gone"
+    return None
 
 
 def _lacks(before: Column, after: Column) -> bool:
@@ -114,7 +116,9 @@ def _constant(before: Column, after: Column) -> str | None:
     """The one value of a column that held several; None where it is not stuck."""
     if before.kind == after.kind == "numeric":
         stuck = after.least == after.most and before.least < before.most
-        return f"{after.least:g}" if stuck else None
+        if stuck:
+            return f"{after.least:g}"
+        return None
     if before.kind == after.kind == "category" and len(before.counts) > 1 == len(after.counts):
         return repr(short(next(iter(after.counts))))
     return None

@@ -41,7 +41,9 @@ class Column:
     @property
     def missing(self) -> float:
         """Share of the rows without a value."""
-        return 1 - self.present / self.rows if self.rows else 0.0
+        if self.rows:
+            return 1 - self.present / self.rows
+        return 0.0
 
 
 Rows = Mapping[str, Sequence[Any]]

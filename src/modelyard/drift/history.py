@@ -63,8 +63,13 @@ class Look:
 
 def _quality(found: Any) -> Quality | None:
     """None where no label came, or none that fits."""
-    quality = None if found is None else Quality.model_validate(found)
-    return quality if quality is not None and quality.rows else None
+    if found is None:
+        quality = None
+    else:
+        quality = Quality.model_validate(found)
+    if quality is not None and quality.rows:
+        return quality
+    return None
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,10 @@ def history(name: str) -> History:
             unreadable.append(file)
     if not looks and not unreadable:
         known = sorted(one.name for one in place("x").parent.glob("*") if one.is_dir())
-        problem = choices("watched model", name, known) if known else f"nobody has looked at {name}"
+        if known:
+            problem = choices("watched model", name, known)
+        else:
+            problem = f"nobody has looked at {name}"
         raise UsageError(f"{problem}. Type: modelyard monitor {name}, or modelyard watch {name}")
     looks.sort(key=lambda look: look.at)
     return History(name, looks, unreadable)

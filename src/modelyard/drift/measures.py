@@ -247,7 +247,9 @@ def chi_squared_p(counts: np.ndarray) -> float:
     shuffled = _shuffled(counts)
     statistics = ((shuffled - expected[1]) ** 2 * (1 / expected[0] + 1 / expected[1])).sum(axis=1)
     reached = int((statistics >= statistic * (1 - 1e-9)).sum())
-    return (reached + 1) / (PERMUTATIONS + 1) if reached else min(tail, 1 / (PERMUTATIONS + 1))
+    if reached:
+        return (reached + 1) / (PERMUTATIONS + 1)
+    return min(tail, 1 / (PERMUTATIONS + 1))
 
 
 def _shuffled(counts: np.ndarray) -> np.ndarray:
@@ -274,11 +276,15 @@ def _moved(means: tuple[float, float], x: np.ndarray, y: np.ndarray) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
+    if 0 < share < 0.1:
+        return f"{share:.1%}"
+    return f"{share:.0%}"
 
 
 def short(value: str) -> str:
-    return value if len(value) <= 40 else value[:39] + "…"
+    if len(value) <= 40:
+        return value
+    return value[:39] + "…"
 
 
 def stats() -> Any:

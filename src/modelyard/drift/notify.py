@@ -59,7 +59,10 @@ def message(verdict: Verdict, run: str, link: str | None, address: str) -> dict[
     words = [f"{model}: {verdict.reason}", *verdict.asides()]
     if verdict.status == "drifted":
         words.append(verdict.retrain_reason)
-    place = f"report: {link.rstrip('/')}/{run}" if link else f"run {run}"
+    if link:
+        place = f"report: {link.rstrip('/')}/{run}"
+    else:
+        place = f"run {run}"
     text = "\n".join([*words, place])
     if _host(address) == SLACK:
         # Slack reads <, > and & as its markup: what callers sent must not become a link or a mention.

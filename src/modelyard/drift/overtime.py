@@ -57,9 +57,10 @@ def plots(history: History) -> list[Plot]:
         for name in shown
     ]
     days_ago = ", ".join(f"{abs(day):.1f}" for day in retrained)
-    caption = (
-        f"Retrainings were requested {days_ago} days before the newest look." if days_ago else ""
-    )
+    if days_ago:
+        caption = f"Retrainings were requested {days_ago} days before the newest look."
+    else:
+        caption = ""
     if left := len(history.columns) - len(shown):
         caption = f"{left} more columns drifted less often. {caption}".strip()
     days_label = "days before the newest look"
@@ -148,4 +149,6 @@ def stamp(when: datetime) -> str:
 def _words(look: Look) -> str:
     effects = [(name, effect) for name, effect in look.effects.items() if name in look.drifted]
     listed = ", ".join(f"{name} ({effect:.2f})" for name, effect in effects[:3])
-    return f"{listed} and {len(effects) - 3} more" if len(effects) > 3 else listed
+    if len(effects) > 3:
+        return f"{listed} and {len(effects) - 3} more"
+    return listed

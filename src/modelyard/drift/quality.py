@@ -70,8 +70,14 @@ class Quality(BaseModel):
         also = f" ({', '.join(aside)})" if aside else ""
         if not self.rows:
             return f"labels: none that fit{also}"
-        before = f", {self.reference:.3g} on the test data" if self.reference is not None else ""
-        answers = "1 labelled answer" if self.rows == 1 else f"{self.rows:,} labelled answers"
+        if self.reference is not None:
+            before = f", {self.reference:.3g} on the test data"
+        else:
+            before = ""
+        if self.rows == 1:
+            answers = "1 labelled answer"
+        else:
+            answers = f"{self.rows:,} labelled answers"
         return (
             f"{self.measure} {self.value:.3g} (95 % {self.low:.3g} to {self.high:.3g}) over "
             f"{answers}{before}{also}"
@@ -154,7 +160,10 @@ def _quality(measure: str, now: Sequence[Outcome], before: Sequence[Outcome]) ->
     # scikit-learn takes a second: only where labels came.
     from modelyard.kit.classes.judged import calibration_error
 
-    reference = float(np.mean([one.error for one in before])) if before else None
+    if before:
+        reference = float(np.mean([one.error for one in before]))
+    else:
+        reference = None
     if not now:
         return Quality(measure=measure, rows=0, reference=reference)
     errors = np.array([one.error for one in now])

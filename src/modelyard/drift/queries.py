@@ -147,14 +147,18 @@ class Group:
             if not self.is_number(name):
                 read = f"TRY_CAST({self._text(name)} AS DOUBLE)"
             whole = self._types[name] not in ("FLOAT", "DOUBLE", "VARCHAR")
-            return read if whole else f"nullif({read}, 'NaN'::DOUBLE)"
+            if whole:
+                return read
+            return f"nullif({read}, 'NaN'::DOUBLE)"
         text = self._text(name)
         short = f"left({text}, {BEGINNING}) || '…' || md5({text})"
         return f"CASE WHEN strlen({text}) > {LONGEST_VALUE} THEN {short} ELSE {text} END"
 
     def _text(self, name: str) -> str:
         quoted = identifier(name)
-        return quoted if self._types[name] == "VARCHAR" else f"CAST({quoted} AS VARCHAR)"
+        if self._types[name] == "VARCHAR":
+            return quoted
+        return f"CAST({quoted} AS VARCHAR)"
 
 
 DRAWN = "INSERT INTO sample SELECT unnest(drawn, recursive := true) FROM found"
@@ -163,7 +167,9 @@ FOUND = "SELECT * EXCLUDE (drawn) FROM found"
 
 def highest(share: float) -> int:
     """The hash up to which this share of all hashes lies."""
-    return int(2.0**64 * share) - 1 if share < 1 else 2**64 - 1
+    if share < 1:
+        return int(2.0**64 * share) - 1
+    return 2**64 - 1
 
 
 def sample_table(compared: Mapping[str, Role]) -> str:

@@ -41,7 +41,10 @@ def write_report(
     Raises:
         MissingExtra: Evidently is not installed.
     """
-    opinion = second.ask(verdict.columns, reference, current) if verdict.columns else None
+    if verdict.columns:
+        opinion = second.ask(verdict.columns, reference, current)
+    else:
+        opinion = None
     banner = _banner(verdict, settings, opinion)
     if opinion is None:
         write_text(file, _page(banner, pages.policy()))
@@ -119,8 +122,13 @@ def _read(verdict: Verdict) -> str:
 def _watched(verdict: Verdict) -> str:
     """`churn@3 (tabular 1f3c…), schedule payments`."""
     package = f"{verdict.family} {verdict.package}"
-    named = f"{verdict.model} ({package})" if verdict.model else package
-    return f"{named}, schedule {verdict.schedule}" if verdict.schedule else named
+    if verdict.model:
+        named = f"{verdict.model} ({package})"
+    else:
+        named = package
+    if verdict.schedule:
+        return f"{named}, schedule {verdict.schedule}"
+    return named
 
 
 def _second(verdict: Verdict, opinion: Opinion) -> str:
@@ -149,9 +157,15 @@ def _differences(verdict: Verdict, settings: MonitorSettings, opinion: Opinion) 
 
 
 def _difference(column: ColumnDrift, other: ColumnOpinion, settings: MonitorSettings) -> str:
-    size = "below" if column.effect < column.least_effect else "at least"
+    if column.effect < column.least_effect:
+        size = "below"
+    else:
+        size = "at least"
     effect = f"effect {column.effect:.3f}, {size} {column.least_effect:.3g}"
-    surety = "above" if column.adjusted_p > settings.alpha else "at most"
+    if column.adjusted_p > settings.alpha:
+        surety = "above"
+    else:
+        surety = "at most"
     chance = f"adjusted p {column.adjusted_p:.2g}, {surety} {settings.alpha:g}"
     ours = "drifted" if column.drifted else "stable"
     theirs = "drifted" if other.drifted else "stable"
@@ -178,8 +192,14 @@ def _table(verdict: Verdict, opinions: dict[str, ColumnOpinion]) -> str:
 
 
 def _row(column: ColumnDrift, other: ColumnOpinion | None) -> str:
-    state = '<td class="s bad">drifted</td>' if column.drifted else '<td class="s">stable</td>'
-    least = f" (least {column.least_effect:.3g})" if column.least_effect else ""
+    if column.drifted:
+        state = '<td class="s bad">drifted</td>'
+    else:
+        state = '<td class="s">stable</td>'
+    if column.least_effect:
+        least = f" (least {column.least_effect:.3g})"
+    else:
+        least = ""
     opinion = NO_OPINION
     if other is not None:
         opinion = f"{'drifted' if other.drifted else 'stable'}: {_measured(other)}"
@@ -194,7 +214,10 @@ def _row(column: ColumnDrift, other: ColumnOpinion | None) -> str:
 
 def _text(text: str) -> str:
     """Text from outside, as HTML; a page is no place for more of it than a person reads."""
-    shown = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    if len(text) <= LONGEST_TEXT:
+        shown = text
+    else:
+        shown = text[: LONGEST_TEXT - 1] + "…"
     return escape(pages.clean(shown))
 
 

@@ -92,7 +92,10 @@ def decide(
     counts = verdict.status == "drifted" and (fresh or not before)
     requested_before = again and memory.requested_by == run
     lost = not requested_before and _is_lost(memory, verdict, now, ended)
-    counting = memory.model_copy(update={"requested": None}) if lost else memory
+    if lost:
+        counting = memory.model_copy(update={"requested": None})
+    else:
+        counting = memory
     retrain, reason = _due(verdict, counting, in_a_row, requested_before, made, now, settings)
     if retrain and not requested_before:
         retrain, reason = _allowed(reason, memory, now, settings, requested_since)
@@ -182,11 +185,10 @@ def _due(
     last = max(made, memory.requested or made)
     free = last + timedelta(hours=settings.cooldown_hours)
     if now < free and not requested_before:
-        what = (
-            "a retraining was requested"
-            if memory.requested and last == memory.requested
-            else "the package was made"
-        )
+        if memory.requested and last == memory.requested:
+            what = "a retraining was requested"
+        else:
+            what = "the package was made"
         hours = (now - last).total_seconds() / 3600
         return False, (
             f"no retraining before {free:%Y-%m-%d %H:%M} UTC: {what} {hours:.1f} h ago "

@@ -112,7 +112,9 @@ class _Sample:
         for side, rows in self._sides:
             values = side[column.name]
             found.append(read([values[row] for row in rows]))
-        return found if all(map(_has_values, found)) else None
+        if all(map(_has_values, found)):
+            return found
+        return None
 
 
 def chosen(side: Rows) -> list[int]:

@@ -65,8 +65,12 @@ class _Totals:
         if not self.present:
             return "missing"
         if self.role == "numbers":
-            return "category" if self.not_numbers else "numeric"
-        return "category" if self.as_text else "numeric"
+            if self.not_numbers:
+                return "category"
+            return "numeric"
+        if self.as_text:
+            return "category"
+        return "numeric"
 
 
 class Sketch:
@@ -114,7 +118,9 @@ class Sketch:
     def repeated(self) -> float:
         """Share of the rows with the content of another one near by: in the same file, and among as
         many rows as the reference has."""
-        return self._repeated / self._checked if self._checked else 0.0
+        if self._checked:
+            return self._repeated / self._checked
+        return 0.0
 
     def columns(self) -> dict[str, Column]:
         """What all rows come to, by column; one that the log left out held nothing."""
@@ -221,7 +227,10 @@ class Sketch:
             if totals.role == "numbers":
                 numbers = self._numbers(field)
                 # As good as empty: a few numbers of which none is in the sample.
-                kind = "missing" if kind == "numeric" and not len(numbers) else kind
+                if kind == "numeric" and not len(numbers):
+                    kind = "missing"
+                else:
+                    kind = kind
             elif not totals.countable:
                 counts = Counter(
                     dict(
@@ -231,7 +240,10 @@ class Sketch:
                         )
                     )
                 )
-        mean = totals.total / totals.present if totals.present else 0.0
+        if totals.present:
+            mean = totals.total / totals.present
+        else:
+            mean = 0.0
         return Column(
             kind,
             self.rows,

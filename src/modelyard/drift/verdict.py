@@ -83,13 +83,21 @@ class Verdict(BaseModel):
         said = []
         if self.alerts:
             first = "; ".join(one.in_words() for one in self.alerts[:SHOWN])
-            more = f" and {len(self.alerts) - SHOWN} more" if len(self.alerts) > SHOWN else ""
+            if len(self.alerts) > SHOWN:
+                more = f" and {len(self.alerts) - SHOWN} more"
+            else:
+                more = ""
             said.append(f"alert: {first}{more}")
         said += self.cautions
         if self.quality is not None:
             said.append(self.quality.in_words())
-        skipped = self.seen.in_words() if self.seen is not None else ""
-        return [*said, skipped] if skipped else said
+        if self.seen is not None:
+            skipped = self.seen.in_words()
+        else:
+            skipped = ""
+        if skipped:
+            return [*said, skipped]
+        return said
 
 
 def judge(
@@ -116,7 +124,10 @@ def judge(
     if before and after >= settings.min_rows:
         columns, alerts = compared(reference, current, settings)
         drifted = [column for column in columns if column.drifted]
-        status = "drifted" if len(drifted) > settings.share * len(columns) else "stable"
+        if len(drifted) > settings.share * len(columns):
+            status = "drifted"
+        else:
+            status = "stable"
     return Verdict(
         family=family,
         package=package,
@@ -141,16 +152,25 @@ def _reason(
     seen: Seen | None,
 ) -> str:
     if status == "no rows":
-        where = f": {seen.newest}" if seen is not None and seen.newest else ""
+        if seen is not None and seen.newest:
+            where = f": {seen.newest}"
+        else:
+            where = ""
         return f"no rows in the last {settings.window_hours:g} h{where}"
     if status == "too few rows":
         return f"too few rows: {rows:,} in {settings.window_hours:g} h, at least {settings.min_rows} are needed"
     changed = [_in_words(column) for column in columns if column.drifted]
-    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+    if len(changed) > SHOWN:
+        more = f" and {len(changed) - SHOWN} more"
+    else:
+        more = ""
     listed = ", ".join(changed[:SHOWN]) + more
     if status == "drifted":
         return f"drifted: {listed}"
-    aside = f"; {listed}: not over {settings.share:.0%} of the columns" if changed else ""
+    if changed:
+        aside = f"; {listed}: not over {settings.share:.0%} of the columns"
+    else:
+        aside = ""
     return f"stable over {rows:,} rows{aside}"
 
 

@@ -28,7 +28,9 @@ def difference(left: Any, right: Any, tolerance: float = TOLERANCE, at: str = "a
             (f"{at}[{number}]", *pair) for number, pair in enumerate(zip(left, right, strict=True))
         ]
     else:
-        return "" if _same(left, right, tolerance) else f"{at} is {left!r} and {right!r}"
+        if _same(left, right, tolerance):
+            return ""
+        return f"{at} is {left!r} and {right!r}"
     return next(
         (found for place, a, b in pairs if (found := difference(a, b, tolerance, place))), ""
     )

@@ -33,7 +33,10 @@ class Part:
         time is over."""
         ends = time.perf_counter() + self.seconds
         for number, item in enumerate(items):
-            over = time.perf_counter() > ends if self.rows is None else number >= self.rows
+            if self.rows is None:
+                over = time.perf_counter() > ends
+            else:
+                over = number >= self.rows
             if over and number > 0:
                 return
             yield item
@@ -192,7 +195,9 @@ class Evaluation(BaseModel):
 
     def better(self, metric: str, value: float, than: float, by: float = 0.0) -> bool:
         """Whether `value` beats `than` by more than `by` in the direction of `metric`."""
-        return value > than + by if self.directions[metric] == "max" else value < than - by
+        if self.directions[metric] == "max":
+            return value > than + by
+        return value < than - by
 
 
 class GateResult(BaseModel):
@@ -214,7 +219,10 @@ class GateResult(BaseModel):
         """What it asks for: `beat the baseline's 0.5000 and reach 0.9000`."""
         asked = []
         if self.baseline is not None:
-            by = f" by more than {figure(self.over_baseline)}" if self.over_baseline else ""
+            if self.over_baseline:
+                by = f" by more than {figure(self.over_baseline)}"
+            else:
+                by = ""
             asked.append(f"beat the baseline's {figure(self.baseline)}{by}")
         if self.threshold is not None:
             asked.append(f"reach {figure(self.threshold)}")
@@ -226,7 +234,9 @@ def figure(value: float | None) -> str:
     if value is None:
         return "none"
     readable = value == 0 or 1e-3 <= abs(value) < 1e7
-    return f"{value:.4f}" if readable else f"{value:.4g}"
+    if readable:
+        return f"{value:.4f}"
+    return f"{value:.4g}"
 
 
 def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
@@ -236,7 +246,10 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
     Raises:
         UsageError: the gate names a metric that the family does not report.
     """
-    metric = evaluation.main if gate.metric == "auto" else gate.metric
+    if gate.metric == "auto":
+        metric = evaluation.main
+    else:
+        metric = gate.metric
     if metric not in evaluation.metrics:
         raise UsageError(f"setting 'gate.metric': {choices('metric', metric, evaluation.metrics)}")
     value, baseline = evaluation.metrics[metric], evaluation.baseline.get(metric)
@@ -257,7 +270,10 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
     ]
     chance = over_baseline is None or over_baseline.low <= gate.over_baseline
     if gate.beyond_chance and chance:
-        seen = "not known" if over_baseline is None else over_baseline.words
+        if over_baseline is None:
+            seen = "not known"
+        else:
+            seen = over_baseline.words
         failures.append(f"its gain over the baseline must be beyond chance ({seen})")
     remark = ""
     if over_baseline is not None and not failures:
@@ -278,4 +294,6 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
 
 
 def _bound(evaluation: Evaluation, metric: str) -> str:
-    return "at least" if evaluation.directions[metric] == "max" else "at most"
+    if evaluation.directions[metric] == "max":
+        return "at least"
+    return "at most"

@@ -123,9 +123,10 @@ class Cluster:
             except HTTPError as error:
                 problem, wanted = f"{type(error).__name__}: {error}", None
             failures += 1
-            wait = (
-                min(wanted, self.pace.longest) if wanted is not None else self.pace.wait(failures)
-            )
+            if wanted is not None:
+                wait = min(wanted, self.pace.longest)
+            else:
+                wait = self.pace.wait(failures)
             if time.monotonic() + wait > until:
                 raise Unavailable(
                     f"{doing}: the Kubernetes API at {self.host} does not answer ({problem[:200]})"
@@ -301,4 +302,6 @@ class Cluster:
 def retry_after(headers: Mapping[str, str] | None) -> float | None:
     """Seconds that an answer asks to wait for; None where it asks for none."""
     value = (headers or {}).get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    if value.isdigit():
+        return float(value)
+    return None

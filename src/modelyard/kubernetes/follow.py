@@ -72,7 +72,10 @@ class Watched(threading.Thread):
         while not self.stopped.is_set():
             problem, wanted = "", None
             try:
-                version = self._watch(version) if version else self._list()
+                if version:
+                    version = self._watch(version)
+                else:
+                    version = self._list()
                 failures, answered = 0, time.monotonic()
             except Exception as error:
                 problem, wanted = self._problem(error)
@@ -86,11 +89,10 @@ class Watched(threading.Thread):
                         f"{self.what}: the Kubernetes API does not answer any more ({problem[:200]})"
                     )
                 )
-            wait = (
-                min(wanted, self.cluster.pace.longest)
-                if wanted is not None
-                else self.cluster.pace.wait(failures)
-            )
+            if wanted is not None:
+                wait = min(wanted, self.cluster.pace.longest)
+            else:
+                wait = self.cluster.pace.wait(failures)
             self.stopped.wait(wait)
 
     def _problem(self, error: Exception) -> tuple[str, float | None]:
@@ -213,7 +215,10 @@ class Log(threading.Thread):
                 failures = 0
             except HTTPError:  # the stream broke: continue where it was
                 pass
-            failures = 1 if before != (self._time, self._seen) else failures + 1
+            if before != (self._time, self._seen):
+                failures = 1
+            else:
+                failures = failures + 1
             self.over.wait(self.cluster.pace.wait(failures)) if not complete else time.sleep(
                 self.cluster.pace.backoff
             )
@@ -239,7 +244,10 @@ class Log(threading.Thread):
                     or (self._time and moment < self._time)
                 ):
                     continue
-                repeated = repeated + 1 if moment == self._time else 1
+                if moment == self._time:
+                    repeated = repeated + 1
+                else:
+                    repeated = 1
                 if moment == self._time and repeated <= self._seen:
                     continue
                 self._time, self._seen = moment, repeated

@@ -40,7 +40,10 @@ class Kubeflow:
             Unavailable: Kubeflow Pipelines does not answer, or refuses.
         """
         answer = self._ask("GET", f"{RUNS}/{quote(run, safe='')}")
-        return None if answer is None else json.loads(answer)
+        if answer is None:
+            return None
+        found: Object = json.loads(answer)
+        return found
 
     def runs(self, count: int = 20) -> list[Object]:
         """The newest runs, the newest first."""
@@ -81,11 +84,16 @@ class Kubeflow:
     def namespace(self) -> str:
         """The namespace that the address names, `ml-pipeline.kubeflow.svc…`; empty where it names none."""
         parts = (urlsplit(self.host).hostname or "").split(".")
-        return parts[1] if len(parts) > 2 and parts[2] == "svc" else ""
+        if len(parts) > 2 and parts[2] == "svc":
+            return parts[1]
+        return ""
 
     def _ask(self, method: str, path: str) -> str | None:
         token = _token()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if token:
+            headers = {"Authorization": f"Bearer {token}"}
+        else:
+            headers = {}
         request = urllib.request.Request(  # noqa: S310 - the person's own address
             f"{self.host}{path}", headers=headers, method=method
         )

@@ -151,7 +151,10 @@ def memory_limit(pod: Object) -> str:
     containers = [
         one for one in pod.get("spec", {}).get("containers", []) if one.get("name") == NODE
     ]
-    limits = containers[0].get("resources", {}).get("limits", {}) if containers else {}
+    if containers:
+        limits = containers[0].get("resources", {}).get("limits", {})
+    else:
+        limits = {}
     return str(limits.get("memory", "none"))
 
 
@@ -195,7 +198,10 @@ def _exit(pod: Object, last: dict[str, Any], restarted: bool) -> End:
         return end(
             "memory", text=f"was killed, most likely for its memory (exit code 137); {limit}"
         )
-    hint = ": /dev/shm was too small, raise cluster.shm" if code == _SIGBUS else ""
+    if code == _SIGBUS:
+        hint = ": /dev/shm was too small, raise cluster.shm"
+    else:
+        hint = ""
     return end("crash", text=f"exited with code {code}{hint}")
 
 

@@ -31,11 +31,10 @@ class Server(Protocol):
 def message_of(error: ApiException) -> str:
     """The API's own words: of the Status object in the body, else the body, else the HTTP
     reason."""
-    body = (
-        error.body.decode(errors="replace")
-        if isinstance(error.body, bytes)
-        else str(error.body or "")
-    )
+    if isinstance(error.body, bytes):
+        body = error.body.decode(errors="replace")
+    else:
+        body = str(error.body or "")
     try:
         status: Any = json.loads(body)
         return str(status["message"])

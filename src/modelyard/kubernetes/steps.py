@@ -75,7 +75,9 @@ def step_of(node: str) -> str:
     """Which step a node belongs to, by its full name: `…root(0).ingest(0).executor(0)` is `ingest`."""
     parts = [re.sub(r"\([\d:]*\)", "", part) for part in node.split(".")[1:]]
     named = [part for part in parts if part not in ("root", "executor", "root-driver")]
-    return named[-1].removesuffix("-driver") if named else ""
+    if named:
+        return named[-1].removesuffix("-driver")
+    return ""
 
 
 def from_record(record: Object) -> list[Step]:
@@ -215,4 +217,6 @@ def moment(text: object) -> datetime | None:
     if not text:
         return None
     found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    return found if found.year > 1970 else None
+    if found.year > 1970:
+        return found
+    return None

@@ -184,9 +184,10 @@ class Attempt:
         return None
 
     def _patience(self, why: Waiting) -> float:
-        minutes = (
-            self.settings.schedule_minutes if why.kind == "schedule" else self.settings.pull_minutes
-        )
+        if why.kind == "schedule":
+            minutes = self.settings.schedule_minutes
+        else:
+            minutes = self.settings.pull_minutes
         return minutes * 60
 
     def _too_long(self, why: Waiting, text: str) -> ModelyardError:

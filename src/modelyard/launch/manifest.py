@@ -142,7 +142,10 @@ def _trainer(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, A
     for name, reference in settings.env_from_secrets.items():
         secret, _, key = reference.partition("/")
         env.append({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
-    gpus = {settings.gpu_resource: str(request.gpus_per_node)} if request.gpus_per_node else {}
+    if request.gpus_per_node:
+        gpus = {settings.gpu_resource: str(request.gpus_per_node)}
+    else:
+        gpus = {}
     # A limit for each request: a runtime's own limits would stay, and may be below what the run asks.
     amounts = {"cpu": request.resources["cpu"], "memory": request.resources["memory"], **gpus}
     return {

@@ -42,7 +42,10 @@ def main(arguments: Sequence[str], worker: str = WORKER) -> int:
             return STOPPED
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            code = failure.exitcode if failure.exitcode >= 0 else 128 - failure.exitcode
+            if failure.exitcode >= 0:
+                code = failure.exitcode
+            else:
+                code = 128 - failure.exitcode
             _tell_end(Path(logs), failure.local_rank, f"worker {rank} exited with code {code}")
             return code
     return 0

@@ -105,8 +105,13 @@ class PackageInfo(BaseModel):
     def subject(self) -> str:
         """What a person calls it: `churned from customers.csv`."""
         uri = self.config.get("data", {}).get("uri")
-        data = PurePosixPath(str(uri).rstrip("/")).name if uri else "built-in data"
-        return f"{self.target} from {data}" if self.target else data
+        if uri:
+            data = PurePosixPath(str(uri).rstrip("/")).name
+        else:
+            data = "built-in data"
+        if self.target:
+            return f"{self.target} from {data}"
+        return data
 
     @property
     def compiled(self) -> Variants:
@@ -209,8 +214,14 @@ class Package:
             UsageError: its family is code from outside that `trust` does not name; None: the
                 environment's.
         """
-        trust = trust if trust is not None else Trust.from_environment()
-        verified = path if isinstance(path, Verified) else verify(path, trust)
+        if trust is not None:
+            trust = trust
+        else:
+            trust = Trust.from_environment()
+        if isinstance(path, Verified):
+            verified = path
+        else:
+            verified = verify(path, trust)
         self.path, self.manifest, self.info = verified.path, verified.manifest, verified.info
         self.host: Host = trust.family(self.info.family).open(self.path / "assets")
         opened = open_best(
@@ -235,11 +246,9 @@ class Package:
 
     def explain(self, body: Any) -> Explanation | None:
         """Why the answer to one JSON body is what it is."""
-        return (
-            self.host.explain(self.run, self.parse(body))
-            if isinstance(self.host, Explains)
-            else None
-        )
+        if isinstance(self.host, Explains):
+            return self.host.explain(self.run, self.parse(body))
+        return None
 
     def evaluation(self) -> Evaluation:
         """The evaluation on the test split."""

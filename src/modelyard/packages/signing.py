@@ -95,11 +95,10 @@ def _private_key(file: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(file.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
-        said = (
-            error.strerror
-            if isinstance(error, OSError)
-            else "it is no private key in PEM form without a password"
-        )
+        if isinstance(error, OSError):
+            said = error.strerror
+        else:
+            said = "it is no private key in PEM form without a password"
         raise UsageError(f"{SIGNING_KEY}: {file} cannot be used: {said}") from None
     if not isinstance(key, Ed25519PrivateKey):
         made = "Type: openssl genpkey -algorithm ed25519 -out signing.pem"
@@ -116,7 +115,10 @@ def _public_keys(file: Path) -> list[Ed25519PublicKey]:
     try:
         keys = [load_pem_public_key(block) for block in _BLOCK.findall(file.read_bytes())]
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is no public key in PEM form"
+        if isinstance(error, OSError):
+            said = error.strerror
+        else:
+            said = "it is no public key in PEM form"
         raise UsageError(f"{PUBLIC_KEY}: {file} cannot be used: {said}") from None
     found = [key for key in keys if isinstance(key, Ed25519PublicKey)]
     if not found or len(found) < len(keys):

@@ -74,7 +74,9 @@ class Variant(BaseModel):
             return "chosen"
         if self.rejected:
             return "rejected"
-        return "reference" if self.name == NATIVE else "passed"
+        if self.name == NATIVE:
+            return "reference"
+        return "passed"
 
 
 class LeftOut(BaseModel):

@@ -181,8 +181,13 @@ def path_of(entry: Entry[Any], field: str) -> tuple[str, str] | None:
     }
     section, _, name = known[field].partition(".")
     fields = entry.Config.model_fields.get(section)
-    default = fields.get_default(call_default_factory=True) if fields else None
-    return (section, name) if default is not None and hasattr(default, name) else None
+    if fields:
+        default = fields.get_default(call_default_factory=True)
+    else:
+        default = None
+    if default is not None and hasattr(default, name):
+        return (section, name)
+    return None
 
 
 def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,10 @@ class RunFolder:
             return record
         if self.locked():
             return record.model_copy(update={"seconds": self._since(record, time.time())})
-        last = self.events.stat().st_mtime if self.events.is_file() else 0.0
+        if self.events.is_file():
+            last = self.events.stat().st_mtime
+        else:
+            last = 0.0
         update = {"status": "interrupted", "seconds": self._since(record, last)}
         return record.model_copy(update=update)
 
@@ -89,7 +92,9 @@ class RunFolder:
     def failure(self) -> str:
         """The stage that failed last and what it said, or empty."""
         failures = [event for _, event in events.read(self.events) if event["event"] == "failed"]
-        return f"{failures[-1]['stage']}: {failures[-1]['message']}" if failures else ""
+        if failures:
+            return f"{failures[-1]['stage']}: {failures[-1]['message']}"
+        return ""
 
     def _since(self, record: RunRecord, end: float) -> float:
         began = record.began or datetime.fromisoformat(record.created).timestamp()
@@ -174,7 +179,10 @@ def execute(folder: RunFolder) -> Iterator[dict[str, Any]]:
     The last event is `{"event": "ended", "code": exit status}`. Closing the generator ends the
     process.
     """
-    offset = folder.events.stat().st_size if folder.events.is_file() else 0
+    if folder.events.is_file():
+        offset = folder.events.stat().st_size
+    else:
+        offset = 0
     with folder.log.open("a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "modelyard.pipeline.process", str(folder.path)],

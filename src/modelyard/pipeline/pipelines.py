@@ -237,9 +237,10 @@ def connect(host: str | None, advice: str = ADVICE) -> Client:
         client = kfp.Client(host=address, existing_token=token)
         client.get_kfp_healthz(sleep_duration=0)
     except Exception as error:
-        cause = (
-            str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        )
+        if str(error).strip():
+            cause = str(error).strip().splitlines()[0][:160]
+        else:
+            cause = type(error).__name__
         where = address or "the cluster of this kubeconfig"
         raise Unavailable(
             f"Kubeflow Pipelines does not answer at {where}: {cause}. {advice}"

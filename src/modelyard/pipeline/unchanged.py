@@ -21,7 +21,9 @@ def finished(record: RunRecord) -> RunFolder | None:
         known = folder.record
         same = all(getattr(known, name) == getattr(record, name) for name in SAME)
         if same and known.status == "finished":
-            return folder if _is_current(folder) else None
+            if _is_current(folder):
+                return folder
+            return None
     return None
 
 

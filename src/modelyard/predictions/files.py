@@ -150,9 +150,13 @@ def _column(values: Sequence[Any]) -> np.ndarray | None:
     if set(map(type, values)) <= _NUMBERS:
         numbers = np.array(values, np.float64)
         numbers[~np.isfinite(numbers)] = math.nan
-        return None if np.isnan(numbers).all() else numbers
+        if np.isnan(numbers).all():
+            return None
+        return numbers
     texts = [_text(value) for value in values]
-    return np.array(texts, object) if any(text is not None for text in texts) else None
+    if any(text is not None for text in texts):
+        return np.array(texts, object)
+    return None
 
 
 def _text(value: Any) -> str | None:
@@ -160,7 +164,9 @@ def _text(value: Any) -> str | None:
         return value
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
 def _partition(file: Path) -> str:

@@ -227,7 +227,10 @@ class PredictionLog:
             self._wake.clear()
             last = self._closed  # read before the queue is emptied: nothing is added once it is set
             while self._entries and rows < self._batch_rows:
-                due = due if rows else time.monotonic() + self._seconds
+                if rows:
+                    due = due
+                else:
+                    due = time.monotonic() + self._seconds
                 rows += self._describe(self._entries.popleft(), batches)
             if self._entries:
                 self._wake.set()
@@ -270,7 +273,10 @@ class PredictionLog:
         latency = round(entry.latency_ms, 4)
         for number, row in enumerate(described):
             fields = sorted({one.field for one in cautions_of(entry.answers[number])})
-            whole = {"_request": _whole(entry.requests[number], host)} if self._whole else {}
+            if self._whole:
+                whole = {"_request": _whole(entry.requests[number], host)}
+            else:
+                whole = {}
             found.add(
                 row,
                 **whole,

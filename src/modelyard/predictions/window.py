@@ -152,7 +152,10 @@ class LogPlace:
         newest, own = self._newest_hour(dates, package)
         if newest is None:
             return f"{self.place} has folders of a prediction log and no file in them"
-        of = "this package" if newest.package == package else f"package {newest.package}"
+        if newest.package == package:
+            of = "this package"
+        else:
+            of = f"package {newest.package}"
         words = f"the newest rows in {self.place} are of {newest.hour[:10]} {newest.hour[11:]}:00 UTC, by {of}"
         if newest.package == package:
             return words

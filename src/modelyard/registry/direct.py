@@ -60,7 +60,9 @@ def find_digest(name: str, digest: str) -> Version | None:
                 " WHERE name = ? AND key = ? AND value = ? AND workspace = 'default'",
                 (name, DIGEST, digest),
             ).fetchone()
-        return _from_database(file, name, str(row[0])) if row[0] is not None else None
+        if row[0] is not None:
+            return _from_database(file, name, str(row[0]))
+        return None
     except sqlite3.Error:
         return None
 
@@ -154,7 +156,9 @@ def _authorization(environ: Mapping[str, str]) -> dict[str, str]:
         text = base64.b64encode(f"{user}:{secret}".encode()).decode()
         return {"authorization": f"Basic {text}"}
     token = environ.get("MLFLOW_TRACKING_TOKEN")
-    return {"authorization": f"Bearer {token}"} if token else {}
+    if token:
+        return {"authorization": f"Bearer {token}"}
+    return {}
 
 
 def _context(environ: Mapping[str, str]) -> ssl.SSLContext:

@@ -24,7 +24,9 @@ def digest(run: Run) -> str:
     """Digest of the model that the run starts from, empty without one: part of the features'
     key."""
     found = located(run, run.config.continual.start, START)
-    return artifact.read_manifest(found).digest if found is not None else ""
+    if found is not None:
+        return artifact.read_manifest(found).digest
+    return ""
 
 
 def bring(run: Run, features: Path) -> Base | None:
@@ -86,7 +88,9 @@ def located(run: Run, reference: str | None, setting: str) -> Path | None:
         return None
     if reference == CHAMPION:
         champion = registry.champion(registry.model_name(run))
-        return champion.path if champion is not None else None
+        if champion is not None:
+            return champion.path
+        return None
     if "://" in reference:
         return _downloaded(reference, setting)
     folder = Path(reference).expanduser()

@@ -23,7 +23,9 @@ SETTING = "compress.teacher"
 def digest(run: Run) -> str:
     """Digest of the teacher, empty without one: part of the features' key."""
     found = _found(run)
-    return artifact.read_manifest(found).digest if found is not None else ""
+    if found is not None:
+        return artifact.read_manifest(found).digest
+    return ""
 
 
 def bring(run: Run, features: Path) -> PackageInfo | None:

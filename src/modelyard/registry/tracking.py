@@ -81,7 +81,9 @@ def _make_database(file: Path) -> None:
 
 def database(uri: str) -> Path | None:
     """The file of a SQLite tracking URI; None for a server."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    if uri.startswith("sqlite:///"):
+        return Path(uri.removeprefix("sqlite:///"))
+    return None
 
 
 @contextmanager
@@ -235,7 +237,10 @@ def _experiment(mlflow: MlflowClient, name: str) -> str:
 
     if (known := mlflow.get_experiment_by_name(name)) is not None:
         return str(known.experiment_id)
-    place = (home() / "mlflow").as_uri() if database(tracking_uri()) is not None else None
+    if database(tracking_uri()) is not None:
+        place = (home() / "mlflow").as_uri()
+    else:
+        place = None
     try:
         return str(mlflow.create_experiment(name, artifact_location=place))
     except MlflowException:  # made by another run in this very moment

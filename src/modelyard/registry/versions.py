@@ -148,7 +148,9 @@ def previous(name: str, version: str) -> str | None:
     """The version that served before this one became champion; None where none did, or no one
     noted it."""
     promoted = [one for one in changes(name) if one.after == version and not one.back]
-    return promoted[-1].before if promoted else None
+    if promoted:
+        return promoted[-1].before
+    return None
 
 
 def _who() -> str:
@@ -169,7 +171,10 @@ def resolve(reference: str) -> Path:
             return place
     if folder.is_absolute() or reference.startswith((".", "~")):
         raise UsageError(f"{reference} is no package: it holds no package.json. {_what_to_type()}")
-    packages = sorted(home().glob(f"*/{reference}/package")) if _is_plain(reference) else []
+    if _is_plain(reference):
+        packages = sorted(home().glob(f"*/{reference}/package"))
+    else:
+        packages = []
     if packages:
         return packages[0]
     name, at, version = reference.partition("@")

@@ -158,7 +158,9 @@ class Helm:
     def test(self, minutes: float) -> str | None:
         """Runs the chart's own test; what failed, or None."""
         done = self._run("test", self.release, "--timeout", _seconds(minutes))
-        return _last(done.stderr) if done.returncode else None
+        if done.returncode:
+            return _last(done.stderr)
+        return None
 
     def command(self, *arguments: str) -> list[str]:
         """A command line for this release's namespace."""

@@ -64,11 +64,9 @@ class Judge:
                 f"{self.called}: cannot ask through the API: {closed}. Asking by helm test instead"
             )
             problem = self.test()
-            return (
-                f"cannot ask through the API: {closed}. Nor by helm test: {problem}"
-                if problem
-                else None
-            )
+            if problem:
+                return f"cannot ask through the API: {closed}. Nor by helm test: {problem}"
+            return None
 
     def test(self) -> str | None:
         """The chart's own test pod; what it said last, where it failed."""
@@ -81,8 +79,13 @@ class Judge:
             )
         problem = self.helm.test(self.settings.timeout_minutes)
         pod = re.search(r"\bpod (\S+) failed", problem or "")
-        said = self.reader.cluster.last_line(pod[1], "golden", previous=False) if pod else ""
-        return f"{problem}: {said}" if said else problem
+        if pod:
+            said = self.reader.cluster.last_line(pod[1], "golden", previous=False)
+        else:
+            said = ""
+        if said:
+            return f"{problem}: {said}"
+        return problem
 
 
 def golden_of(package: Path) -> dict[str, Any]:

@@ -75,7 +75,10 @@ class Lease:
         """Raises Unavailable: another deploy took over, while this machine slept for instance."""
         seen = self.read()
         if seen is None or seen.get("holder") != self.holder:
-            now = "nobody" if seen is None else seen.get("holder") or "nobody"
+            if seen is None:
+                now = "nobody"
+            else:
+                now = seen.get("holder") or "nobody"
             raise Unavailable(
                 f"release {self.reader.namespace}/{self.release}: another deploy took over while "
                 f"this one was out of reach ({now} deploys now). Run the step again"
@@ -85,7 +88,9 @@ class Lease:
         """`holder` and `renewed`, as the ConfigMap has them; None where nobody deploys."""
         path = f"/api/v1/namespaces/{self.reader.namespace}/configmaps/{self.name}"
         found = self.reader.get(path)
-        return None if found is None else found.get("data") or {}
+        if found is None:
+            return None
+        return found.get("data") or {}
 
     def at_work(self) -> str | None:
         """Who deploys now, by the clocks of both machines; None where nobody does."""
@@ -93,7 +98,9 @@ class Lease:
         if not seen.get("holder"):
             return None
         age = datetime.now(UTC) - datetime.fromisoformat(seen["renewed"])
-        return seen["holder"] if age.total_seconds() < 2 * LAPSE else None
+        if age.total_seconds() < 2 * LAPSE:
+            return seen["holder"]
+        return None
 
     def _is_dead(self, seen: dict[str, str]) -> bool:
         """Waits until the holder renews the lease, or has had the time to.

@@ -62,6 +62,10 @@ def _look_over(name: str, settings: ServeSettings, say: Say, fix: bool) -> list[
             return [Finding("warn", what, differs.seen.removeprefix(f"{what} "), differs.fix)]
     except ModelyardError as error:
         # A word that nobody brought a model to may be the id of a run.
-        return [Finding("off", what, f"not looked at: {error}")] if name else []
+        if name:
+            return [Finding("off", what, f"not looked at: {error}")]
+        return []
     champion = f"the champion of {name}, " if name else ""
-    return [Finding("ok", what, f"serves {champion}package {digest[:12]}")] if digest else []
+    if digest:
+        return [Finding("ok", what, f"serves {champion}package {digest[:12]}")]
+    return []

@@ -35,7 +35,9 @@ class Release(BaseModel):
 
 def release_of(version: Version) -> Release | None:
     """The release that a version was brought to."""
-    return Release.model_validate_json(version.tags[RELEASE]) if RELEASE in version.tags else None
+    if RELEASE in version.tags:
+        return Release.model_validate_json(version.tags[RELEASE])
+    return None
 
 
 def serving_release(name: str) -> Release | None:
@@ -66,7 +68,10 @@ def disagreement(name: str, called: str, digest: str) -> Disagreement | None:
         return None
     if not digest and (champion is None or release_of(champion) is None):
         return None  # nothing was brought there yet
-    serves = f"package {digest[:12]}, which is not registered here" if digest else "nothing"
+    if digest:
+        serves = f"package {digest[:12]}, which is not registered here"
+    else:
+        serves = "nothing"
     fixes = []
     if served is not None:
         serves = f"version {served.version}"

@@ -72,7 +72,9 @@ class Releaser:
         """Digest of the package that the release serves by helm's own account; empty where there
         is no release."""
         now = serving(self.helm.history())
-        return self._digest(now) if now else ""
+        if now:
+            return self._digest(now)
+        return ""
 
     def half_done(self) -> str | None:
         """What a deploy that was stopped left, or one at work has not finished; None where there
@@ -109,7 +111,10 @@ class Releaser:
         values = wanted_values(self.settings, uri, digest)
         history = self._mended(lease.stopped)
         good = serving(history)
-        now = None if good is None else self.helm.values(good.revision)
+        if good is None:
+            now = None
+        else:
+            now = self.helm.values(good.revision)
         if now == values:
             assert good is not None
             self.say(f"{self.called}: revision {good.revision} has this package already")
@@ -136,11 +141,12 @@ class Releaser:
         uri, candidate = values["package"]["uri"], self.candidate
         self.say(f"{self.called}: {candidate.helm.release} tries {uri}, and serves nobody")
         if problem := candidate.problem(package, values, now):
-            still = (
-                f"Revision {good.revision} serves as before, package {self._digest(good)[:12]}"
-                if good
-                else "There was no earlier one: nothing is released"
-            )
+            if good:
+                still = (
+                    f"Revision {good.revision} serves as before, package {self._digest(good)[:12]}"
+                )
+            else:
+                still = "There was no earlier one: nothing is released"
             raise ModelyardError(f"{self.called}: {problem}. {still}")
 
     def _upgrade(self, values: Mapping[str, Any], good: Revision | None, rollout: Rollout) -> None:
@@ -150,7 +156,10 @@ class Releaser:
             return
         if good is not None and _is_half_done(self.helm.history()):
             raise self._undone(problem, good)  # helm was killed before it had put things back
-        where = self._rolled_back(good) if good else "There was no earlier one: nothing is released"
+        if good:
+            where = self._rolled_back(good)
+        else:
+            where = "There was no earlier one: nothing is released"
         raise ModelyardError(f"{self.called}: {problem}. {where}")
 
     def _back_to(self, found: Revision, package: Path) -> None:
@@ -195,13 +204,19 @@ class Releaser:
         if last.status.startswith("pending") and young and not stopped:
             # Nobody of ours holds the release: a person's helm may be at work. Rolled back without
             # a revision, helm installs the one before the last, which may have failed.
-            back = f"rollback {self.name} {good.revision}" if good else f"uninstall {self.name}"
+            if good:
+                back = f"rollback {self.name} {good.revision}"
+            else:
+                back = f"uninstall {self.name}"
             raise Unavailable(
                 f"{self.called}: another helm is at work (revision {last.revision} is "
                 f"{last.status}). Try again later; if it was killed: "
                 f"helm -n {self.reader.namespace} {back}"
             )
-        place = f"back to revision {good.revision}" if good else "uninstalling it"
+        if good:
+            place = f"back to revision {good.revision}"
+        else:
+            place = "uninstalling it"
         self.say(f"{self.called}: revision {last.revision} was left {last.status}: {place}")
         if good is None:
             self.helm.uninstall()

@@ -68,7 +68,9 @@ class Rollout:
         for where in found:
             self._since.setdefault(where, now)
         ripe = [where for where in found if now - self._since[where] >= self.patience]
-        return cause_of(found[min(ripe, key=self._since.__getitem__)]) if ripe else None
+        if ripe:
+            return cause_of(found[min(ripe, key=self._since.__getitem__)])
+        return None
 
     def troubles(self) -> list[Trouble]:
         """What is wrong with pods that were not there before."""
@@ -89,7 +91,9 @@ class Rollout:
                 return reason
             if time.monotonic() > until:
                 found = self.troubles()
-                return cause_of(found[0]) if found else f"not ready after {seconds:.0f} s: {why}"
+                if found:
+                    return cause_of(found[0])
+                return f"not ready after {seconds:.0f} s: {why}"
             time.sleep(self.reader.cluster.pace.tick)
         return None
 
@@ -164,9 +168,9 @@ def ask_golden(
         else:
             if answered == version:
                 wrong = difference(golden["response"], answer, tolerance)
-                return (
-                    f"the new pods answer their own example otherwise: {wrong}" if wrong else None
-                )
+                if wrong:
+                    return f"the new pods answer their own example otherwise: {wrong}"
+                return None
             seen.add(answered)
         time.sleep(PAUSE)
     return f"version {version} did not answer once in {TRIES} requests; {', '.join(sorted(seen)) or 'nothing'} did"

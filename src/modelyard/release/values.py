@@ -40,7 +40,9 @@ def wanted_values(settings: ServeSettings, uri: str, digest: str) -> Values:
     it.
     """
     own = settings.tolerance != ServeSettings.model_fields["tolerance"].default
-    values: Values = {"tests": {"tolerance": settings.tolerance}} if own else {}
+    values: Values = {}
+    if own:
+        values = {"tests": {"tolerance": settings.tolerance}}
     for more in (read_values(settings.values_file), settings.values):
         values = merge(values, more)
     return merge(values, {"package": {"uri": uri, "sha256": digest}})

@@ -119,7 +119,10 @@ class BoundRuntime(OnnxRuntime):
         for name, buffer in buffers.items():
             binding.bind_ortvalue_input(name, buffer.value)
         for name in outputs:
-            where = (self.place.memory, self.place.number) if name in held else (CPU, 0)
+            if name in held:
+                where = (self.place.memory, self.place.number)
+            else:
+                where = (CPU, 0)
             binding.bind_output(name, *where)
         session.run_with_iobinding(binding)
         # The outputs are whole: what the inputs lie in may be written again.

@@ -39,4 +39,6 @@ def cores(cells: int) -> int:
         return 1
     limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     available = available_cores()
-    return min(available, int(limit)) if limit.isdecimal() and int(limit) > 0 else available
+    if limit.isdecimal() and int(limit) > 0:
+        return min(available, int(limit))
+    return available

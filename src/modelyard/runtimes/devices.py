@@ -191,14 +191,18 @@ def refusal(providers: Sequence[Provider]) -> str:
         return _missing_library(name) or _said(error)
     finally:
         onnxruntime.set_default_logger_severity(_WARNING)
-    return "" if float(found.sum()) == 8.0 else f"it computes 2 * 2 * 2 = {found.sum():g}"
+    if float(found.sum()) == 8.0:
+        return ""
+    return f"it computes 2 * 2 * 2 = {found.sum():g}"
 
 
 def _said(error: Exception) -> str:
     """An exception's first line, from where CUDA's own words begin."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     _, mark, words = line.partition("CUDA failure")
-    return f"{mark}{words}" if mark else line
+    if mark:
+        return f"{mark}{words}"
+    return line
 
 
 def _missing_library(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import logging
 import re
@@ -40,7 +39,6 @@ def _export_torch(graph: Graph, file: Path, opset: int) -> None:
     with torch.no_grad():
         outputs = list(module(**inputs))
     try:
-        _read_operators_once()
         with _quiet():
             program = torch.onnx.export(
                 module,
@@ -60,18 +58,6 @@ def _export_torch(graph: Graph, file: Path, opset: int) -> None:
         raise BrokenArtifact(
             f"graph {graph.name!r} cannot be exported to ONNX: {cause_of(error)}"
         ) from error
-
-
-def _read_operators_once() -> None:
-    """torch parses the source of its 500 operators at every export, which takes longer than the
-    rest of a small one. The table has no public place: where a version of torch keeps it elsewhere,
-    nothing changes."""
-    with contextlib.suppress(ImportError, AttributeError, KeyError):
-        from torch.onnx._internal import _lazy_import
-
-        operators = vars(_lazy_import)["onnxscript_apis"]
-        if not hasattr(operators.get_torchlib_ops, "cache_info"):
-            operators.get_torchlib_ops = functools.cache(operators.get_torchlib_ops)
 
 
 _OPERATOR = re.compile(r"op='(?P<op>[\w.:]+)'|torch\.ops\.(?P<call>[\w.]+)")

@@ -54,7 +54,10 @@ class OnnxRuntime:
                     disabled_optimizers=(*SLOWER, *without) if on_cpu else (),
                 )
             except Exception as error:
-                where = "" if isinstance(graph, bytes) else f" ({graph})"
+                if isinstance(graph, bytes):
+                    where = ""
+                else:
+                    where = f" ({graph})"
                 raise BrokenArtifact(
                     f"graph {name!r}{where} is not an ONNX model that runs here: {error}"
                 ) from None

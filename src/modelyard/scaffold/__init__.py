@@ -67,7 +67,9 @@ def create_image(name: str, into: Path) -> list[Path]:
 def family_name(name: str, into: Path) -> str:
     """What `load` and the command line call a family that was created in `into`."""
     inside = any(Path(path).resolve() == Path(into).resolve() for path in families.__path__)
-    return name if inside else f"{name}:{class_name(name)}"
+    if inside:
+        return name
+    return f"{name}:{class_name(name)}"
 
 
 def class_name(name: str) -> str:

@@ -54,7 +54,9 @@ def _fault(
             error, high = failed, middle
     if len(examples) > 1:
         error = _failure(predict, examples[low:high], wanted) or error
-    return error if isinstance(error, Unwanted) else Fault(error, low)
+    if isinstance(error, Unwanted):
+        return error
+    return Fault(error, low)
 
 
 def _failure(predict: Predict, examples: list[BaseModel], wanted: Wanted) -> Exception | None:

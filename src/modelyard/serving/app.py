@@ -121,11 +121,17 @@ class Service:
 
     async def _answer(self, call: Call, scope: Message, receive: Receive, send: Send) -> None:
         ends = self.traffic.choose(call)
-        span = self.spans.begin(call) if self.spans is not None else None
+        if self.spans is not None:
+            span = self.spans.begin(call)
+        else:
+            span = None
         own = self._control.routes.get(call.path) or self.more.get(call.path)
         route = own or ends.route(call.path) or self._unknown
         answer = await self._asked(route, call)
-        status = answer.status if isinstance(answer, Reply) else answer.status_code
+        if isinstance(answer, Reply):
+            status = answer.status
+        else:
+            status = answer.status_code
         headers: list[Header] = [
             (b"x-request-id", call.id.encode()),
             (b"x-modelyard-package", ends.version),

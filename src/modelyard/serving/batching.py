@@ -129,7 +129,10 @@ class Batcher:
         """Seconds until as much more work would be done. Requests have turns: those before it
         come first only as often as it comes itself."""
         turns = max(1, math.ceil(load / self.pace.best))
-        running = 0.0 if self._running is None else self._running.load
+        if self._running is None:
+            running = 0.0
+        else:
+            running = self._running.load
         ahead = running + min(self._load, turns * self._turn_load) + load
         rows = min(ahead, self.depth + turns * self.pace.best)
         usual = math.ceil(rows / self.pace.best) * self.pace.fixed + rows * self.pace.per_row
@@ -304,7 +307,9 @@ class Batcher:
 def _shown_to_caller(outcome: Exception, start: int) -> Exception:
     if isinstance(outcome, Unwanted):
         return late()
-    return Fault(outcome.error, start + outcome.index) if isinstance(outcome, Fault) else outcome
+    if isinstance(outcome, Fault):
+        return Fault(outcome.error, start + outcome.index)
+    return outcome
 
 
 def _nobody(rows: int) -> None:

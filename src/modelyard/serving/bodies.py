@@ -44,7 +44,9 @@ class Parsed:
 
     def joined(self, answers: list[bytes]) -> bytes:
         """The answers in the request's form: one, or a list."""
-        return b"[" + b",".join(answers) + b"]" if self.many else answers[0]
+        if self.many:
+            return b"[" + b",".join(answers) + b"]"
+        return answers[0]
 
 
 def parse(body: bytes, *, within: bool = True) -> Any:
@@ -70,7 +72,10 @@ def parse(body: bytes, *, within: bool = True) -> Any:
         if not within or not _may_overflow(body):
             return value
     if (path := next(not_finite(value), None)) is not None:
-        index = path[0] if path and isinstance(path[0], int) else None
+        if path and isinstance(path[0], int):
+            index = path[0]
+        else:
+            index = None
         field = ".".join(str(part) for part in (path if index is None else path[1:]))
         where = f"field {field!r}" if field else "an example"
         raise refuse(400, f"{where} must be a finite number", field=field or None, index=index)
@@ -81,7 +86,9 @@ def _names(value: Any) -> int:
     """Names in an object, or in a list of them; those of inner objects are not counted."""
     if isinstance(value, dict):
         return len(value)
-    return sum(len(one) for one in value if isinstance(one, dict)) if isinstance(value, list) else 0
+    if isinstance(value, list):
+        return sum(len(one) for one in value if isinstance(one, dict))
+    return 0
 
 
 def _check_bounds(body: bytes) -> None:
@@ -140,7 +147,8 @@ def unusable(error: Exception, index: int | None) -> Exception:
         # A request has fields, where a table has columns.
         said = str(error).replace(f"column {error.column!r}", f"field {error.column!r}", 1)
         return refuse(400, said, field=error.column, index=index)
-    said = (
-        str(error) if isinstance(error, ModelyardError) else "a number in the example is too large"
-    )
+    if isinstance(error, ModelyardError):
+        said = str(error)
+    else:
+        said = "a number in the example is too large"
     return refuse(400, said, index=index)

@@ -129,7 +129,9 @@ class Call:
     def header(self, name: bytes, otherwise: str = "") -> str:
         """A header as text."""
         value = self.headers.get(name)
-        return otherwise if value is None else value.decode("latin-1")
+        if value is None:
+            return otherwise
+        return value.decode("latin-1")
 
     def expires(self, longest: float) -> float:
         """When the caller stops waiting, on `time.perf_counter`'s clock: `x-deadline-ms`, at most
@@ -230,11 +232,16 @@ class Call:
 
 
 def _kind(media: bytes | None) -> str:
-    return "" if media is None else media.decode("latin-1").split(";")[0].strip().lower()
+    if media is None:
+        return ""
+    return media.decode("latin-1").split(";")[0].strip().lower()
 
 
 def _wrong_type(kind: str, hint: str) -> Refusal:
-    seen = f"content type {shown(kind)} is not read here" if kind else "the content type is missing"
+    if kind:
+        seen = f"content type {shown(kind)} is not read here"
+    else:
+        seen = "the content type is missing"
     return refuse(415, f"{seen}; {hint}")
 
 
@@ -286,7 +293,10 @@ def error(refused: Refusal, call: Call) -> Reply:
 
 def refused_reply(refused: Refusal, *, openai: bool) -> Reply:
     """A refusal as JSON: this service's own form, or OpenAI's."""
-    content = to_json(refused.openai_body()) if openai else refused.json()
+    if openai:
+        content = to_json(refused.openai_body())
+    else:
+        content = refused.json()
     return Reply(content, refused.status, headers=refused.headers)
 
 

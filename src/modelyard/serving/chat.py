@@ -89,7 +89,10 @@ class ChatBody(CompletionBody):
 
     def bodies(self, host: Completes) -> list[dict[str, Any]]:
         """A request body for each of the `n` choices, with seeds of their own."""
-        seed = self.seed if self.seed is not None else secrets.randbelow(SEEDS)
+        if self.seed is not None:
+            seed = self.seed
+        else:
+            seed = secrets.randbelow(SEEDS)
         most = self.max_completion_tokens
         most = self.max_tokens if most is None else most
         left_out = IGNORED.union(UNSUPPORTED)

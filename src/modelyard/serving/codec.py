@@ -119,7 +119,9 @@ def column_type(schema: dict[str, Any]) -> str:
     """The datatype of a field of a JSON schema; JSON where it is not plain."""
     kinds = {one.get("type", "") for one in schema.get("anyOf", [schema])} - {"null"}
     plain = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": BYTES}
-    return plain.get(kinds.pop(), JSON_TEXT) if len(kinds) == 1 else JSON_TEXT
+    if len(kinds) == 1:
+        return plain.get(kinds.pop(), JSON_TEXT)
+    return JSON_TEXT
 
 
 def decode(body: bytes, header: bytes | None) -> Inference:
@@ -252,7 +254,10 @@ def _tensor(one: _Input, raw: bytes | None) -> np.ndarray:
     if any(size < 0 for size in one.shape):
         raise refuse(400, f"{where}: shape {one.shape} has a negative size", field=one.name)
     try:
-        array = _from_list(one) if raw is None else _from_bytes(one.datatype, raw, count)
+        if raw is None:
+            array = _from_list(one)
+        else:
+            array = _from_bytes(one.datatype, raw, count)
     except (TypeError, ValueError, OverflowError) as error:
         raise refuse(400, f"{where} is not {one.datatype}: {error}", field=one.name) from None
     if array.size != count:
@@ -321,8 +326,12 @@ def _packed(array: np.ndarray) -> bytes:
 
 def _listed(array: np.ndarray) -> list[Any]:
     values: list[Any] = array.ravel().tolist()
-    return [value.decode() for value in values] if array.dtype == object else values
+    if array.dtype == object:
+        return [value.decode() for value in values]
+    return values
 
 
 def _kind(array: np.ndarray) -> str:
-    return BYTES if array.dtype == object else _NAMES[array.dtype.newbyteorder("<")]
+    if array.dtype == object:
+        return BYTES
+    return _NAMES[array.dtype.newbyteorder("<")]

@@ -147,8 +147,9 @@ class Endpoints:
             self.admit(call)
             answers = await self.answers(examples, call, many=True)
         except Refusal as refused:
-            kind = Unavailable if refused.status >= 500 else UsageError
-            raise kind(str(refused)) from None
+            if refused.status >= 500:
+                raise Unavailable(str(refused)) from None
+            raise UsageError(str(refused)) from None
         self.record(call, examples, answers)
         return answers
 
@@ -236,7 +237,10 @@ class Endpoints:
             if not wanted():
                 raise late()
             try:
-                own = None if self.streamer is None else self.streamer.stream(run, example)
+                if self.streamer is None:
+                    own = None
+                else:
+                    own = self.streamer.stream(run, example)
             except (ModelyardError, OverflowError) as error:
                 raise unusable(error, number if len(examples) > 1 else None) from None
             found.append(

@@ -29,7 +29,9 @@ class Entry:
 
     def load(self, start: int, stop: int) -> float:
         """Weight of some of its examples."""
-        return stop - start if self.weights is None else sum(self.weights[start:stop])
+        if self.weights is None:
+            return stop - start
+        return sum(self.weights[start:stop])
 
     def fitting(self, room: float) -> int:
         """Where a slice ends that weighs at most `room`."""

@@ -24,9 +24,15 @@ async def follow(traffic: Traffic, source: str, seconds: float) -> None:
     """Lets each newly named package take over; a bad one is refused once and the old one goes
     on. Never ends."""
     seen = None
-    registry = Champion(source.removeprefix(CHAMPION)) if source.startswith(CHAMPION) else None
+    if source.startswith(CHAMPION):
+        registry = Champion(source.removeprefix(CHAMPION))
+    else:
+        registry = None
     while True:
-        named = _pointed(Path(source)) if registry is None else await registry.folder()
+        if registry is None:
+            named = _pointed(Path(source))
+        else:
+            named = await registry.folder()
         if named is not None and named != seen:
             seen = named
             folder, _, options = named.partition("\n")
@@ -54,4 +60,6 @@ def _pointed(file: Path) -> str | None:
         named = file.read_text().strip()
     except OSError:
         return None
-    return str(file.parent / named) if named else None
+    if named:
+        return str(file.parent / named)
+    return None

@@ -45,7 +45,10 @@ class Lanes:
         self, examples: list[BaseModel], expires: float, caller: object, weights: list[float] | None
     ) -> asyncio.Future[list[BaseModel]]:
         """As a Batcher's; `weights` are found where they are left out."""
-        weights = self.weights(examples) if weights is None else weights
+        if weights is None:
+            weights = self.weights(examples)
+        else:
+            weights = weights
         if weights is None:
             return self.quick.submit(examples, expires, caller)
         largest = max(weights)

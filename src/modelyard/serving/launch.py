@@ -151,7 +151,10 @@ def pasted_example(package: Path, version: str) -> str:
     except OSError:
         # A read-only service still answers; its page shows the example.
         return "@example.json"
-    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    if file.is_relative_to(Path.cwd()):
+        shown = file.relative_to(Path.cwd())
+    else:
+        shown = file
     return shlex.quote(f"@{shown}")
 
 
@@ -176,5 +179,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 def _reachable(host: str) -> str:
     """The name this machine reaches the service by."""
     if host in ("0.0.0.0", "::", "localhost"):  # noqa: S104 - compared, not bound
-        return "127.0.0.1" if host != "::" else "[::1]"
-    return f"[{host}]" if ":" in host else host
+        if host != "::":
+            return "127.0.0.1"
+        return "[::1]"
+    if ":" in host:
+        return f"[{host}]"
+    return host

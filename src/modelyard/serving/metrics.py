@@ -103,7 +103,10 @@ class Metrics:
         """Sets what is read, not counted: the depth of the queue."""
         if self._lanes is not None:
             self._depth.labels(self._package).set(self._lanes.depth)
-        used = self._gpu.memory(self._place.number) if self._gpu is not None else None
+        if self._gpu is not None:
+            used = self._gpu.memory(self._place.number)
+        else:
+            used = None
         if used is not None:
             self._memory.labels(self._place.device).set(used)
 

@@ -84,12 +84,20 @@ class CompletionBody(BaseModel):
 
     def prompts(self) -> list[str]:
         """One or several."""
-        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        return self.prompt
 
     def bodies(self, host: Completes) -> list[dict[str, Any]]:
         """A request body for each choice: `n` for each prompt, with seeds of their own."""
-        seed = self.seed if self.seed is not None else secrets.randbelow(SEEDS)
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        if self.seed is not None:
+            seed = self.seed
+        else:
+            seed = secrets.randbelow(SEEDS)
+        if isinstance(self.stop, str):
+            stop = [self.stop]
+        else:
+            stop = self.stop or []
         found = []
         for prompt in self.prompts():
             for number in range(self.n or 1):
@@ -243,11 +251,10 @@ class Completions:
                     if isinstance(part, self._host.Response):
                         answers.append(part)
                         done.append(one)
-                        one = (
-                            one
-                            if own is None
-                            else one.model_copy(update={"text": "", "logprobs": None})
-                        )
+                        if own is None:
+                            one = one
+                        else:
+                            one = one.model_copy(update={"text": "", "logprobs": None})
                     yield self._chunk(call, [self.delta(completion, number, one)])
             if completion.stream_options is not None and completion.stream_options.include_usage:
                 yield self._chunk(call, [], usage=_usage(done, completion.n or 1))

@@ -58,7 +58,10 @@ def measure(
         rows for rows, taken in fits.items() if rows / (taken + _HAND_OVER) >= _NEARLY * most
     )
     # Two points make the line: what a batch costs, and what an example adds.
-    per_row = max(seconds[best] - seconds[1], 0.0) / (best - 1) if best > 1 else seconds[1]
+    if best > 1:
+        per_row = max(seconds[best] - seconds[1], 0.0) / (best - 1)
+    else:
+        per_row = seconds[1]
     return Pace(best, max(seconds[1] - per_row, 0.0) if best > 1 else 0.0, max(per_row, 1e-7))
 
 

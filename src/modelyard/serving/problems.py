@@ -72,7 +72,10 @@ class Refusal(Exception):
 
     def body(self) -> dict[str, Any]:
         """JSON of the answer; fields that say nothing are left out."""
-        errors = list(self.problems) if len(self.problems) > 1 else None
+        if len(self.problems) > 1:
+            errors = list(self.problems)
+        else:
+            errors = None
         body = ErrorBody(**self.problems[0].model_dump(), errors=errors)
         return body.model_dump(mode="json", exclude_none=True)
 
@@ -83,7 +86,10 @@ class Refusal(Exception):
     def openai_body(self) -> dict[str, Any]:
         """JSON of the answer as OpenAI's clients read it."""
         first = self.problems[0]
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        if self.status < 500:
+            kind = "invalid_request_error"
+        else:
+            kind = "server_error"
         message = "; ".join(dict.fromkeys(problem.error for problem in self.problems))
         code = _OPENAI_CODES.get(self.status)
         if self.status == 404 and first.field == "model":
@@ -215,11 +221,10 @@ class Reader:
 
     def _not_finite(self, name: str, index: int | None) -> Problem:
         field = self.request.model_fields[name]
-        shown = (
-            field.validation_alias
-            if isinstance(field.validation_alias, str)
-            else field.alias or name
-        )
+        if isinstance(field.validation_alias, str):
+            shown = field.validation_alias
+        else:
+            shown = field.alias or name
         return Problem(error=f"field {shown!r} must be a finite number", field=shown, index=index)
 
     def _problem(self, error: Any, path: list[str], index: int | None) -> Problem:
@@ -243,11 +248,9 @@ class Reader:
                 f": it must be {self.allowed(name)}" if known else ""
             )
         if kind == "extra_forbidden":
-            return (
-                choices("field", name, self.fields)
-                if len(path) == 1
-                else f"field {name!r} is unknown"
-            )
+            if len(path) == 1:
+                return choices("field", name, self.fields)
+            return f"field {name!r} is unknown"
         if kind in ("value_error", "assertion_error") or not known:
             return f"field {name!r}: {_message(error)}, seen {shown(error['input'])}"
         return f"field {name!r} must be {self.allowed(name)}, seen {shown(error['input'])}"
@@ -299,11 +302,15 @@ def shown(value: Any) -> str:
     elif isinstance(value, list | dict) and len(value) > _SHOWN:
         return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value):,}"
     text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}…"
+    if len(text) <= _SHOWN:
+        return text
+    return f"{text[: _SHOWN - 3]}…"
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _is_flat(schema: dict[str, Any]) -> bool:

@@ -56,7 +56,11 @@ class _Schema:
     def types(self) -> set[str]:
         """`string`, `number`, …; empty: any."""
         named = self.content.get("type")
-        return set(named) if isinstance(named, list) else {named} if named else set()
+        if isinstance(named, list):
+            return set(named)
+        if named:
+            return {named}
+        return set()
 
     @property
     def open(self) -> bool:
@@ -111,11 +115,10 @@ def _refused(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str
         yield f"{where} was {_words(old)} and must be {_words(new)}"
         return
     if new.choices is not None:
-        gone = (
-            [value for value in old.choices if value not in new.choices]
-            if old.choices is not None
-            else None
-        )
+        if old.choices is not None:
+            gone = [value for value in old.choices if value not in new.choices]
+        else:
+            gone = None
         if gone is None or gone:
             yield f"{where} takes only {_listed(new.choices)}" + (
                 f", no longer {_listed(gone)}" if gone else ""

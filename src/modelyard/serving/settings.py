@@ -150,7 +150,10 @@ class ServingSettings(Settings):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
-            seen = "" if name == "token" else f" = {first['input']!r}"
+            if name == "token":
+                seen = ""
+            else:
+                seen = f" = {first['input']!r}"
             raise UsageError(f"{variable(name)}{seen}: {first['msg']}") from None
 
     def trust(self) -> Trust:

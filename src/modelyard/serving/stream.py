@@ -96,7 +96,10 @@ class Parts:
         self._first = await self._next()
 
     async def __aiter__(self) -> AsyncIterator[BaseModel]:
-        part = self._first if self._first is not None else await self._next()
+        if self._first is not None:
+            part = self._first
+        else:
+            part = await self._next()
         try:
             while isinstance(part, BaseModel):
                 yield part

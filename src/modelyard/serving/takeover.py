@@ -57,7 +57,10 @@ def opened(
         )
     new = Package(verified, threads=threads, trust=trust, device=old.place)
     if not breaking and (problems := schemas.breaks(old.host, new.host)):
-        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        if len(problems) > SHOWN:
+            more = f" and {len(problems) - SHOWN} more"
+        else:
+            more = ""
         raise UsageError(
             f"{path} would break callers: {'; '.join(problems[:SHOWN])}{more}. To swap all the same send "
             '"breaking": true, or set MODELYARD_BREAKING_SWAPS=1'

@@ -67,7 +67,10 @@ class V2:
         if parts[0] != "models" or len(parts) < 2:
             return None
         name, rest = parts[1], parts[2:]
-        version = rest[1] if rest[:1] == ["versions"] and len(rest) > 1 else ""
+        if rest[:1] == ["versions"] and len(rest) > 1:
+            version = rest[1]
+        else:
+            version = ""
         verb = (rest[2:] if version else rest) or [""]
         known = {"": self._metadata, "ready": self._ready, "infer": self._infer}
         if len(verb) != 1 or verb[0] not in known:
@@ -245,6 +248,8 @@ def _value(value: Any, kind: str, name: str) -> Any:
     if not isinstance(value, bytes):
         return value
     try:
-        return from_json(value) if kind == "JSON" else value.decode()
+        if kind == "JSON":
+            return from_json(value)
+        return value.decode()
     except ValueError as error:
         raise refuse(400, f"tensor {name!r}: {error}", field=name) from None

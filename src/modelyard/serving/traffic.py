@@ -55,9 +55,9 @@ class Traffic:
         """Who answers: the same for the same request id."""
         if self.candidate is None or call.method != "POST":
             return self.champion
-        return (
-            self.candidate if zlib.crc32(call.id.encode()) < self._share * 2**32 else self.champion
-        )
+        if zlib.crc32(call.id.encode()) < self._share * 2**32:
+            return self.candidate
+        return self.champion
 
     def mirror(self, call: Call) -> None:
         """Shows the shadow a request that was answered; nobody waits for what it says."""

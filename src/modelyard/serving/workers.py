@@ -243,4 +243,6 @@ def _cause(output: deque[str]) -> str:
         for line in lines
         if line.split(":")[0].rpartition(".")[2].endswith(("Error", "Exception"))
     ]
-    return [*lines[-1:], *named[-1:]][-1] if lines else "it said nothing"
+    if lines:
+        return [*lines[-1:], *named[-1:]][-1]
+    return "it said nothing"

@@ -69,7 +69,9 @@ def _each(value: Any, change: Callable[[str], str]) -> Any:
 
 def _encoded(text: str) -> str:
     special = any(sign in text for sign in _REPLACED)
-    return _pack(text) if special or text.startswith(MARK) else text
+    if special or text.startswith(MARK):
+        return _pack(text)
+    return text
 
 
 def _decoded(text: str) -> str:

@@ -48,7 +48,9 @@ class CompressSettings(Settings):
 
     def requires(self) -> Mapping[str, str]:
         """What is needed besides the family's own: import name to the wheel's extra."""
-        return {"torch_pruning": "torch"} if self.prune else {}
+        if self.prune:
+            return {"torch_pruning": "torch"}
+        return {}
 
     @property
     def wanted(self) -> bool:

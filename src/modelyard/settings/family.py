@@ -281,7 +281,10 @@ def read_params(path: Path, family: str) -> dict[str, Any]:
         content = yaml.load(path.read_text(), PlainYaml) or {}  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML: {error}") from None
-    block = content.get(family, {}) if isinstance(content, dict) else None
+    if isinstance(content, dict):
+        block = content.get(family, {})
+    else:
+        block = None
     if not isinstance(block, dict):
         raise UsageError(f"{path}: {family!r} must hold sections such as 'model:', seen {block!r}")
     return block
@@ -339,10 +342,15 @@ def _origin(path: list[str], layers: tuple[tuple[Source, Mapping[str, Any]], ...
     for source, layer in reversed(layers):
         node: Any = layer
         for part in path:
-            node = node.get(part) if isinstance(node, Mapping) else None
+            if isinstance(node, Mapping):
+                node = node.get(part)
+            else:
+                node = None
         if node is not None:
             return str(source)
-    return str(layers[-1][0]) if layers else "config"
+    if layers:
+        return str(layers[-1][0])
+    return "config"
 
 
 def _field_names(cls: type[BaseModel], prefix: str = "") -> list[str]:

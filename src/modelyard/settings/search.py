@@ -59,7 +59,9 @@ class Range:
         """The setting's value as Optuna's; None where it lies outside of the range."""
         if self.choices:
             text = json.dumps(value)
-            return text if text in {json.dumps(one) for one in self.choices} else None
+            if text in {json.dumps(one) for one in self.choices}:
+                return text
+            return None
         inside = (
             isinstance(value, int | float)
             and not isinstance(value, bool)

@@ -104,7 +104,10 @@ def fetch(
     into.mkdir(parents=True, exist_ok=True)
     shard_bytes = round(data.shard_megabytes * 1e6)
     target = Destination(into, data.plain_files, shard_bytes, progress)
-    source = _sample(data, target, sample) if data.uri is None else _fetch(data, data.uri, target)
+    if data.uri is None:
+        source = _sample(data, target, sample)
+    else:
+        source = _fetch(data, data.uri, target)
     if data.uri is not None:
         check_no_archive(list(source.files), into)
     if len(source.files) > data.plain_files:

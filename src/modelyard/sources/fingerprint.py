@@ -45,10 +45,14 @@ def fingerprint(data: DataSettings, companions: dict[str, Path]) -> str | None:
     """
     try:
         beside = {name: artifact.sha256(path) for name, path in companions.items()}
-        main = "sample" if data.uri is None else _of(data.uri, data.rev, data.plain_files)
+        main: str | None = "sample"
+        if data.uri is not None:
+            main = _of(data.uri, data.rev, data.plain_files)
     except (ModelyardError, GitError, OSError):
         return None
-    return None if main is None else json.dumps([main, beside], sort_keys=True)
+    if main is None:
+        return None
+    return json.dumps([main, beside], sort_keys=True)
 
 
 def _of(uri: str, rev: str | None, most: int) -> str | None:

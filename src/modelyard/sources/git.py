@@ -102,7 +102,10 @@ def resolve(root: Path, rev: str, label: str) -> str:
     names = [name.split("/", 2)[2].removeprefix("origin/") for name in listing.splitlines()]
     names = [name for name in dict.fromkeys(names) if name != "HEAD"]
     near = difflib.get_close_matches(rev, names, n=5, cutoff=0.4) or names[:5]
-    hint = f"Near: {', '.join(near)}" if near else "The repository has no branch and no tag"
+    if near:
+        hint = f"Near: {', '.join(near)}"
+    else:
+        hint = "The repository has no branch and no tag"
     raise UsageError(f"data.rev {rev!r} is no branch, tag or commit of {label}. {hint}")
 
 

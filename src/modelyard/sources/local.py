@@ -126,7 +126,10 @@ def _missing(path: Path) -> str:
 def _record_of(path: Path) -> Path | None:
     """The `.dvc` file that tracks a path: beside it, or beside a folder above it."""
     for place in (path, *path.parents):
-        record = place.with_name(f"{place.name}.dvc") if place.name else place
+        if place.name:
+            record = place.with_name(f"{place.name}.dvc")
+        else:
+            record = place
         if place.name and record.is_file():
             return record
     return None
@@ -135,7 +138,10 @@ def _record_of(path: Path) -> Path | None:
 def _compare(path: Path, copy: Path) -> str | None:
     """A data file that was edited and not yet added again is common while one tries things out,
     and what was read is recorded by its own sha256: so a difference is told, not refused."""
-    record = path.with_name(f"{path.name}.dvc") if path.name else path
+    if path.name:
+        record = path.with_name(f"{path.name}.dvc")
+    else:
+        record = path
     if not record.is_file() or record == path:
         return None
     try:
@@ -148,7 +154,9 @@ def _compare(path: Path, copy: Path) -> str | None:
     files = files_of(copy)
     one = files.get(path.name) if path.is_file() else None
     seen = _md5(one) if one is not None else _folder_md5(files)
-    return f"as in {record.name}" if seen == expected else f"differs from {record.name}"
+    if seen == expected:
+        return f"as in {record.name}"
+    return f"differs from {record.name}"
 
 
 def _md5(file: File) -> str:

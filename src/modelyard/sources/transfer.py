@@ -194,7 +194,9 @@ def _whole(entry: Entry, most: int) -> bytes | None:
         content = source.read(entry.size + 1)
         if len(content) > entry.size:
             content += source.read(most + 1 - len(content))
-    return content if len(content) <= most else None
+    if len(content) <= most:
+        return content
+    return None
 
 
 def _pieces(entry: Entry) -> Iterator[bytes]:

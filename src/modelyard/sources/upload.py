@@ -42,7 +42,9 @@ def upload(path: Path, store: str) -> str:
     except Exception as error:  # every store has its own exceptions
         kind = type(error).__name__
         raise Unavailable(f"--upload {store}: {kind}: {describe(error)}") from error
-    return f"{folder}/{path.name}" if path.is_file() else f"{folder}/"
+    if path.is_file():
+        return f"{folder}/{path.name}"
+    return f"{folder}/"
 
 
 def _put(fs: Any, root: str, files: dict[str, Path]) -> None:

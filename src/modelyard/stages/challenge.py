@@ -66,7 +66,9 @@ def _by_group(metric: str, evaluation: Evaluation) -> tuple[float, float] | None
     """The metric on labelled requests and on the data's own rows; None where either lacks it."""
     groups = [evaluation.groups.get(name) for name in (LABELLED, DATA)]
     found = [group.metrics[metric] for group in groups if group and metric in group.metrics]
-    return (found[0], found[1]) if len(found) == len(groups) else None
+    if len(found) == len(groups):
+        return (found[0], found[1])
+    return None
 
 
 def _one(metric: str, new: float, old: float, margin: float, evaluation: Evaluation) -> Compared:

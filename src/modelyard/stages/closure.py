@@ -109,7 +109,9 @@ def _file_of(module: str) -> Path | None:
     if spec is None or spec.origin is None:
         return None
     if spec.submodule_search_locations is None:
-        return Path(spec.origin) if not rest else None
+        if not rest:
+            return Path(spec.origin)
+        return None
     for folder in spec.submodule_search_locations:
         place = Path(folder).joinpath(*rest)
         for file in (place / "__init__.py", place.with_suffix(".py")):

@@ -63,7 +63,10 @@ def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
     _track(run, challenger)
     name = registry.model_name(run)
     version = registry.register(package, run)
-    releaser = Releaser(run.config.serve, _say) if run.config.serve.release else None
+    if run.config.serve.release:
+        releaser = Releaser(run.config.serve, _say)
+    else:
+        releaser = None
     if releaser is not None:
         _put_right(releaser, name)
     made = _decide(run, name, version, challenger, features)
@@ -154,7 +157,10 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
     except Unavailable:
         raise
     except Exception as error:  # whatever another version's host raises on data that it never met
-        why = "" if isinstance(error, ModelyardError) else f"{type(error).__name__}: "
+        if isinstance(error, ModelyardError):
+            why = ""
+        else:
+            why = f"{type(error).__name__}: "
         reason = (
             f"kept version {serving.version}: it cannot be judged on this data ({why}"
             f"{str(error)[:200]}), so nothing shows that version {version} is better. "

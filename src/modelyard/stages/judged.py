@@ -27,7 +27,10 @@ def evaluated(
     than `evaluation.seconds`.
     """
     limit = run.config.evaluation.seconds
-    part = Part(seconds=limit) if like is None else Part(rows=like.part)
+    if like is None:
+        part = Part(seconds=limit)
+    else:
+        part = Part(rows=like.part)
     started = time.perf_counter()
     result = run.family.evaluate_part(host, runtime, features, split, part)
     taken = time.perf_counter() - started

@@ -50,7 +50,10 @@ def bring_labelled(run: Run, dataset: Path) -> tuple[str, str]:
             "their requests. Start the service with MODELYARD_LOG_REQUESTS=on"
         )
     write_labelled(dataset, requests)
-    digest = artifact.sha256(dataset / FILE)[:12] if requests else "none"
+    if requests:
+        digest = artifact.sha256(dataset / FILE)[:12]
+    else:
+        digest = "none"
     return _in_words(read, len(requests)), f"labels {digest}"
 
 

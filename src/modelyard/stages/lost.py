@@ -28,7 +28,10 @@ def losses(summary: Mapping[str, Any]) -> str:
     used = sum(summary["rows"].values())
     clauses = [_clause(what, why, used if what == unit else None) for what, why in dropped.items()]
     if left_out:
-        more = f", … ({len(left_out)} columns)" if len(left_out) > MOST_NAMES else ""
+        if len(left_out) > MOST_NAMES:
+            more = f", … ({len(left_out)} columns)"
+        else:
+            more = ""
         clauses.append(f"left out: {', '.join(left_out[:MOST_NAMES])}{more}")
     return "".join(f"; {clause}" for clause in clauses)
 
@@ -43,5 +46,8 @@ def _clause(what: str, counts: Mapping[str, int], used: int | None) -> str:
     # `1 rows` would be wrong, `1 of 4,000 rows` is not.
     named = what
     if lost == 1 and used is None:
-        named = what.removesuffix("es") if what.endswith("xes") else what.removesuffix("s")
+        if what.endswith("xes"):
+            named = what.removesuffix("es")
+        else:
+            named = what.removesuffix("s")
     return f"{lost:,}{of} {named} dropped: {', '.join(reasons)}"

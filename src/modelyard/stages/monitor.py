@@ -66,7 +66,10 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
         seen=seen,
         labelled=labels,
     )
-    said = cautions(reference.repeated, current.repeated, seen) if found.columns else []
+    if found.columns:
+        said = cautions(reference.repeated, current.repeated, seen)
+    else:
+        said = []
     found = found.model_copy(update={"cautions": said})
     number = f"@{version.version}" if version is not None else ""
     called = {"model": f"{registry.model_name(run)}{number}", "schedule": settings.schedule or ""}
@@ -76,9 +79,14 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
     write_report(verdict / "report.html", reference.sample, current.sample, found, settings)
     notify(found, before, run.id, settings.alert_link)
     publish(found, settings)
-    reasons = [found.reason, found.retrain_reason] if found.status == "drifted" else [found.reason]
+    if found.status == "drifted":
+        reasons = [found.reason, found.retrain_reason]
+    else:
+        reasons = [found.reason]
     headline = "; ".join([*reasons, *found.asides()])
-    return f"{found.schedule}: {headline}" if found.schedule else headline
+    if found.schedule:
+        return f"{found.schedule}: {headline}"
+    return headline
 
 
 def _watched(run: Run, package: Path | None) -> tuple[Path, Version | None]:
@@ -114,7 +122,9 @@ def _with_memory(
 
 def _memory(version: Version | None) -> Memory:
     text = version.tags.get(MEMORY) if version else None
-    return Memory.model_validate_json(text) if text else Memory()
+    if text:
+        return Memory.model_validate_json(text)
+    return Memory()
 
 
 def _requested_since(when: datetime, version: Version | None) -> int:

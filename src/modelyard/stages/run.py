@@ -149,7 +149,10 @@ class Stage:
             }
             arguments = {name: paths.get(name) for name in self.inputs} | work
             result = self.function(run, **arguments)
-            done = result if isinstance(result, Done) else Done(result or "")
+            if isinstance(result, Done):
+                done = result
+            else:
+                done = Done(result or "")
             origin = self._origin(run, key, list(parents.values()), meter.stop())
             if done.data_revision is not None:
                 origin = origin.model_copy(update={"data_revision": done.data_revision})
@@ -277,7 +280,10 @@ def code_version(entry: Entry[Any] | None = None) -> str:
     Recorded with every artifact, and handed to every step of a pipeline: Kubeflow's cache follows it.
     """
     halves: tuple[Half, ...] = ("data", "build", "host")
-    own = [entry.module, *map(entry.module_of, halves)] if entry is not None else []
+    if entry is not None:
+        own = [entry.module, *map(entry.module_of, halves)]
+    else:
+        own = []
     return code_digest(["modelyard.stages", *own])
 
 
@@ -294,7 +300,9 @@ def _json(used: Usage) -> dict[str, Any]:
 
 def _record(stage_name: str, key: str) -> Path | None:
     folder = os.environ.get(REUSE)
-    return Path(folder) / f"{stage_name}-{key[:16]}.json" if folder else None
+    if folder:
+        return Path(folder) / f"{stage_name}-{key[:16]}.json"
+    return None
 
 
 def _role(hint: Any) -> str | None:

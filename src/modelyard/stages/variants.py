@@ -127,7 +127,9 @@ def judge_variants(
     runtimes = {NATIVE: native}
     runtimes |= {one.name: one.runtime for one in opened if one.name in found}
     settings = run.config.export
-    batches = (*BATCHES, MANY) if choice.aim == "throughput" else BATCHES
+    batches: tuple[int, ...] = BATCHES
+    if choice.aim == "throughput":
+        batches += (MANY,)
     timings = time_variants(
         host, runtimes, requests, settings.latency_repeats, settings.latency_seconds, batches
     )
@@ -176,8 +178,14 @@ def _variant(
     one: Compiled, metric: str, seen: Evaluation, trained: Evaluation, timing: Timing
 ) -> Variant:
     is_native = one.name == NATIVE
-    change = None if is_native else seen.metrics[metric] - trained.metrics[metric]
-    interval = None if is_native else change_interval(metric, seen, trained)
+    if is_native:
+        change = None
+    else:
+        change = seen.metrics[metric] - trained.metrics[metric]
+    if is_native:
+        interval = None
+    else:
+        interval = change_interval(metric, seen, trained)
     return Variant(
         name=one.name,
         graphs=one.files,

@@ -138,11 +138,10 @@ def read_manifest(path: Path) -> Manifest:
     """
     file = Path(path) / MANIFEST
     if not file.is_file():
-        state = (
-            "is not a finished artifact (no manifest.json)"
-            if Path(path).exists()
-            else "does not exist"
-        )
+        if Path(path).exists():
+            state = "is not a finished artifact (no manifest.json)"
+        else:
+            state = "does not exist"
         raise BrokenArtifact(f"{path} {state}. Run the stage that makes it again")
     try:
         return parse_manifest(contents.read_text(file, MANIFEST_BYTES), str(file))
@@ -194,7 +193,10 @@ def verify(path: Path) -> Manifest:
             )
         if sha256(Path(path) / name) != manifest.files[name]:
             changed = shards.changed_in(Path(path) / name)
-            inside = f". In it: {', '.join(changed[:SHOWN])}" if changed else ""
+            if changed:
+                inside = f". In it: {', '.join(changed[:SHOWN])}"
+            else:
+                inside = ""
             raise BrokenArtifact(
                 f"{path}/{name} was changed: its sha256 is not the manifest's{inside}"
             )

@@ -50,13 +50,17 @@ class Base(BaseModel):
 def base_of(features: Path) -> Path | None:
     """The base in a features folder; None where the run starts from scratch."""
     folder = Path(features) / FOLDER
-    return folder if folder.is_dir() else None
+    if folder.is_dir():
+        return folder
+    return None
 
 
 def teacher_of(features: Path) -> Path | None:
     """The teacher in a features folder; None where only labels teach."""
     folder = Path(features) / TEACHER
-    return folder if folder.is_dir() else None
+    if folder.is_dir():
+        return folder
+    return None
 
 
 def read_base(features: Path) -> Base | None:

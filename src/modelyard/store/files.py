@@ -52,7 +52,9 @@ class File:
             BrokenArtifact: it lies in a shard that was changed.
         """
         with self.open() as stream:
-            return stream.read() if most is None else stream.read(most)
+            if most is None:
+                return stream.read()
+            return stream.read(most)
 
     def open(self) -> BufferedIOBase:
         """Its bytes as a stream that can seek."""
@@ -153,7 +155,10 @@ def _walk(folder: Path) -> tuple[list[str], list[str]]:
         inside = waiting.pop()
         with os.scandir(folder / inside) as entries:
             for entry in entries:
-                name = f"{inside}/{entry.name}" if inside else entry.name
+                if inside:
+                    name = f"{inside}/{entry.name}"
+                else:
+                    name = entry.name
                 if entry.name.startswith("."):
                     continue
                 if entry.is_file():

@@ -58,7 +58,9 @@ def read_parquet(files: str | Path | Sequence[Path], where: str = "true") -> dic
 
     Folders named `key=value` add no column: a data set may have an `hour` of its own.
     """
-    paths = str(files) if isinstance(files, str | Path) else [str(file) for file in files]
+    paths: str | list[str] = str(files)
+    if not isinstance(files, str | Path):
+        paths = [str(file) for file in files]
     relation = connect().execute(
         f"SELECT * FROM read_parquet($files, union_by_name=true, hive_partitioning=false) WHERE {where}",  # noqa: S608
         {"files": paths},
@@ -75,8 +77,12 @@ def _sql_type(rows: Sequence[Row], column: str) -> str:
         # Whole numbers that a float would change name something: they stay as they are.
         largest = max(abs(value) for value in values)
         if largest > _EXACT:
-            return "BIGINT" if largest < 2**63 else "VARCHAR"
-    return "DOUBLE" if isinstance(first, int | float) and not isinstance(first, bool) else "VARCHAR"
+            if largest < 2**63:
+                return "BIGINT"
+            return "VARCHAR"
+    if isinstance(first, int | float) and not isinstance(first, bool):
+        return "DOUBLE"
+    return "VARCHAR"
 
 
 def _struct(columns: Mapping[str, str]) -> str:

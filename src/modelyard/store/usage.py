@@ -49,7 +49,9 @@ class Usage(BaseModel):
     @property
     def kwh(self) -> float | None:
         """Energy of all sources that were measured; None where none was."""
-        return sum(self.energy_joules.values()) / JOULES_A_KWH if self.energy_joules else None
+        if self.energy_joules:
+            return sum(self.energy_joules.values()) / JOULES_A_KWH
+        return None
 
     @property
     def gpu_hours(self) -> float:

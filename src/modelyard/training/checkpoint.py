@@ -147,11 +147,10 @@ class Checkpoints:
         """The best epoch's weights, for the leader; {} before the first epoch's end."""
         from safetensors.torch import load
 
-        return (
-            load(self._read(f"{name}/{BEST}"))
-            if self.files.exists(f"{self.root}/{name}/{BEST}")
-            else {}
-        )
+        if self.files.exists(f"{self.root}/{name}/{BEST}"):
+            best: Tensors = load(self._read(f"{name}/{BEST}"))
+            return best
+        return {}
 
     def finish(self, weights: Tensors, report: dict[str, Any]) -> None:
         """Keeps only the result, so that a job of several trainings, run again, does not repeat

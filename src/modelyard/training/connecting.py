@@ -43,7 +43,10 @@ def connect(
         Unavailable: the processes do not get connected. Some of the connection's threads may still
             wait: the process should end by `os._exit`.
     """
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    if device.type == "cuda":
+        backend = "cpu:gloo,cuda:nccl"
+    else:
+        backend = "gloo"
 
     def start() -> None:
         distributed.init_process_group(backend, timeout=silence)
@@ -86,7 +89,9 @@ def _reason(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     if _LAST_WORD in lines[:-1]:
         return lines[lines.index(_LAST_WORD) + 1].rstrip(".")
-    return lines[0].rstrip(".") if lines else "it said nothing"
+    if lines:
+        return lines[0].rstrip(".")
+    return "it said nothing"
 
 
 def _advice(device: torch.device, problem: str) -> str:

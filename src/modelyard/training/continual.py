@@ -70,15 +70,17 @@ def continued(
 ) -> Trainable:
     """`family` as it starts from the base in the features folder; itself, where there is none."""
     base = base_of(features)
-    return (
-        Continued(family, base, settings, seed) if base is not None and family.continues else family
-    )
+    if base is not None and family.continues:
+        return Continued(family, base, settings, seed)
+    return family
 
 
 def load_memory(base: Path | None) -> Memory | None:
     """The exemplars of a base folder; None where it has none."""
     file = base / MEMORY if base is not None else None
-    return Memory.load(file) if file is not None and file.is_file() else None
+    if file is not None and file.is_file():
+        return Memory.load(file)
+    return None
 
 
 def grow(state: Batch, model: nn.Module) -> None:
@@ -96,7 +98,10 @@ def grow(state: Batch, model: nn.Module) -> None:
     mine = model.state_dict()
     last_stays: str | None = getattr(model, "last_stays", None)
     if strange := sorted(mine.keys() ^ state.keys()):
-        where = "is not in the base model" if strange[0] in mine else "has no place in this one"
+        if strange[0] in mine:
+            where = "is not in the base model"
+        else:
+            where = "has no place in this one"
         raise UsageError(f"continual.start: tensor {strange[0]!r} {where}. {_ADVICE}")
     with torch.no_grad():
         for name, value in mine.items():

@@ -37,7 +37,9 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, scores: bool = False) -> Batch:
         """Mean `loss` of a batch, a scalar, and where they are wanted the family's scores."""
         loss = {"loss": self.family.loss(self.model, batch)}
-        return loss | self.family.scores(self.model, batch) if scores else loss
+        if scores:
+            return loss | self.family.scores(self.model, batch)
+        return loss
 
 
 class Engine:
@@ -92,12 +94,18 @@ class Engine:
         parts = _parts(batch, self.settings.accumulate)
         weights = [self._weight(part) for part in parts]
         whole = len(parts) == self.world.size == 1
-        total = None if whole else self.world.total(torch.stack(weights).sum())
+        if whole:
+            total = None
+        else:
+            total = self.world.total(torch.stack(weights).sum())
         for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
             with self._alone(number < len(parts) - 1), self._precision():
                 loss = self.objective(part)["loss"]
             with self._alone(number < len(parts) - 1):
-                share = loss if total is None else loss * (weight * self.world.size / total)
+                if total is None:
+                    share = loss
+                else:
+                    share = loss * (weight * self.world.size / total)
                 self.scaler.scale(share).backward()
             self.sums += torch.stack([loss.detach() * weight, weight]).to(self.sums)
         self._update()
@@ -122,7 +130,9 @@ class Engine:
     def mean(self) -> float:
         """Mean loss since `reset`, over all processes."""
         loss, weight = self.world.total(self.sums.clone()).tolist()
-        return float(loss / weight) if weight else float("nan")
+        if weight:
+            return float(loss / weight)
+        return float("nan")
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -146,11 +156,10 @@ class Engine:
         where there is one."""
         self._share_statistics()
         self._switch("eval")
-        before = (
-            {name: weight.detach().clone() for weight, name in self.names.items()}
-            if self.average
-            else {}
-        )
+        if self.average:
+            before = {name: weight.detach().clone() for weight, name in self.names.items()}
+        else:
+            before = {}
         self._put(self.average)
         try:
             yield
@@ -165,8 +174,10 @@ class Engine:
         if isinstance(self.objective, FSDPModule):
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
             values: dict[str, Any] = get_model_state_dict(self.model, options=options)
+        elif self.world.leads:
+            values = self.model.state_dict()
         else:
-            values = self.model.state_dict() if self.world.leads else {}
+            values = {}
         return {name: value.detach().cpu().clone().contiguous() for name, value in values.items()}
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -242,11 +253,10 @@ class Engine:
     def _sharded(self, device: torch.device) -> nn.Module:
         mesh = init_device_mesh(device.type, (self.world.size,))
         low = AUTOCAST.get(self.settings.precision)
-        policy = (
-            MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
-            if low
-            else MixedPrecisionPolicy()
-        )
+        if low:
+            policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
+        else:
+            policy = MixedPrecisionPolicy()
         for block in blocks(self.model):
             fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(self._objective, mesh=mesh, mp_policy=policy)
@@ -262,7 +272,9 @@ class Engine:
 
     def _precision(self) -> AbstractContextManager[Any]:
         low = AUTOCAST.get(self.settings.precision)
-        return torch.autocast(self.world.device.type, low) if low else nullcontext()
+        if low:
+            return torch.autocast(self.world.device.type, low)
+        return nullcontext()
 
     def _weight(self, batch: Batch) -> torch.Tensor:
         weight = self.family.weight(self.model, batch)

@@ -141,8 +141,14 @@ class Trainer:
         self._folders.append(folder)
         self.on_start()
         # Who listens to epochs compares them with those of other main trainings.
-        trainer = replace(self, settings=settings, on_epoch=_unheard) if settings else self
-        saved = Checkpoints(folder, world, self.settings.keep) if self.checkpoints else None
+        if settings:
+            trainer = replace(self, settings=settings, on_epoch=_unheard)
+        else:
+            trainer = self
+        if self.checkpoints:
+            saved = Checkpoints(folder, world, self.settings.keep)
+        else:
+            saved = None
         done = saved.finished() if saved else None
         if done is None:
             session = Session(trainer, family, Path(features), world, saved, preemption)

@@ -88,7 +88,10 @@ def allocate(
         name, _, field = key.rpartition("|")
         parameter = by_name[name]
         alike = shape == parameter.shape and dtype == parameter.dtype
-        empty = torch.zeros_like(parameter) if alike else torch.zeros(shape, dtype=dtype)
+        if alike:
+            empty = torch.zeros_like(parameter)
+        else:
+            empty = torch.zeros(shape, dtype=dtype)
         if not alike and field != "step":
             empty = empty.to(parameter.device)
         optimizer.state[parameter][field] = empty.detach()

@@ -134,7 +134,9 @@ class Session:
         if self.settings.metric not in found:
             raise UsageError(choices("training.metric", self.settings.metric, found))
         value = found[self.settings.metric]
-        return value if self.settings.metric == "loss" else -value
+        if self.settings.metric == "loss":
+            return value
+        return -value
 
     def _beat(self) -> None:
         """Saves, stops or reports, when it is time."""

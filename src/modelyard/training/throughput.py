@@ -54,7 +54,9 @@ def peak(device: torch.device, precision: str) -> float | None:
         return None
     name = torch.cuda.get_device_name(device)
     known = next((rates for part, rates in PEAK_TFLOPS.items() if part in name), {})
-    return known[precision] * 1e12 if precision in known else None
+    if precision in known:
+        return known[precision] * 1e12
+    return None
 
 
 @dataclass

@@ -69,7 +69,10 @@ class World:
         local = int(os.environ["LOCAL_RANK"])
         # More processes than GPUs are trained on the cores: NCCL refuses two on one GPU.
         fits = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= torch.cuda.device_count()
-        device = torch.device("cuda", local) if fits else torch.device("cpu")
+        if fits:
+            device = torch.device("cuda", local)
+        else:
+            device = torch.device("cpu")
         return cls(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), local, device)
 
     @property

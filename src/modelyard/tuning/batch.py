@@ -44,7 +44,9 @@ def suggest(
     _, start, space = _search(family, config, fixed)
     earlier = [json.loads(text) for text in done]
     study = _study(start, space, earlier)
-    proposals: list[dict[str, Any]] = [] if earlier else [{"number": 0, "settings": {}}]
+    proposals: list[dict[str, Any]] = [{"number": 0, "settings": {}}]
+    if earlier:
+        proposals = []
     first = len(earlier) + len(proposals)
     for number in range(first, len(earlier) + count):
         proposals.append({"number": number, "settings": study.ask().settings})
@@ -142,7 +144,9 @@ class _Shown:
 def figures(result: str) -> dict[str, float]:
     """What a trial reached, by the name of its metric; nothing of one that failed."""
     reached = json.loads(result).get("result")
-    return {reached["metric"]: reached["value"]} if reached else {}
+    if reached:
+        return {reached["metric"]: reached["value"]}
+    return {}
 
 
 def best(
@@ -187,7 +191,10 @@ def _study(
     direction = next((one["result"]["direction"] for one in done if "result" in one), "min")
     study = Study(None, space, start.model_dump(mode="json"), direction, start.seed)
     for one in sorted(done, key=lambda one: int(one["number"])):
-        result = Result.model_validate(one["result"]) if "result" in one else None
+        if "result" in one:
+            result = Result.model_validate(one["result"])
+        else:
+            result = None
         study.add(one["settings"], result, result.headline if result else one["error"])
     return study
 

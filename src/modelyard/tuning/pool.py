@@ -68,7 +68,9 @@ class Process:
     def result(self) -> Result | None:
         """What it reached; None where it failed or was stopped."""
         file = self.folder / RESULT
-        return Result.model_validate_json(file.read_text()) if file.is_file() else None
+        if file.is_file():
+            return Result.model_validate_json(file.read_text())
+        return None
 
     def failure(self) -> str:
         """Why there is no result, as one line."""
@@ -117,7 +119,10 @@ def _ending(status: int | None) -> str:
     if status is None or status >= 0:
         return f"with code {status}"
     name = signal.Signals(-status).name
-    cause = ", as Linux does where memory runs out" if -status == signal.SIGKILL else ""
+    if -status == signal.SIGKILL:
+        cause = ", as Linux does where memory runs out"
+    else:
+        cause = ""
     return f"by {name}{cause}"
 
 

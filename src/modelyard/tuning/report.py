@@ -211,7 +211,9 @@ def _legend(keys: Sequence[Any]) -> str:
         f"</svg>{_text(key.name)}</li>"
         for key in keys
     )
-    return f'<ul class="legend">{items}</ul>' if items else ""
+    if items:
+        return f'<ul class="legend">{items}</ul>'
+    return ""
 
 
 def _text(text: str) -> str:

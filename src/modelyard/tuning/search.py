@@ -222,7 +222,10 @@ class Search:
     def _known(self, settings: dict[str, Any]) -> Tried | None:
         """A finished trial of the very same settings: the seed is fixed, so that its result
         would come again."""
-        wanted = self._config(settings) if settings else self.plan.config
+        if settings:
+            wanted = self._config(settings)
+        else:
+            wanted = self.plan.config
         done = (
             one for one in self.study.tried() if one.state == "finished" and one.same_as is None
         )
@@ -231,7 +234,10 @@ class Search:
     def _poll(self) -> None:
         for number, (process, proposal) in list(self._open.items()):
             curve = process.curve()
-            why = self._hopeless(process, proposal, curve) if process.alive() else ""
+            if process.alive():
+                why = self._hopeless(process, proposal, curve)
+            else:
+                why = ""
             if process.alive() and not why:
                 continue
             process.stop()
@@ -259,11 +265,9 @@ class Search:
             if one.state == "finished" and self._alike(one, proposal)
         ]
         epochs = self._config(proposal.settings).training.epochs
-        return (
-            f"stopped in epoch {max(curve)}: worse than the median"
-            if hopeless(curve, others, epochs)
-            else ""
-        )
+        if hopeless(curve, others, epochs):
+            return f"stopped in epoch {max(curve)}: worse than the median"
+        return ""
 
     def _alike(self, tried: Tried, proposal: Proposal) -> bool:
         """Whether the losses of two trials mean the same."""
@@ -291,7 +295,10 @@ class Search:
         threads = max(1, (os.cpu_count() or 1) // self.plan.jobs)
         held = [process.gpu for process, _ in self._open.values()]
         # The one that the fewest running trials hold; a single trial sees all of them.
-        gpu = min(self._gpus, key=held.count) if self._gpus and self.plan.jobs > 1 else None
+        if self._gpus and self.plan.jobs > 1:
+            gpu = min(self._gpus, key=held.count)
+        else:
+            gpu = None
         return Process(number, self._place(number), job, threads, gpu)
 
     def _place(self, number: int) -> Path:

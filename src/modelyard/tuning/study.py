@@ -269,7 +269,10 @@ class Study:
         result: Result | None,
         same_as: int | None = None,
     ) -> dict[str, Any]:
-        cost = result.cost.model_dump(mode="json") if result and same_as is None else None
+        if result and same_as is None:
+            cost = result.cost.model_dump(mode="json")
+        else:
+            cost = None
         return {
             SETTINGS: settings,
             "seconds": round(seconds, 2),

@@ -84,11 +84,16 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
 def _body(golden: Any) -> str:
     """What curl sends; a file to save the example in, where it is longer than people paste."""
     body = json.dumps(golden)
-    return shlex.quote(body) if len(body) <= LONGEST_TEXT else "@example.json"
+    if len(body) <= LONGEST_TEXT:
+        return shlex.quote(body)
+    return "@example.json"
 
 
 def _safe(text: str, longest: int = LONGEST_TEXT) -> str:
-    shown = text if len(text) <= longest else text[: longest - 1] + "…"
+    if len(text) <= longest:
+        shown = text
+    else:
+        shown = text[: longest - 1] + "…"
     return escape(pages.clean(shown))
 
 
@@ -108,7 +113,9 @@ def _buttons(explains: bool, streams: bool) -> str:
 
 
 def _positive(name: str) -> str:
-    return f", positive class <code>{_safe(name)}</code>" if name else ""
+    if name:
+        return f", positive class <code>{_safe(name)}</code>"
+    return ""
 
 
 def _metrics(info: PackageInfo) -> str:

@@ -76,5 +76,7 @@ def _kind(own: Mapping[str, Any], defined: Mapping[str, Any], value: Any) -> dic
 
 def _resolved(one: Mapping[str, Any], defined: Mapping[str, Any]) -> Mapping[str, Any]:
     reference = one.get("$ref")
-    resolved: Mapping[str, Any] = defined[reference.rpartition("/")[2]] if reference else one
+    resolved: Mapping[str, Any] = one
+    if reference:
+        resolved = defined[reference.rpartition("/")[2]]
     return resolved
