@@ -23,6 +23,7 @@ from modelyard.settings.family import GateSettings, MonitorSettings, TrainingSet
 from modelyard.store import artifact
 from modelyard.store.tables import write_parquet
 from modelyard.training.loop import Trainer
+from tests.once import alone, once
 
 KINDS = ("gpt2", "llama", "mistral")
 WINDOW = 12
@@ -88,18 +89,25 @@ def trained(features, tmp_path_factory):
 
     @cache
     def make(kind: str) -> Trained:
-        draft = 0 if kind == "gpt2" else 1
-        return train(
-            Language(config(kind, draft_layers=draft)), features, tmp_path_factory.mktemp(kind)
+        family = Language(config(kind, draft_layers=0 if kind == "gpt2" else 1))
+        folder = once(
+            tmp_path_factory, f"language-{kind}", lambda draft: train(family, features, draft)
         )
+        return Trained(family, features, folder / "model")
 
     return make
 
 
 @pytest.fixture(scope="session")
-def onnx(trained):
+def onnx(trained, tmp_path_factory):
     """Its graphs on ONNX Runtime."""
-    return cache(lambda kind: trained(kind).onnx())
+
+    @cache
+    def make(kind: str) -> OnnxRuntime:
+        with alone(tmp_path_factory, f"language-{kind}-onnx"):
+            return trained(kind).onnx()
+
+    return make
 
 
 @pytest.fixture(scope="session")
