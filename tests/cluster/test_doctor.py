@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from modelyard.cli.app import app
+from modelyard.doctor import inspect
 from modelyard.doctor.capacity import free_devices
+from modelyard.kubernetes.client import Pace
 from modelyard.pipeline.local import RunFolder, RunRecord
 from tests.standin.kinds import (
     CLAIM,
@@ -22,6 +24,7 @@ from tests.standin.kinds import (
     QUOTA,
     REPLICA_SET,
     SECRET,
+    SERVICE,
     WORKLOAD,
 )
 from tests.standin.listening import Listening
@@ -254,10 +257,21 @@ def test_kubeflow_pipelines_that_does_not_answer_is_broken(cluster, monkeypatch)
     )
 
 
-def test_an_api_that_does_not_answer_is_one_row(api, monkeypatch):
-    from modelyard.doctor import inspect
-    from modelyard.kubernetes.client import Pace
+def test_kubeflow_pipelines_within_the_cluster_is_missing_or_does_not_answer(
+    cluster, api, monkeypatch
+):
+    found = doctor("--cluster")["Kubeflow Pipelines"]
+    assert found["level"] == "warn"
+    assert "no service ml-pipeline answers in namespace kubeflow" in found["seen"]
+    api.store.create(SERVICE, "kubeflow", {"metadata": {"name": "ml-pipeline"}, "spec": {}})
+    monkeypatch.setattr(
+        inspect.Reader.__init__, "__defaults__", (None, Pace(patience=0.2, backoff=0.05))
+    )
+    found = doctor("--cluster", code=1)["Kubeflow Pipelines"]
+    assert found["seen"].startswith("service kubeflow/ml-pipeline is there and does not answer")
 
+
+def test_an_api_that_does_not_answer_is_one_row(api, monkeypatch):
     api.refuse("GET /version", 503, "etcd is away", times=1000)
     monkeypatch.setattr(
         inspect.Reader.__init__, "__defaults__", (None, Pace(patience=0.2, backoff=0.05))

@@ -28,6 +28,8 @@ from tests.once import alone, once
 KINDS = ("gpt2", "llama", "mistral")
 WINDOW = 12
 """Of the mistral: far shorter than the prompts."""
+GLOBAL = 4
+"""First tokens that long models keep in sight."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,33 @@ def onnx(trained, tmp_path_factory):
     def make(kind: str) -> OnnxRuntime:
         with alone(tmp_path_factory, f"language-{kind}-onnx"):
             return trained(kind).onnx()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def long(features, tmp_path_factory):
+    """Models with a window and global tokens, by kind; each with a draft."""
+
+    @cache
+    def make(kind: str) -> Trained:
+        family = Language(config(kind, global_tokens=GLOBAL, draft_layers=1))
+        folder = once(
+            tmp_path_factory, f"language-long-{kind}", lambda draft: train(family, features, draft)
+        )
+        return Trained(family, features, folder / "model")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def long_onnx(long, tmp_path_factory):
+    """Their graphs on ONNX Runtime."""
+
+    @cache
+    def make(kind: str) -> OnnxRuntime:
+        with alone(tmp_path_factory, f"language-long-{kind}-onnx"):
+            return long(kind).onnx()
 
     return make
 

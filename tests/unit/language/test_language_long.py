@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,28 +33,15 @@ from modelyard.runtimes.torch import TorchRuntime
 from modelyard.settings.family import resolve
 from tests.toy.build import build
 from tests.training.going_on import features_of
-from tests.unit.language.conftest import Trained, config, train
+from tests.unit.language.conftest import GLOBAL, WINDOW, Trained, config, train
 
-WINDOW, GLOBAL = 12, 4
 KINDS = ("llama", "mistral")
 
 
 @pytest.fixture(scope="session")
-def long(features, tmp_path_factory):
-    """Models with a window and global tokens, by kind; each with a draft."""
-
-    @cache
-    def make(kind: str) -> Trained:
-        family = Language(config(kind, global_tokens=GLOBAL, draft_layers=1))
-        return train(family, features, tmp_path_factory.mktemp(f"long-{kind}"))
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def served(long):
-    """Their graphs on ONNX Runtime."""
-    return cache(lambda kind: long(kind).onnx())
+def served(long_onnx):
+    """Graphs of the long models on ONNX Runtime, by kind."""
+    return long_onnx
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ import pytest
 
 from modelyard.families.language import decoder as decoding
 from modelyard.families.language.data import read_split
-from modelyard.families.language.family import Language
 from modelyard.runtimes.bound import BoundRuntime, Held
 from modelyard.runtimes.devices import CPU_PLACE
 from modelyard.serving.work import Watched, always
-from tests.unit.language.conftest import KINDS, config, train
+from tests.unit.language.conftest import KINDS
 
 WAYS: dict[str, dict[str, Any]] = {
     "greedy": {"temperature": 0},
@@ -50,11 +49,10 @@ def test_a_device_writes_what_the_cpu_writes(kind, way, trained, onnx, bound, pr
     assert any(len(answer.tokens) > 10 for answer in found)
 
 
-def test_a_device_reads_long_prompts_as_the_cpu_does(features, tmp_path, monkeypatch):
+def test_a_device_reads_long_prompts_as_the_cpu_does(features, long, long_onnx, monkeypatch):
     monkeypatch.setattr(decoding, "CHUNK", 48)
-    one = train(Language(config(global_tokens=4, draft_layers=1, epochs=1)), features, tmp_path)
-    cpu = one.onnx()
-    files = {file.stem: file for file in (tmp_path / "onnx").glob("*.onnx")}
+    one, cpu = long("llama"), long_onnx("llama")
+    files = {file.stem: file for file in (one.model.parent / "onnx").glob("*.onnx")}
     device = BoundRuntime(files, CPU_PLACE, 1)
     text = read_split(features, "train")[0].text[:1500]
     for way, settings in WAYS.items():

@@ -123,6 +123,8 @@ def test_every_loss_of_a_kind_learns_and_its_graph_answers_as_it_does(
     served = judged(family, features, model, packaged(family, model, tmp_path))
     main = trained.main
     assert trained.metrics[main] < 0.75 * trained.baseline[main]
+    ahead = trained.baseline[main] - trained.metrics[main]
+    assert trained.gains[0].value == pytest.approx(ahead)
     assert served.metrics[main] == pytest.approx(trained.metrics[main], rel=1e-4)
 
 
@@ -176,6 +178,8 @@ def test_a_quantile_is_fitted_judged_by_its_pinball_loss_and_packaged(
     trained = judged(family, features, model, family.native(model))
     assert trained.main == "pinball_loss"
     assert trained.metrics["pinball_loss"] < 0.6 * trained.baseline["pinball_loss"]
+    ahead = trained.baseline["pinball_loss"] - trained.metrics["pinball_loss"]
+    assert trained.gains[0].value == pytest.approx(ahead)
     assert trained.metrics["coverage_error"] < 0.08
     _, y = load_split(features, "train")
     baseline = f"training {quantile:g} quantile, {np.quantile(y, quantile):.4g}"
