@@ -192,7 +192,12 @@ def test_a_word_for_an_empty_cell_may_be_left_out_of_a_request(tmp_path):
     assert len(answers) == len(bodies)
 
 
-def test_copies_of_training_rows_are_counted(tmp_path):
+def test_copies_are_counted_and_those_that_training_has_are_said(tmp_path):
     frame = pd.concat([blobs(60, 2)] * 3, ignore_index=True)
     summary, _ = prepared(frame, tmp_path)
+    assert "120 of 180 rows are copies of others" in summary["warnings"][0]
+    # Of few different rows equal ones are no copies.
+    few = pd.DataFrame({"kind": ["a", "b", "c"] * 60, "size": [1, 2, 3, 4] * 45})
+    (tmp_path / "few").mkdir()
+    summary, _ = prepared(few, tmp_path / "few")
     assert "exact copies of training rows" in summary["warnings"][0]

@@ -54,6 +54,17 @@ def test_equal_rows_are_spread_as_others_are():
         assert shares.to_dict() == pytest.approx(dict.fromkeys("abc", 1 / 3), abs=0.06)
 
 
+def test_copies_of_a_row_stay_with_it_and_where_it_was():
+    once = table(600)
+    thrice = pd.concat([once] * 3, ignore_index=True)
+    before = split_of(draw(keys_of_rows(once, 0), SHARES))
+    after = split_of(draw(keys_of_rows(thrice, 0), SHARES)).reshape(3, 600)
+    assert (after[0] == after[1]).all()
+    assert (after[0] == after[2]).all()
+    assert (after[0] == before).mean() > 0.98
+    assert (after == "test").mean() == pytest.approx(0.2, abs=0.01)
+
+
 def test_another_number_draws_other_splits_and_the_same_one_the_same():
     rows = table(1_000)
     first, again, other = (split_of(draw(keys_of_rows(rows, n), SHARES)) for n in (0, 0, 1))

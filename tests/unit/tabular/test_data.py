@@ -17,6 +17,7 @@ from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
 from modelyard.kit.columns.encode import Encoder
 from modelyard.kit.columns.frames import load_columns
+from modelyard.kit.splits import load_groups
 from modelyard.settings.family import resolve
 from tests.unit.tabular.conftest import (
     POSITIVE,
@@ -153,12 +154,19 @@ def test_rows_without_a_target_are_counted(tmp_path: Path) -> None:
     assert sum(summary["rows"].values()) == 390
 
 
-def test_duplicates_across_splits_and_giveaways_are_told(tmp_path: Path) -> None:
+def test_copies_and_giveaways_are_told_and_no_copy_is_judged_on_that_was_learnt(
+    tmp_path: Path,
+) -> None:
     frame = customers(200).drop(columns="customer")
     frame["reason"] = frame["churn"].map({"left": "cancelled", "stayed": "none given"})
-    summary, _ = built(tmp_path, write(tmp_path, pd.concat([frame, frame])), target="churn")
+    summary, out = built(tmp_path, write(tmp_path, pd.concat([frame, frame])), target="churn")
     notes = " ".join(summary["warnings"])
-    assert "39 validation and 53 test rows are exact copies of training rows" in notes
+    assert "200 of 400 rows are copies of others; they are in the split of these" in notes
+    parts = [pd.read_parquet(out / f"{split}.parquet") for split in SPLITS]
+    assert [len(part.drop_duplicates()) for part in parts] == [len(part) / 2 for part in parts]
+    groups = load_groups(out, "test")
+    assert groups is not None
+    assert len(np.unique(groups)) == len(groups) / 2
     assert "reason by itself determines churn" in notes
     clean, _ = built(tmp_path, write(tmp_path, customers()), target="churn")
     assert clean["warnings"] == []

@@ -33,6 +33,8 @@ from modelyard.kit.tables import (
 from modelyard.store.base import base_of
 from modelyard.store.labelled import labelled_of
 
+MANY_COPIES = 0.01
+"""From this share of rows on that are copies of others, folds and intervals care about it."""
 LEAST_REFERENCE = 50
 """With so many labelled requests in the test split, only these are the reference."""
 RECENT = 200
@@ -88,6 +90,9 @@ class TabularData(Data[TabularConfig]):
         if earlier is not None:
             schema, prepared.y = earlier.adopt(prepared.schema, prepared.y)
             prepared.schema = schema
+        if prepared.groups is None and len(np.unique(keys)) <= (1 - MANY_COPIES) * len(keys):
+            # Copies stay together in folds too, and count once where intervals are drawn.
+            prepared.groups = keys
         own = len(prepared.y)
         rows = _with_labelled(Path(raw), prepared, rows, config)
         train = prepared.frame.iloc[rows["train"]]

@@ -48,7 +48,8 @@ def left_out_table(dropped: Mapping[str, str]) -> dict[str, Any]:
 
 
 def copies(frame: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> list[str]:
-    """Says how many validation and test rows are also in training: they flatter the figures."""
+    """Says how many validation and test rows are also in training, where they flatter the figures; else
+    how many rows are copies of others."""
     import pandas as pd
 
     hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
@@ -57,12 +58,20 @@ def copies(frame: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> list[str]:
         split: int(np.isin(hashes[rows[split]], known).sum()) for split in ("validation", "test")
     }
     if not any(found.values()):
-        return []
+        return _together(len(hashes) - len(np.unique(hashes)), len(hashes))
     each = " and ".join(f"{count:,} {split}" for split, count in found.items() if count)
     said = f"{each} rows are exact copies of training rows and flatter the figures"
     if sum(found.values()) == 1:
         said = f"{each} row is an exact copy of a training row and flatters the figures"
     return [f"{said}. If they are the same event, remove the copies from the data"]
+
+
+def _together(count: int, rows: int) -> list[str]:
+    if not count:
+        return []
+    are = "is a copy of another" if count == 1 else "are copies of others"
+    said = f"{count:,} of {rows:,} rows {are}; they are in the split of these, so that none is judged on "
+    return [f"{said}that was learnt. If they are the same event, remove them from the data"]
 
 
 def _with_range(column: Column, cells: pd.Series[Any]) -> Column:
