@@ -69,8 +69,11 @@ def test_an_archive_is_refused_with_what_to_do(tmp_path: Path, name: str) -> Non
     folder.mkdir()
     (folder / name).write_bytes(b"PK")
     for place, uri in enumerate((folder, folder / name)):
-        with pytest.raises(BadData, match=f"{name}: is an archive. Unpack it, and give the folder"):
+        with pytest.raises(
+            BadData, match="is an archive. Unpack it, and give the folder"
+        ) as caught:
             get(tmp_path / str(place), uri=str(uri))
+        assert str(caught.value).startswith((f"{name}: ", f"{folder / name}: "))
     (folder / "a.csv").write_text("x\n1\n")
     assert len(get(tmp_path / "both", uri=str(folder)).files) == 2
 

@@ -139,12 +139,48 @@ class _Clusters:
         return np.asarray(self._order[np.repeat(skipped, sizes) + np.arange(sizes.sum())])
 
 
-def bootstrap(units: int, size: int) -> Iterator[np.ndarray]:
-    """Numbers of the rows, or groups, in each of RESAMPLES samples, `size` of `units` drawn with
-    replacement: the same ones for every model."""
-    rng = np.random.default_rng(0)
-    for _ in range(RESAMPLES):
-        yield rng.integers(0, units, size)
+class Draws:
+    """Bootstrap samples of rows, the same for every model. Rows of one group are drawn together
+    (the cluster bootstrap: Field and Welsh 2007, Bootstrapping clustered data, section 2): those of one
+    patient are alike, and drawn one by one they would count as more evidence than they are."""
+
+    def __init__(
+        self, rows: int, groups: np.ndarray | None = None, most: int | None = None
+    ) -> None:
+        """`groups` are those of the rows, (rows,); None: each is one. Samples hold about `most` rows at
+        most."""
+        self._clusters = _clusters(groups)
+        self._units = rows if self._clusters is None else len(self._clusters)
+        self._size = self._units
+        if most is not None and rows > most:
+            least = most if self._clusters is None else LEAST_RESAMPLED
+            self._size = min(self._units, max(least, self._units * most // rows))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """RESAMPLES times the places of rows."""
+        rng = np.random.default_rng(0)
+        for _ in range(RESAMPLES):
+            drawn = rng.integers(0, self._units, self._size)
+            yield drawn if self._clusters is None else self._clusters.rows(drawn)
+
+    @property
+    def groups(self) -> int | None:
+        """How many are drawn from; None: rows are."""
+        return None if self._clusters is None else self._units
+
+    @property
+    def shrink(self) -> float:
+        """As `Resampled` has it."""
+        ratio = float(np.sqrt(self._size / self._units))
+        return ratio if self._clusters is None else ratio * _widened(self._units)
+
+    def resampled(self, values: np.ndarray, samples: np.ndarray) -> Resampled:
+        """A metric of several answers on all rows, (answers,), and on these samples of them,
+        (samples, answers)."""
+        # Samples of one group are all the same.
+        if self._clusters is not None and self._units < 2:
+            samples = samples[:0]
+        return Resampled(values, samples, self.shrink, self.groups)
 
 
 def resample(
@@ -155,35 +191,22 @@ def resample(
     groups: np.ndarray | None = None,
 ) -> Resampled:
     """A metric of answers to the rows `y`, on RESAMPLES bootstrap samples of at most RESAMPLED_ROWS
-    rows.
-
-    Rows of one group are drawn together (the cluster bootstrap: Field and Welsh 2007, Bootstrapping
-    clustered data, section 2): those of one patient are alike, and drawn one by one they would
-    count as more evidence than they are.
+    rows, see `Draws`.
 
     Args:
         varied: the metric needs two different values of the truth: samples with one are left out.
         groups: of each row, (n,); None: each row is one.
     """
-    clusters = _clusters(groups)
-    units = len(y) if clusters is None else len(clusters)
-    size = min(units, RESAMPLED_ROWS)
-    if clusters is not None:
-        size = min(units, max(LEAST_RESAMPLED, units * RESAMPLED_ROWS // len(y)))
+    draws = Draws(len(y), groups, RESAMPLED_ROWS)
     seen = []
-    for drawn in bootstrap(units, size):
-        rows = drawn if clusters is None else clusters.rows(drawn)
+    for rows in draws:
         if not varied or len(np.unique(y[rows])) > 1:
             seen.append([metric(y[rows], answer[rows]) for answer in answers])
-    # Samples of one group are all the same.
-    if len(seen) < RESAMPLES / 2 or (clusters is not None and units < 2):
+    if len(seen) < RESAMPLES / 2:
         seen = []
     values = np.array([metric(y, answer) for answer in answers])
     samples = np.array(seen).reshape(-1, len(answers))
-    shrink = float(np.sqrt(size / units))
-    if clusters is None:
-        return Resampled(values, samples, shrink)
-    return Resampled(values, samples, shrink * _widened(units), units)
+    return draws.resampled(values, samples)
 
 
 def unsampled(answers: int) -> Resampled:

@@ -109,7 +109,7 @@ def fetch(
     else:
         source = _fetch(data, data.uri, target)
     if data.uri is not None:
-        check_no_archive(list(source.files), into)
+        check_no_archive(list(source.files))
     if len(source.files) > data.plain_files:
         shards = len(list(into.glob("shard-*.tar")))
         source = source.model_copy(update={"shards": shards})

@@ -53,7 +53,7 @@ def check_there(path: Path) -> None:
         check_no_archive([path.name], path.parent)
 
 
-def check_no_archive(names: Sequence[str], folder: Path) -> None:
+def check_no_archive(names: Sequence[str], folder: Path = Path()) -> None:
     """Refuses data that are one archive: nothing looks into it.
 
     Raises:

@@ -16,6 +16,7 @@ from modelyard.families.detection.data import DetectionData
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.kit.boxes.reading import read_scenes
 from modelyard.kit.pictures.pixels import PICTURES
+from modelyard.kit.splits import load_groups
 from tests.unit.detection.folders import (
     HEIGHT,
     WIDTH,
@@ -386,3 +387,6 @@ def test_groups_stay_in_one_split(tmp_path):
     }
     assert not last["train"] & last["test"]
     assert sum(map(len, last.values())) == 10
+    groups = load_groups(out, "test")
+    assert groups is not None
+    assert len(np.unique(groups)) == len(last["test"])

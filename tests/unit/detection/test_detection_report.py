@@ -18,6 +18,7 @@ from modelyard.families.detection.gallery import FOUND, THERE, drawn
 from modelyard.families.detection.host import DetectionHost
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.boxes.geometry import into_square
+from modelyard.kit.splits import save_groups
 from modelyard.runtimes.types import Arrays
 from tests.training.going_on import features_of
 from tests.unit.detection.folders import coco
@@ -64,6 +65,20 @@ def judging(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detection, Path, 
 def evaluated(judging: tuple[Detection, Path, DetectionHost], blind: int | None) -> Evaluation:
     one, features, host = judging
     return one.evaluate(host, Knowing(features, blind), features, "test")
+
+
+def test_intervals_rest_on_scenes_where_pictures_are_grouped(judging):
+    plain = evaluated(judging, 0)
+    _, features, _ = judging
+    count = len(np.load(features / "test.npy", mmap_mode="r"))
+    save_groups(features, "test", np.arange(count) % 4)
+    try:
+        grouped = evaluated(judging, 0)
+    finally:
+        (features / "test.groups.npy").unlink()
+    assert grouped.metrics == plain.metrics
+    assert grouped.samples != plain.samples
+    assert "of 4 groups, which are few" in " ".join(grouped.notes)
 
 
 def test_a_model_that_knows_all_has_all_right(judging):

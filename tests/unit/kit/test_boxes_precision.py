@@ -7,6 +7,7 @@ import pytest
 
 from modelyard.kit.boxes.geometry import overlaps
 from modelyard.kit.boxes.precision import Judged, Objects
+from modelyard.kit.intervals import Draws
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 
@@ -151,4 +152,4 @@ def test_the_threshold_lies_where_right_answers_end():
     nothing = Judged(truth, Objects.of([], [], []), 3, 1)
     assert nothing.best_threshold() == 0.5
     assert nothing.figures()["map"] == 0.0
-    assert len(nothing.samples()) == 200
+    assert len(nothing.samples(Draws(nothing.pictures))) == 200

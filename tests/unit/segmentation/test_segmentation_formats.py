@@ -18,6 +18,7 @@ from modelyard.families.segmentation.data import SegmentationData
 from modelyard.families.segmentation.family import true_masks
 from modelyard.families.segmentation.rle import as_text, check_runs, from_text, runs_of
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec
+from modelyard.kit.splits import load_groups
 from tests.unit.detection.folders import picture
 from tests.unit.segmentation.folders import (
     HEIGHT,
@@ -286,6 +287,9 @@ def test_groups_stay_in_one_split(tmp_path):
         for split in SPLITS
     ]
     assert sum(map(len, last)) == len(set.union(*last)) == 10
+    groups = load_groups(out, SPLITS[-1])
+    assert groups is not None
+    assert len(np.unique(groups)) == len(last[-1])
 
 
 def _mask(change: Any) -> Any:

@@ -28,6 +28,7 @@ from modelyard.kit.classifier.work import each
 from modelyard.kit.pictures.data import SquareData, grown, names_of, write_pictures
 from modelyard.kit.pictures.parts import parted
 from modelyard.kit.pictures.pixels import PAGES, PICTURES
+from modelyard.kit.splits import save_groups_of
 
 
 class DetectionData(SquareData[DetectionConfig, DetectionSpec]):
@@ -134,6 +135,7 @@ def _write_split(
                 rows.append([place, spec.classes.index(label), *box, ignored])
     objects = np.array(rows, np.float64).reshape(-1, 7)
     np.save(Path(out) / f"{split}.objects.npy", objects, allow_pickle=False)
+    save_groups_of(out, split, [example.group for example in part])
 
 
 def _summary(

@@ -34,6 +34,7 @@ from modelyard.kit.pictures.changes import Changes
 from modelyard.kit.pictures.family import Batch, SquareFamily
 from modelyard.kit.pictures.host import PIXELS
 from modelyard.kit.pictures.square import sizes_of
+from modelyard.kit.splits import load_groups
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Runtime
 
@@ -125,6 +126,7 @@ class Detection(DetectionData, SquareFamily[DetectionConfig, DetectionSpec]):
             threshold=host.answers.threshold,
             compared="boxes",
             gallery=gallery(judged, host, run, features, split, spec),
+            groups=load_groups(features, split),
         )
 
     def _judged(self, host: DetectionHost, run: Runtime, features: Path, split: Split) -> Judged:

@@ -42,6 +42,7 @@ from modelyard.kit.pictures.data import NAMED, SquareData, grown, names_of, writ
 from modelyard.kit.pictures.parts import parted
 from modelyard.kit.pictures.pixels import PAGES, PICTURES
 from modelyard.kit.pictures.square import sizes_of
+from modelyard.kit.splits import save_groups_of
 
 T = TypeVar("T")
 
@@ -109,6 +110,7 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
             files, sizes = [one.pair.picture for one in part], [one.look.size for one in part]
             write_pictures(out, split, files, sizes, spec)
             self._write_masks(out, split, part, table, spec)
+            save_groups_of(out, split, [one.group for one in parts[split]])
         self.save_spec(out, spec, earlier)
         return self._summary(listing, masked, names, table, spec)
 

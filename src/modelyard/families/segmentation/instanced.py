@@ -28,6 +28,7 @@ from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.family import Batch
 from modelyard.kit.pictures.host import PIXELS
+from modelyard.kit.splits import load_groups
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Runtime
 from modelyard.training.batches import Batches
@@ -127,6 +128,7 @@ class InstanceSegmentation(InstanceData, Segmentation):
             threshold=host.answers.threshold,
             compared="masks",
             gallery=gallery(judged, host, run, features, split),
+            groups=load_groups(features, split),
         )
 
     def _judged(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from modelyard.families.segmentation.prompts import ObjectMask
 from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation, Plot, Series
 from modelyard.kit.classifier import store
-from modelyard.kit.intervals import Resampled, bootstrap
+from modelyard.kit.intervals import Draws
 from modelyard.kit.pictures.drawing import captioned
 from modelyard.kit.pictures.pixels import PICTURES, open_picture
+from modelyard.kit.splits import load_groups
 
 MAIN, DISC = "iou", "disc around the point, filled box"
 SHOWN, BINS = 12, 20
@@ -55,7 +57,10 @@ def evaluation(
     mean = table.mean(axis=0)
     metrics = {MAIN: mean[0], "iou_box": mean[1], "found": (table[:, 0] >= HALF).mean()}
     baseline = {MAIN: mean[2], "iou_box": mean[3], "found": (table[:, 2] >= HALF).mean()}
-    resampled = Resampled(mean[[0, 2]], _samples(table[:, [0, 2]], pictures, done))
+    groups = load_groups(features, split)
+    draws = Draws(done, None if groups is None else groups[:done])
+    samples = _samples(table[:, [0, 2]], pictures, done, draws)
+    resampled = draws.resampled(mean[[0, 2]], samples)
     return Evaluation(
         split=split,
         rows=done,
@@ -74,13 +79,15 @@ def evaluation(
     )
 
 
-def _samples(table: np.ndarray, pictures: np.ndarray, count: int) -> np.ndarray:
+def _samples(
+    table: np.ndarray, pictures: np.ndarray, count: int, draws: Iterable[np.ndarray]
+) -> np.ndarray:
     """Mean overlaps on bootstrap samples of pictures, whose objects stay together."""
     sums = np.zeros((count, table.shape[1]))
     np.add.at(sums, pictures, table)
     objects = np.bincount(pictures, minlength=count)
     found = []
-    for rows in bootstrap(count, count):
+    for rows in draws:
         if objects[rows].any():
             found.append(sums[rows].sum(axis=0) / objects[rows].sum())
     return np.array(found)

@@ -23,8 +23,9 @@ from modelyard.judging.evaluation import (
     Table,
 )
 from modelyard.kit.classifier.store import load_arrays
-from modelyard.kit.intervals import Resampled
+from modelyard.kit.intervals import Draws, Resampled
 from modelyard.kit.pictures.pixels import PICTURES
+from modelyard.kit.splits import load_groups
 from modelyard.runtimes.types import Runtime
 
 MAIN = "miou"
@@ -45,9 +46,11 @@ def evaluation(
     metrics = judged.figures()
     figures = {name: one.figures() for name, one in simple.items()}
     names = list(simple)
-    samples = np.column_stack([judged.samples(), *(one.samples() for one in simple.values())])
+    groups = load_groups(features, split)
+    draws = Draws(judged.pictures, None if groups is None else groups[: judged.pictures])
+    samples = np.column_stack([one.samples(draws) for one in (judged, *simple.values())])
     values = np.array([metrics[MAIN], *(figures[name][MAIN] for name in names)])
-    resampled = Resampled(values, samples)
+    resampled = draws.resampled(values, samples)
     directions: dict[str, Direction] = dict.fromkeys(metrics, "max")
     whole = len(load_arrays(features, split))
     return Evaluation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from modelyard.kit.boxes.geometry import areas
-from modelyard.kit.intervals import bootstrap
 
 SIZES = ("small", "medium", "large")
 """Under 32 x 32 pixels, under 96 x 96, and the rest, as COCO has them."""
@@ -207,10 +206,10 @@ class Judged:
             objects,
         )
 
-    def samples(self) -> list[float]:
+    def samples(self, draws: Iterable[np.ndarray]) -> list[float]:
         """`map` on bootstrap samples of the pictures, the same ones for every model."""
         found = []
-        for drawn in bootstrap(self.pictures, self.pictures):
+        for drawn in draws:
             weights = np.bincount(drawn, minlength=self.pictures).astype(np.float64)
             values = [one.average_precision(weights) for one in self.matches]
             found.append(_mean(np.array(values)))

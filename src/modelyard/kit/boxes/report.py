@@ -10,7 +10,7 @@ import numpy as np
 from modelyard.family import Split
 from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series, Table
 from modelyard.kit.boxes.precision import SIZES, Judged
-from modelyard.kit.intervals import Resampled
+from modelyard.kit.intervals import Draws, Resampled
 from modelyard.kit.pictures.pixels import PICTURES
 
 MAIN = "map"
@@ -30,6 +30,7 @@ def evaluation(
     threshold: float,
     compared: str,
     gallery: Sequence[Plot],
+    groups: np.ndarray | None = None,
 ) -> Evaluation:
     """The judged split, next to the simple answers to it, of which the first one is the baseline.
 
@@ -37,13 +38,15 @@ def evaluation(
         whole: pictures of the split, of which as many may be judged as time allows.
         threshold: least score of an answer.
         compared: `boxes` or `masks`.
+        groups: of the split's pictures, such as scenes; None: each is one.
     """
     metrics = judged.figures() | _at(judged, threshold)
     baseline, *others = simple
     figures = {name: one.figures() for name, one in simple.items()}
-    samples = np.column_stack([judged.samples(), simple[baseline].samples()])
+    draws = Draws(judged.pictures, None if groups is None else groups[: judged.pictures])
+    samples = np.column_stack([judged.samples(draws), simple[baseline].samples(draws)])
     values = np.array([metrics[MAIN], figures[baseline][MAIN]])
-    resampled = Resampled(values, samples[~np.isnan(samples).any(axis=1)])
+    resampled = draws.resampled(values, samples[~np.isnan(samples).any(axis=1)])
     directions: dict[str, Direction] = dict.fromkeys(metrics, "max")
     return Evaluation(
         split=split,
