@@ -42,8 +42,6 @@ LOOKED_AT = 50
 """Cells that show whether a column may hold dates."""
 SAMPLE = 1000
 """Cells by which text is judged."""
-YEARS = 1000, 2999
-"""Whole numbers between them that count up may be the years of a table with a row for each."""
 _WAYS_TO_WRITE_BOOLEANS = 6
 """`true`, `True`, `TRUE`, and the same of false."""
 
@@ -267,7 +265,7 @@ def _row_number(name: str, cells: Cells) -> str:
         return ""
     if not np.isfinite(values).all() or (values % 1 != 0).any():
         return ""
-    if (np.diff(values) == 1).all() and not (values[0] >= YEARS[0] and values[-1] <= YEARS[1]):
+    if values[0] in (0, 1) and (np.diff(values) == 1).all():
         return "counts the rows (id-like)"
     if _ID_NAME.search(name):
         return "every value is different, and it is named as a key (id-like)"
