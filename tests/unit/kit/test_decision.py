@@ -25,6 +25,7 @@ from modelyard.kit.classes.decision import (
     Temperature,
 )
 from modelyard.kit.classes.evaluate import judge_classes
+from modelyard.kit.classes.judged import align
 from modelyard.kit.intervals import wilson
 from modelyard.kit.logits import softmax
 
@@ -295,16 +296,10 @@ def test_the_card_has_the_figures_at_the_threshold_and_at_one_half() -> None:
     classes = ["no", "yes"]
 
     def notes(decision: Decision) -> str:
+        p = raw.astype(float)
+        judged = align(p, decision.labels(p), classes, y, classes)
         found = judge_classes(
-            raw.astype(float),
-            decision,
-            classes,
-            y,
-            classes,
-            y,
-            split="test",
-            unit="rows",
-            main_of_several="macro_f1",
+            judged, decision, y, split="test", unit="rows", main_of_several="macro_f1"
         )
         return " ".join(found.notes)
 

@@ -71,26 +71,18 @@ def evaluate(
         return _with_groups(
             judged, mask, lambda part: _regression_metrics(y[part], answers.value[part], quantile)
         )
-    known = host.schema.classes
     scores = host.scores(run, columns)
+    answered = align(scores, host.decision.labels(scores), host.schema.classes, y, classes)
     found = judge_classes(
-        scores,
+        answered,
         host.decision,
-        known,
-        y,
-        classes,
         y_train,
         split=split,
         unit="rows",
         main_of_several="macro_f1",
         groups=groups,
     )
-
-    def of_part(part: np.ndarray) -> dict[str, float]:
-        p = scores[part]
-        return class_metrics(align(p, host.decision.labels(p), known, y[part], classes))
-
-    return _with_groups(found, mask, of_part)
+    return _with_groups(found, mask, lambda part: class_metrics(answered.rows(part)))
 
 
 def _with_groups(

@@ -14,11 +14,9 @@ from sklearn.metrics import average_precision_score
 from modelyard.judging.curves import roc, roc_auc
 from modelyard.judging.evaluation import Evaluation, Gain, Plot, Table
 from modelyard.kit.classes import plots
-from modelyard.kit.classes.answers import check_shared
 from modelyard.kit.classes.decision import HALF, Decision
 from modelyard.kit.classes.judged import (
     Judged,
-    align,
     class_metrics,
     class_shares,
     confusion,
@@ -37,11 +35,8 @@ MainOfSeveral = Literal["accuracy", "macro_f1"]
 
 
 def judge_classes(
-    p: np.ndarray,
+    judged: Judged,
     decision: Decision,
-    known: Sequence[str],
-    y: np.ndarray,
-    classes: list[str],
     train: np.ndarray,
     *,
     split: str,
@@ -58,10 +53,9 @@ def judge_classes(
     the first metric is average precision where positives are rare, else ROC AUC.
 
     Args:
-        p: calibrated probabilities (n, known); decision: of the host that gave them; known: the
-            host's classes.
-        y: true class indices into `classes`, (n,); train: those of the training split, for the
-            baseline.
+        judged: calibrated probabilities and answers, as `align` matches them to the data's classes;
+            decision: of the host that gave them.
+        train: true class indices of the training split, for the baseline.
         unit: what examples are called: `rows`, `pictures`.
         main_of_several: the first metric of several classes. Macro F1 suffers both from a rare
             class missed and from
@@ -70,18 +64,15 @@ def judge_classes(
         rivals: probabilities (n, classes) of further simple answers to the same examples, in the
             order of `classes`, which a person would compare the model with.
         more: further plots; tables: for the card.
-
-    Raises:
-        UsageError: the host knows none of the classes.
     """
-    check_shared(known, classes)
-    judged = align(p, decision.labels(p), known, y, classes)
+    y, classes = judged.y, judged.classes
     metrics = class_metrics(judged)
     notes = [decision.note] if decision.note else []
     if len(classes) == 2 and decision.threshold not in (None, HALF):
         notes.append(_both_answers(judged, decision.answers_from))
-    if missing := sorted(set(classes) - set(known)):
-        notes.append(f"The model does not know {', '.join(missing)}: such {unit} count as missed.")
+    if judged.unknown:
+        names = ", ".join(judged.unknown)
+        notes.append(f"The model does not know {names}: such {unit} count as missed.")
     simple = class_shares(judged, train)
     others = [Judged(y, found, found.argmax(axis=1), classes) for found in rivals.values()]
     main, sentences, found = _main(judged, [simple, *others], unit, main_of_several, groups)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn import metrics as sk
 
 from modelyard.judging.evaluation import Confusion, Direction
+from modelyard.kit.classes.answers import check_shared
 
 ANOTHER = "(another)"
 """In a confusion matrix: the class of answers that the data does not know."""
@@ -31,6 +32,12 @@ class Judged:
     labels: np.ndarray
     """Predicted class indices, int64 (n,); `len(classes)` for a class that is not in the data."""
     classes: list[str]
+    unknown: tuple[str, ...] = ()
+    """Classes that the host does not know."""
+
+    def rows(self, part: np.ndarray) -> Judged:
+        """The answers to some of the examples."""
+        return replace(self, y=self.y[part], p=self.p[part], labels=self.labels[part])
 
     @property
     def both_classes_seen(self) -> bool:
@@ -46,13 +53,18 @@ def align(
     Args:
         p: probabilities (n, len(known)); labels: answered indices into `known`, (n,).
         y: true indices into `classes`, (n,).
+
+    Raises:
+        UsageError: the host knows none of the classes.
     """
+    check_shared(known, classes)
     index = {name: position for position, name in enumerate(classes)}
     to = np.array([index.get(name, len(classes)) for name in known])
     aligned = np.zeros((len(p), len(classes) + 1))
     for column, position in enumerate(to):
         aligned[:, position] += p[:, column]
-    return Judged(y, aligned[:, :-1], to[labels], classes)
+    unknown = tuple(sorted(set(classes) - set(known)))
+    return Judged(y, aligned[:, :-1], to[labels], classes, unknown)
 
 
 def class_shares(judged: Judged, train: np.ndarray) -> Judged:

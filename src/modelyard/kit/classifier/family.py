@@ -219,11 +219,8 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         p = host.probabilities(run, arrays)
         judged = align(p, host.decision.labels(p), host.spec.classes, y, classes)
         return judge_classes(
-            p,
+            judged,
             host.decision,
-            host.spec.classes,
-            y,
-            classes,
             store.load_labels(features, "train"),
             split=split,
             unit=self.Spec.KIND.many,
