@@ -94,10 +94,9 @@ class AnomalyData(Data[AnomalyConfig]):
         schema.save(Path(out) / "assets")
         for name, part in parts.items():
             part.save(out, name)
-        timed = settings.time_column if schema.step is not None else None
         unread = list(dict.fromkeys(name for table in tables for name in table.dropped))
         notes = _notes(tables)
-        return summarize(series, schema, parts, lost, constant, timed, notes, short, unread)
+        return summarize(series, schema, parts, lost, constant, notes, short, unread)
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None

@@ -17,7 +17,6 @@ def summarize(
     parts: dict[str, Part],
     lost: int,
     constant: list[str],
-    time_column: str | None,
     read: list[str],
     short: dict[str, int],
     unread: list[str],
@@ -39,8 +38,9 @@ def summarize(
         "columns: constant over the training rows": len(constant),
     }
     apart = "Rows have no time column and count as equally spaced"
-    if time_column is not None:
-        apart = f"Rows are {schema.step:g} apart by the column {time_column!r} (dates: in seconds)"
+    if schema.time_column is not None:
+        column = f"by the column {schema.time_column!r} (dates: in seconds)"
+        apart = f"Rows are {schema.step:g} apart {column}"
     rows = sum(counts.values())
     headline = f"{rows:,} rows × {len(schema.columns)} columns, {len(series)} series"
     if schema.most_fill is not None:

@@ -18,8 +18,15 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import COLUMNS, Catalog, Item, by_user
-from modelyard.families.recommender.config import USUAL, RecommenderConfig, RecommenderFeatures
-from modelyard.families.recommender.earlier import earlier_catalog, merged, no_news, save_fresh
+from modelyard.families.recommender.cleaning import (
+    Interactions,
+    check_size,
+    clean,
+    divide,
+    positives,
+)
+from modelyard.families.recommender.config import USUAL, RecommenderConfig
+from modelyard.families.recommender.earlier import earlier_catalog, merged, save_fresh
 from modelyard.families.recommender.lists import Lists, read_lists
 from modelyard.families.recommender.naming import LABELS, without_labels
 from modelyard.families.recommender.numbering import from_number, number_listed, numbering
@@ -27,15 +34,12 @@ from modelyard.families.recommender.profiles import ITEMS, USERS
 from modelyard.families.recommender.read import Log, read_log
 from modelyard.families.recommender.sample import write_sample
 from modelyard.families.recommender.side import SideReport, write_side
-from modelyard.families.recommender.summary import NOT_LIKED, Interactions, summary
+from modelyard.families.recommender.summary import summary
 from modelyard.family import Data, Split
 from modelyard.kit.columns.frames import bodies
 from modelyard.kit.tables import is_quickly_read, remarks
 from modelyard.store.base import base_of
 
-LEAST_USERS, LEAST_ITEMS = 20, 21
-"""Fewer judged users tell nothing; fewer items than the longest list (20) make every list
-complete."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PROFILES = "profiles.parquet"
 """In a features folder: columns of the users, in the order of the catalogue."""
@@ -77,10 +81,10 @@ class RecommenderData(Data[RecommenderConfig]):
         if len(log.time) > 1 and log.time.min() == log.time.max():
             problem = f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be known"
             raise BadData(problem, file=log.file, column=log.columns["timestamp"])
-        shown, dropped = _clean(log, settings)
-        had, dropped = _positives(shown, settings, dropped, earlier)
-        _check_size(had, settings)
-        split = _divide(had, settings.least_interactions)
+        shown, dropped = clean(log, settings)
+        had, dropped = positives(shown, settings, dropped, earlier)
+        check_size(had, settings)
+        split = divide(had, settings.least_interactions)
         numbers = numbering(had.log, had.user, had.item, earlier)
         catalog = _catalog(had, split, numbers, lists, earlier, self._recommendable(log, lists))
         catalog.save(out / "assets")
@@ -191,99 +195,6 @@ def load_impressions(features: Path, split: Split) -> dict[str, np.ndarray] | No
         return None
     with np.load(file, allow_pickle=False) as arrays:
         return dict(arrays)
-
-
-def _clean(log: Log, settings: RecommenderFeatures) -> tuple[Interactions, dict[str, int]]:
-    """Rows that count, by user, time and place in the file; and how many do not, by reason."""
-    order = np.lexsort((np.arange(len(log.time)), log.time, log.user))
-    dropped: dict[str, int] = {}
-    # An unrated interaction is NaN, and neither.
-    low, reason = log.rating[order] <= 0, NOT_LIKED
-    if settings.min_rating is not None:
-        low = log.rating[order] < settings.min_rating
-        reason = f"rated below {settings.min_rating:g}"
-    if low.any():
-        dropped[reason] = int(low.sum())
-        order = order[~low]
-    cells = [
-        log.user,
-        log.item,
-        log.time,
-        *(log.labels[name] for name in ("click",) if name in log.labels),
-    ]
-    again = _repeated(np.stack([column[order].astype(np.float64) for column in cells], axis=1))
-    dropped["duplicate row"] = int(again.sum())
-    return Interactions(log, order[~again]), dropped
-
-
-def _positives(
-    shown: Interactions,
-    settings: RecommenderFeatures,
-    dropped: dict[str, int],
-    earlier: Catalog | None,
-) -> tuple[Interactions, dict[str, int]]:
-    """The first time that a user had an item, within the k-core."""
-    rows = shown.rows
-    if "click" in shown.log.labels:
-        rows = rows[shown.log.labels["click"][rows] == 1]
-    log = shown.log
-    again = _repeated(np.stack([log.user[rows], log.item[rows]], axis=1))
-    if earlier is not None:
-        again |= no_news(earlier, log.users, log.items, log.user[rows], log.item[rows])
-    had = rows[~again]
-    kept = _core(shown.log, had, settings.core)
-    counts = {"the user had the item before": int(again.sum())}
-    if settings.core > 1:
-        counts[f"not in the {settings.core}-core"] = len(had) - len(kept)
-    return Interactions(shown.log, kept), dropped | counts
-
-
-def _repeated(cells: np.ndarray) -> np.ndarray:
-    """Whether a row stood before, bool (rows,)."""
-    again = np.ones(len(cells), dtype=bool)
-    again[np.unique(cells, axis=0, return_index=True)[1]] = False
-    return again
-
-
-def _core(log: Log, rows: np.ndarray, least: int) -> np.ndarray:
-    """The k-core (Seidman 1983): repeats until no user and no item has fewer than `least`
-    interactions."""
-    while len(rows):
-        enough = np.ones(len(rows), dtype=bool)
-        for index in (log.user[rows], log.item[rows]):
-            enough &= np.bincount(index)[index] >= least
-        if enough.all():
-            break
-        rows = rows[enough]
-    return rows
-
-
-def _check_size(had: Interactions, settings: RecommenderFeatures) -> None:
-    judged = int((np.bincount(had.user, minlength=1) >= settings.least_interactions).sum())
-    items = len(np.unique(had.item))
-    hint = ""
-    if settings.min_rating is not None or (had.log.rating <= 0).any():
-        hint = "Set a lower features.min_rating: ratings from it on count as liked"
-    if settings.core > 1:
-        hint = "Lower features.core"
-    least, file = settings.least_interactions, had.log.file
-    if judged < LEAST_USERS:
-        problem = f"{judged} users have {least} interactions or more; {LEAST_USERS} are needed"
-        raise BadData(problem, file=file, hint=hint)
-    if items < LEAST_ITEMS:
-        problem = f"{items} items; at least {LEAST_ITEMS} are needed"
-        raise BadData(problem, file=file, hint=hint)
-
-
-def _divide(had: Interactions, least: int) -> np.ndarray:
-    """Split of each interaction as an index into SPLITS, int64 (rows,)."""
-    user = had.user
-    counts = np.bincount(user)
-    place = np.arange(len(user)) - (np.cumsum(counts) - counts)[user]
-    left = counts[user] - place
-    split = np.where(left == 1, 2, np.where(left == 2, 1, 0))
-    split[counts[user] < least] = 0
-    return split
 
 
 def _catalog(

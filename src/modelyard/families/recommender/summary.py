@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from modelyard.families.recommender.catalog import Catalog, Item
-from modelyard.families.recommender.read import Log
-
-NOT_LIKED = "rated 0 or below"
-
-
-@dataclass(frozen=True)
-class Interactions:
-    """Rows of a log: indices into it, in the order of user, time and file."""
-
-    log: Log
-    rows: np.ndarray
-
-    @property
-    def user(self) -> np.ndarray:
-        """int64 (rows,)."""
-        return np.asarray(self.log.user[self.rows])
-
-    @property
-    def item(self) -> np.ndarray:
-        """int64 (rows,)."""
-        return np.asarray(self.log.item[self.rows])
+from modelyard.families.recommender.cleaning import NOT_LIKED, Interactions
 
 
 def summary(
