@@ -67,6 +67,18 @@ def is_broken(text: str, value: Any) -> bool:
     return False
 
 
+def in_utf8(text: str, file: Path, column: str, row: int | None = None) -> bytes:
+    """A text as it can be written.
+
+    Raises:
+        BadData: half of a surrogate pair cannot, which only an escape of JSON says.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise BadData(HALF, file=file, row=row, column=column) from None
+
+
 def text_of(value: Any, field: str, file: Path, row: int, hint: str) -> str:
     """The text in a field of a row, lines ended by a line feed.
 
@@ -83,8 +95,5 @@ def text_of(value: Any, field: str, file: Path, row: int, hint: str) -> str:
     if not isinstance(text, str):
         problem = f"must be a text, seen {json.dumps(text)[:40]}"
         raise BadData(problem, file=file, row=row, column=field)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadData(HALF, file=file, row=row, column=field) from None
+    in_utf8(text, file=file, row=row, column=field)
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -22,13 +22,11 @@ from modelyard.host import Caution, Cell
 from modelyard.kit.assets import Asset
 from modelyard.kit.columns.cautions import Cautions
 from modelyard.kit.columns.encode import Encoder
-from modelyard.kit.columns.host import request_model
+from modelyard.kit.columns.host import request_model, shown
 from modelyard.kit.columns.schema import FILE, Column
 
 USERS, ITEMS = "user_columns", "item_columns"
 VALUES, SCALE = "values.npy", "scale.npy"
-LONGEST = 100
-"""Characters of a category that drift detection keeps."""
 
 
 class SideSchema(Asset):
@@ -104,11 +102,10 @@ class Profiles:
             value = cells.get(column.name)
             if column.role not in ("numeric", "category"):
                 continue
-            if isinstance(value, bool):
-                value = "true" if value else "false"
-            if isinstance(value, str):
+            if column.role == "category" or column.boolean:
+                value = shown(column, value) or None
+            elif isinstance(value, str):
                 # A word in place of a number is missing among the numbers.
-                number = column.role == "numeric" and not column.boolean
-                value = None if number else value.strip()[:LONGEST] or None
+                value = None
             row[f"user.{column.name}"] = value
         return row

@@ -17,7 +17,7 @@ from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing, che
 from modelyard.kit.classifier.folders import check_no_class_folder, read_folder
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS
-from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
+from modelyard.kit.json_lines import ROWS, in_utf8, json_rows, read_utf8
 from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts, unsupported
 from modelyard.store.files import File, files_of
 
@@ -287,11 +287,7 @@ def _add(listing: Listing, rows: Rows, content: str, label: str, split: str | No
         if named is not None and named.lower() not in SPLIT_NAMES:
             problem = choices("split", named, SPLIT_NAMES)
             raise BadData(problem, file=rows.file.path, row=number, column="split")
-        try:
-            data = text.encode()
-        except UnicodeEncodeError:
-            problem = "holds half of a surrogate pair"
-            raise BadData(problem, file=rows.file.path, row=number, column=content) from None
+        data = in_utf8(text, rows.file.path, content, number)
         example = Example(
             name=f"{rows.file.name} row {number}",
             file=Content(rows.file, data),

@@ -81,7 +81,7 @@ class ColumnHost(Host):
             elif column.role in ("text", "time"):
                 derived |= _figures(column, value)
             else:
-                row[name] = _shown(column, value)
+                row[name] = shown(column, value)
         return row, derived
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
@@ -110,7 +110,7 @@ def _figures(column: Column, value: Any) -> dict[str, float | str | None]:
     }
 
 
-def _shown(column: Column, value: Any) -> str | None:
+def shown(column: Column, value: Any) -> str | None:
     """A category or a true and false as drift detection sees it."""
     if value is None or value == "":
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelyard.errors import BadData
-from modelyard.kit.json_lines import read_utf8
+from modelyard.kit.json_lines import in_utf8, read_utf8
 from modelyard.store.files import File, files_of
 
 
@@ -143,11 +143,7 @@ def _text(holder: dict[str, Any], name: str, at: str, file: File) -> str:
     if not isinstance(text, str) or not text.strip():
         seen = json.dumps(text)[:40]
         raise BadData(f"must be a text, seen {seen}", file=file.path, column=f"{at}.{name}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        problem = "holds half of a surrogate pair"
-        raise BadData(problem, file=file.path, column=f"{at}.{name}") from None
+    in_utf8(text, file.path, f"{at}.{name}")
     return text
 
 
