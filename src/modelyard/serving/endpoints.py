@@ -237,10 +237,7 @@ class Endpoints:
             if not wanted():
                 raise late()
             try:
-                if self.streamer is None:
-                    own = None
-                else:
-                    own = self.streamer.stream(run, example)
+                own = None if self.streamer is None else self.streamer.stream(run, example)
             except (ModelyardError, OverflowError) as error:
                 raise unusable(error, number if len(examples) > 1 else None) from None
             found.append(
