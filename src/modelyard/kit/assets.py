@@ -44,7 +44,9 @@ class Asset(BaseModel):
     @classmethod
     def load_or(cls, assets: Path, otherwise: Self) -> Self:
         """Reads it where there is one: for assets that a model may do without."""
-        return cls.load(assets) if (Path(assets) / cls.FILE).is_file() else otherwise
+        if (Path(assets) / cls.FILE).is_file():
+            return cls.load(assets)
+        return otherwise
 
     def save(self, assets: Path) -> None:
         """Writes it to an assets folder, which is made where it is missing."""

@@ -74,7 +74,9 @@ def checkpoint_folder(name: str, *, hub: bool) -> Path:
         Unavailable: it is not on this machine and may not, or cannot, be fetched.
     """
     folder = Path(name).expanduser()
-    return folder if folder.is_dir() else _fetched(name, hub)
+    if folder.is_dir():
+        return folder
+    return _fetched(name, hub)
 
 
 def checkpoint_shape(folder: Path, files: Sequence[Path], kinds: Sequence[str]) -> dict[str, Any]:
@@ -120,7 +122,10 @@ def _fetched(name: str, hub: bool) -> Path:
             f"model.checkpoint = {name!r} is neither a folder nor a name on the hub"
         ) from None
     except LocalEntryNotFoundError:
-        hint = "the hub does not answer" if hub else "Type: --set model.hub=true to download it"
+        if hub:
+            hint = "the hub does not answer"
+        else:
+            hint = "Type: --set model.hub=true to download it"
         raise Unavailable(
             f"model.checkpoint = {name!r} is not a folder, and not downloaded yet. {hint}"
         ) from None

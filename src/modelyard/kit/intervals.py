@@ -64,7 +64,9 @@ class Resampled:
     def intervals(self, metric: str) -> dict[str, tuple[float, float]]:
         """The first answer's interval, by the metric's name; none for too few rows."""
         found = self.interval()
-        return {} if found is None else {metric: found}
+        if found is None:
+            return {}
+        return {metric: found}
 
     def paired(self) -> list[float]:
         """The first answer's metric on each sample, scaled to the spread of all rows. Another
@@ -153,7 +155,10 @@ class Draws:
         self._units = rows if self._clusters is None else len(self._clusters)
         self._size = self._units
         if most is not None and rows > most:
-            least = most if self._clusters is None else LEAST_RESAMPLED
+            if self._clusters is None:
+                least = most
+            else:
+                least = LEAST_RESAMPLED
             self._size = min(self._units, max(least, self._units * most // rows))
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -166,13 +171,17 @@ class Draws:
     @property
     def groups(self) -> int | None:
         """How many are drawn from; None: rows are."""
-        return None if self._clusters is None else self._units
+        if self._clusters is None:
+            return None
+        return self._units
 
     @property
     def shrink(self) -> float:
         """As `Resampled` has it."""
         ratio = float(np.sqrt(self._size / self._units))
-        return ratio if self._clusters is None else ratio * _widened(self._units)
+        if self._clusters is None:
+            return ratio
+        return ratio * _widened(self._units)
 
     def resampled(self, values: np.ndarray, samples: np.ndarray) -> Resampled:
         """A metric of several answers on all rows, (answers,), and on these samples of them,
@@ -236,7 +245,10 @@ def share_interval(hits: np.ndarray, groups: np.ndarray | None = None) -> tuple[
     apart = np.bincount(clusters.of_row, hits - share)
     variance = count / (count - 1) * float((apart**2).sum()) / len(hits) ** 2
     # Where all rows agree nothing shows how alike those of a group are: at worst they are one.
-    effective = share * (1 - share) / variance if variance > 0 else count
+    if variance > 0:
+        effective = share * (1 - share) / variance
+    else:
+        effective = count
     effective = min(float(effective), len(hits))
     z = float(student.ppf(0.975, count - 1))
     centre = share + z**2 / (2 * effective)
@@ -260,7 +272,9 @@ def _clusters(groups: np.ndarray | None) -> _Clusters | None:
     if groups is None:
         return None
     found = _Clusters(groups)
-    return None if len(found) == len(groups) else found
+    if len(found) == len(groups):
+        return None
+    return found
 
 
 def _widened(count: int) -> float:
@@ -276,5 +290,8 @@ def _widened(count: int) -> float:
 def _of_groups(count: int | None) -> str:
     if count is None:
         return ""
-    few = ", which are few: it is rather too narrow" if count < FEW_GROUPS else ""
+    if count < FEW_GROUPS:
+        few = ", which are few: it is rather too narrow"
+    else:
+        few = ""
     return f" of {count} groups{few}"

@@ -34,7 +34,9 @@ def moment(text: str) -> datetime:
 
 def as_utc(time: datetime) -> datetime:
     """A moment in UTC, for which times without a zone are taken."""
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    if time.tzinfo is None:
+        return time.replace(tzinfo=UTC)
+    return time.astimezone(UTC)
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -39,7 +39,10 @@ def keys_of(contents: Iterable[str | bytes], seed: int) -> np.ndarray:
     salt = seed.to_bytes(8, "little", signed=True)
     found = []
     for content in contents:
-        data = content.encode() if isinstance(content, str) else content
+        if isinstance(content, str):
+            data = content.encode()
+        else:
+            data = content
         found.append(hashlib.blake2b(data, digest_size=8, salt=salt).digest())
     return np.frombuffer(b"".join(found), "<u8")
 
@@ -87,7 +90,10 @@ def draw(
         strata: the class of each example, integers (n,); None: they are of one.
         least: examples of a class in each split, where nothing is grouped.
     """
-    strata = np.zeros(len(keys), np.int64) if strata is None else strata
+    if strata is None:
+        strata = np.zeros(len(keys), np.int64)
+    else:
+        strata = strata
     _, strata = np.unique(strata, return_inverse=True)
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]

@@ -47,7 +47,10 @@ def dependence(times: np.ndarray, y: np.ndarray, classes: int) -> Dependence:
     regression's values, and of a classification (`y` holds indices below `classes`) of each class's
     indicator, summed.
     """
-    values = _indicators(y, classes) if classes else _ranks(y)[:, None]
+    if classes:
+        values = _indicators(y, classes)
+    else:
+        values = _ranks(y)[:, None]
     values = values - values.mean(axis=0)
     different, place, counts = np.unique(times, return_inverse=True, return_counts=True)
     spread = float((values**2).mean(axis=0).sum())

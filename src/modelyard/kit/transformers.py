@@ -26,7 +26,10 @@ def backbone(shape: dict[str, Any], checkpoint: str | Path | None = None) -> Pre
     Raises:
         UsageError: the weights cannot be read.
     """
-    more = {"add_pooling_layer": False} if shape["model_type"] in POOLED else {}
+    if shape["model_type"] in POOLED:
+        more = {"add_pooling_layer": False}
+    else:
+        more = {}
     return network(transformers.AutoModel, shape, checkpoint, **more)
 
 

@@ -18,7 +18,10 @@ def measurements(table: Table, column: str, usual: Notation | None = None) -> np
         BadData: a cell that is no number, or one that 32 bits don't hold.
     """
     hint = f"Fix the cell, empty it, or leave the column out: {option('features.drop', [column])}"
-    written = None if usual is None else notation(table, column, usual)
+    if usual is None:
+        written = None
+    else:
+        written = notation(table, column, usual)
     values = tables.numbers(table, column, hint, written)
     wrong = np.flatnonzero(np.abs(values) > LARGEST)
     if len(wrong):

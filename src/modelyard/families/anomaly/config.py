@@ -70,7 +70,9 @@ class AnomalyFeatures(Settings):
     @classmethod
     def _is_known(cls, value: str | None) -> str | None:
         try:
-            return value if value is None else ZoneInfo(value).key
+            if value is None:
+                return value
+            return ZoneInfo(value).key
         except (OSError, KeyError, ValueError):
             raise ValueError(f"unknown time zone {value!r}; write one as Europe/Berlin") from None
 

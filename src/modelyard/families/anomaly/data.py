@@ -58,7 +58,10 @@ class AnomalyData(Data[AnomalyConfig]):
             UsageError: the settings are not those of the earlier model.
         """
         config, base = self.config, base_of(out)
-        earlier = _earlier(base, config) if base is not None else None
+        if base is not None:
+            earlier = _earlier(base, config)
+        else:
+            earlier = None
         tables = [read_file(file) for file in table_files(Path(raw))]
         share_decimal(tables)
         share_date_orders(tables, config.features.dates)
@@ -102,14 +105,23 @@ class AnomalyData(Data[AnomalyConfig]):
         self, features: Path, split: Split, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """Rows or windows of a split as JSON bodies, evenly spread over its series and time."""
-        window = self.config.features.window if self.config.model.kind in WINDOWED else 1
+        if self.config.model.kind in WINDOWED:
+            window = self.config.features.window
+        else:
+            window = 1
         part, schema = Part.load(features, split), Schema.load(Path(features) / "assets")
         ends = part.ends(window)
         ends = ends[evenly(len(ends), limit)]
         bodies: list[dict[str, Any]] = []
-        names = schema.machines if len(schema.machines) == len(schema.series) else None
+        if len(schema.machines) == len(schema.series):
+            names = schema.machines
+        else:
+            names = None
         for end, rows in zip(ends.tolist(), part.windows(ends, window), strict=True):
-            machine = {} if names is None else {"machine": names[part.series[end]]}
+            if names is None:
+                machine = {}
+            else:
+                machine = {"machine": names[part.series[end]]}
             content = [
                 dict(zip(schema.names, row, strict=True))
                 for row in (rows.astype(np.float64) + schema.offsets).tolist()
@@ -136,7 +148,9 @@ def _earlier(base: Path, config: AnomalyConfig) -> Schema:
 
 
 def _called(file: Path, raw: Path) -> str:
-    return file.name if file == raw else file.relative_to(raw).as_posix()
+    if file == raw:
+        return file.name
+    return file.relative_to(raw).as_posix()
 
 
 def _read_all(

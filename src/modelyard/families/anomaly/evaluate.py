@@ -128,7 +128,10 @@ def _by_series(schema: Schema, moments: Moments, scored: Scored) -> Table:
         if not own.any():
             rows.append([name, 0, "–", "–", "–"])
             continue
-        alarms = scored.alarm[normal].mean() if normal.any() else None
+        if normal.any():
+            alarms = scored.alarm[normal].mean()
+        else:
+            alarms = None
         recall = scored.alarm[ill].mean() if ill.any() else None
         rows.append(
             [

@@ -22,7 +22,9 @@ class Event:
     def delay(self, moments: Moments, alarm: np.ndarray) -> int | None:
         """Rows from its first to the first alarm; None when there is none."""
         raised = self.moments[alarm[self.moments]]
-        return int(moments.ends[raised[0]] - self.first) if len(raised) else None
+        if len(raised):
+            return int(moments.ends[raised[0]] - self.first)
+        return None
 
 
 def events(moments: Moments) -> list[Event]:

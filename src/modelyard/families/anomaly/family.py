@@ -55,7 +55,10 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         """
         part = Part.load(features, "train" if split == "train" else "calibration")
         windowed = self.config.model.kind in WINDOWED
-        window = Schema.load(Path(features) / "assets").window if windowed else 1
+        if windowed:
+            window = Schema.load(Path(features) / "assets").window
+        else:
+            window = 1
         ends = part.ends(window)[:: self.config.model.stride if window > 1 else 1]
         if split == "train":
             ends = ends[~np.isin(ends, list(self.left_out))]

@@ -233,7 +233,10 @@ def _window_type(row: type[BaseModel], window: int) -> Any:
 
 
 def _window_words(schema: Schema, window: int) -> str:
-    apart = f", {schema.step:g} apart" if schema.step is not None else ""
+    if schema.step is not None:
+        apart = f", {schema.step:g} apart"
+    else:
+        apart = ""
     return f"{window} consecutive rows without a gap{apart}, oldest first"
 
 
@@ -245,7 +248,9 @@ def _machine_words(schema: Schema) -> str:
 
 def _rows(request: BaseModel) -> list[BaseModel]:
     content = next(value for name, value in vars(request).items() if name != MACHINE)
-    return content if isinstance(content, list) else [content]
+    if isinstance(content, list):
+        return content
+    return [content]
 
 
 def _machine(request: BaseModel) -> str | None:

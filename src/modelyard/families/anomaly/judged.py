@@ -98,7 +98,9 @@ class Judge:
     def windows(self, windows: np.ndarray) -> np.ndarray:
         """Scores of windows in the folder's columns; of longer ones their latest rows count."""
         own = self.own(windows)
-        return self.host.scores(self.run, own) if len(own) else np.empty(0)
+        if len(own):
+            return self.host.scores(self.run, own)
+        return np.empty(0)
 
     def own(self, windows: np.ndarray) -> np.ndarray:
         """The host's columns, latest rows and offsets of windows in the folder's, float32."""

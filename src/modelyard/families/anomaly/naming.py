@@ -72,7 +72,9 @@ def _time_column(columns: list[str], settings: AnomalyFeatures) -> str:
     known = [
         column for column in columns if column.casefold() in TIME_NAMES and column not in aside
     ]
-    return known[0] if len(known) == 1 else settings.time_column
+    if len(known) == 1:
+        return known[0]
+    return settings.time_column
 
 
 def check_measured(table: Table, names: list[str]) -> None:

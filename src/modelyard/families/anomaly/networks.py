@@ -79,7 +79,10 @@ class Autoencoder(Net):
 
         Validation is corrupted in the same way each time: its losses can be compared.
         """
-        draw = None if self.training else torch.Generator(scaled.device).manual_seed(0)
+        if self.training:
+            draw = None
+        else:
+            draw = torch.Generator(scaled.device).manual_seed(0)
         other = scaled[torch.randperm(len(scaled), generator=draw, device=scaled.device)]
         swap = torch.rand(scaled.shape, generator=draw, device=scaled.device) < self.corruption
         return torch.where(swap, other, scaled)

@@ -127,6 +127,11 @@ def _name(judge: Judge, moments: Moments, index: int) -> str:
     """Short, for a row of a heatmap: the series' number and the time."""
     row = moments.ends[index]
     time = float(moments.part.time[row])
-    shown = f"{datetime.fromtimestamp(time, UTC):%m-%d %H:%M}" if time > DAYS_FROM else f"{time:g}"
+    if time > DAYS_FROM:
+        shown = f"{datetime.fromtimestamp(time, UTC):%m-%d %H:%M}"
+    else:
+        shown = f"{time:g}"
     number = int(moments.part.series[row]) + 1
-    return f"{number}: {shown}" if len(judge.schema.series) > 1 else shown
+    if len(judge.schema.series) > 1:
+        return f"{number}: {shown}"
+    return shown

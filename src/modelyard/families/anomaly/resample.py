@@ -62,7 +62,9 @@ def round_step(step: float) -> float:
     ten = 10.0 ** np.floor(np.log10(step))
     candidates = np.array([*ROUND, 43_200, 86_400, *(ten * digit for digit in (1, 2, 2.5, 5, 10))])
     nearest = float(candidates[np.abs(candidates / step - 1).argmin()])
-    return nearest if abs(nearest / step - 1) <= NEARLY else step
+    if abs(nearest / step - 1) <= NEARLY:
+        return nearest
+    return step
 
 
 def resample(time: np.ndarray, x: np.ndarray, step: float, most: float) -> Resampled:

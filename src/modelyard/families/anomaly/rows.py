@@ -119,7 +119,10 @@ def _resampled(
         contents = [dict(zip(schema.names, values, strict=True)) for values in found.x.tolist()]
         whole = set(_whole(found.breaks, window))
         for place, moment in enumerate(found.time.tolist()):
-            when = datetime.fromtimestamp(moment, UTC).isoformat() if dated else moment
+            if dated:
+                when = datetime.fromtimestamp(moment, UTC).isoformat()
+            else:
+                when = moment
             body: dict[str, Any] = {column: when}
             if machine is not None:
                 assert schema.entity is not None
@@ -135,13 +138,17 @@ def _resampled(
 
 def _named(machine: str | None) -> dict[str, Any]:
     """The request's field of the machine. A body without a window has none: it is no request."""
-    return {} if machine is None else {"machine": machine}
+    if machine is None:
+        return {}
+    return {"machine": machine}
 
 
 def _aside(name: str, schema: Schema) -> str:
     """What another column is called next to the answers: not as a field of the request."""
     taken = name in ("values", "window") or (name == "machine" and schema.entity is not None)
-    return f"input.{name}" if taken else name
+    if taken:
+        return f"input.{name}"
+    return name
 
 
 def _others(table: Table, schema: Schema) -> Bodies:

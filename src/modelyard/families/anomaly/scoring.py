@@ -65,4 +65,6 @@ def severity(detector: Detector, score: np.ndarray) -> np.ndarray:
 
 def _windows(errors: np.ndarray) -> np.ndarray:
     wide = errors.astype(np.float64)
-    return wide[:, None] if wide.ndim == 2 else wide
+    if wide.ndim == 2:
+        return wide[:, None]
+    return wide

@@ -88,7 +88,9 @@ def to_onnx(model: Path, opset: int) -> bytes:
 def _whitener(columns: int, whiten: bool) -> list[Any]:
     from sklearn.decomposition import PCA
 
-    return [PCA(whiten=True, svd_solver="full")] if whiten and columns > 1 else []
+    if whiten and columns > 1:
+        return [PCA(whiten=True, svd_solver="full")]
+    return []
 
 
 def _detector(settings: AnomalyModel, columns: int, seed: int) -> Any:

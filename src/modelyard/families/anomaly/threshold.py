@@ -46,7 +46,10 @@ def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 
     Raises:
         BadData: too few of them for the rate, or all the same.
     """
-    kept = scores[scores <= np.quantile(scores, 1 - contamination)] if contamination else scores
+    if contamination:
+        kept = scores[scores <= np.quantile(scores, 1 - contamination)]
+    else:
+        kept = scores
     check(len(kept), rate)
     value = conformal(kept, rate)
     typical = float(np.median(kept))

@@ -53,7 +53,10 @@ def choose(settings: ClusteringModel, z: np.ndarray, seed: int) -> Chosen:
             f"different rows. Allowed: 2 to {different}"
         )
     most = max(2, min(settings.max_clusters, different))
-    numbers = [settings.clusters] if settings.clusters else list(range(2, most + 1))
+    if settings.clusters:
+        numbers = [settings.clusters]
+    else:
+        numbers = list(range(2, most + 1))
     if settings.kind == "kmeans":
         return _by_silhouette(settings, plan, some, numbers, seed)
     return _by_bic(settings, plan, some, numbers, seed)

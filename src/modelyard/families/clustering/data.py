@@ -147,7 +147,9 @@ class ClusteringData(Data[ClusteringConfig]):
         if self.config.data.uri is None and SAMPLE_LABEL in table.names:
             return SAMPLE_LABEL
         found = [name for name in table.names if name.casefold() == LABEL]
-        return found[0] if found and found[0] not in settings.drop else None
+        if found and found[0] not in settings.drop:
+            return found[0]
+        return None
 
     def _columns(
         self, table: Table, raw: Path, label: str | None

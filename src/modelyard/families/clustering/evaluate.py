@@ -133,11 +133,10 @@ def _notes(
     values: np.ndarray,
     rows: int,
 ) -> list[str]:
-    of = (
-        f"all {rows:,} rows"
-        if rows == len(labels)
-        else f"{len(labels):,} of {rows:,} rows at random"
-    )
+    if rows == len(labels):
+        of = f"all {rows:,} rows"
+    else:
+        of = f"{len(labels):,} of {rows:,} rows at random"
     notes = [
         f"Figures are of {of}, each assigned as a request is. {CUT[0].upper()}{CUT[1:]} into as many "
         f"clusters have a silhouette of {values[2]:.4g}."

@@ -74,7 +74,10 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
         scale = load_arrays(assets, SCALE)
         z = (x.astype(np.float64) - scale["mean"]) * scale["weight"]
         density = settings.kind in ("dbscan", "hdbscan")
-        some = kinds.sampled(z, settings.most_rows, seed) if density else z
+        if density:
+            some = kinds.sampled(z, settings.most_rows, seed)
+        else:
+            some = z
         chosen = choose(settings, some, seed)
         fitted, labels = kinds.fit(chosen.plan, some, seed)
         if (labels == NOISE).all():
@@ -138,7 +141,9 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
 
 
 def _count(arrays: Arrays) -> int:
-    return len(arrays["weights"]) if "weights" in arrays else len(arrays["ends"])
+    if "weights" in arrays:
+        return len(arrays["weights"])
+    return len(arrays["ends"])
 
 
 def _reach(plan: kinds.Plan, arrays: Arrays) -> list[float]:
@@ -193,7 +198,10 @@ def _headline(clusters: Clusters, said: str) -> str:
     more = ", …" if count > 8 else ""
     counted = f"{count} cluster{'s' if count > 1 else ''} ({said}): {sizes}{more} rows"
     rows = sum(clusters.sizes) + noise
-    noisy = f", {noise:,} ({100 * noise / rows:.0f} %) noise" if clusters.reach else ""
+    if clusters.reach:
+        noisy = f", {noise:,} ({100 * noise / rows:.0f} %) noise"
+    else:
+        noisy = ""
     return f"{clusters.kind}, {counted}{noisy}; stability {clusters.stability:.2f}"
 
 

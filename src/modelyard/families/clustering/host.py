@@ -145,7 +145,10 @@ class ClusteringHost(ColumnHost):
             }
         else:
             assert isinstance(response, NearestAnswer)
-            label = NO_CLUSTER if response.is_noise else str(response.cluster)
+            if response.is_noise:
+                label = NO_CLUSTER
+            else:
+                label = str(response.cluster)
             answer = {"cluster": label, "distance": response.distance}
         return described(row, answer, derived)
 
@@ -161,7 +164,10 @@ class ClusteringHost(ColumnHost):
         nearest, labels = assign(self.outputs(run, x), self.clusters.reach)
         cluster, groups = int(nearest[0]), self.encoder.groups
         away = labels[0] == NOISE or len(self.clusters.sizes) == 1
-        instead = self._centres[cluster] / self._weight + self._mean if away else self._mean
+        if away:
+            instead = self._centres[cluster] / self._weight + self._mean
+        else:
+            instead = self._mean
         rows = np.repeat(x, len(groups) + 1, axis=0)
         for row, places in enumerate(groups.values(), 1):
             rows[row, places] = instead[places]

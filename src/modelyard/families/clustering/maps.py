@@ -42,7 +42,10 @@ def plots(host: Host, clusters: Clusters) -> list[Plot]:
     """The maps of a model's training rows, coloured by cluster."""
     arrays = load_arrays(host.assets, MAP)
     count = len(arrays["cluster"])
-    of = f"{count:,} training rows" if count < MAPPED else f"{count:,} training rows at random"
+    if count < MAPPED:
+        of = f"{count:,} training rows"
+    else:
+        of = f"{count:,} training rows at random"
     shares = arrays["shares"][:2]
     found = [_map("Map of the clusters", arrays["pca"], arrays["cluster"], clusters)]
     found[0].x_label, found[0].y_label = _axes(shares)

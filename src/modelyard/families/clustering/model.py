@@ -84,7 +84,10 @@ def native_runtime(folder: Path) -> Runtime:
     """scikit-learn as a runtime: `features` float32 (rows, inputs) to `distances` (rows,
     clusters), or to the `log_densities` of a mixture's components by their weights."""
     arrays = load_model(folder)
-    answer = _mixture(arrays) if "weights" in arrays else _nearest(arrays)
+    if "weights" in arrays:
+        answer = _mixture(arrays)
+    else:
+        answer = _nearest(arrays)
 
     def run(name: str, given: Arrays) -> Arrays:
         if name != GRAPH:

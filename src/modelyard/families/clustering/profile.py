@@ -40,7 +40,10 @@ def words_of(encoder: Encoder, schema: ClusterSchema) -> np.ndarray:
         if column.role == "numeric":
             places = places[1:]
         elif column.role == "time":
-            places = places[-1:] if encoder.parts[column.name].indicator else []
+            if encoder.parts[column.name].indicator:
+                places = places[-1:]
+            else:
+                places = []
         found[places] = True
     return found
 
@@ -107,7 +110,10 @@ def profile_table(
         for cluster in clusters:
             said = _typical(column, frame[column.name][labels == cluster])
             apart = found[cluster, places]
-            strongest = apart[np.abs(apart).argmax()] if len(apart) else 0.0
+            if len(apart):
+                strongest = apart[np.abs(apart).argmax()]
+            else:
+                strongest = 0.0
             cells.append(f"{said} {_mark(column, float(strongest))}")
         rows.append(cells)
     names = [f"cluster {cluster}" for cluster in clusters]

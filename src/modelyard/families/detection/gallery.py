@@ -65,7 +65,12 @@ def gallery(
             near = overlaps(box[None], answer[2])[0] >= HALF
             seen = any(name_there == labels[row] for row in np.flatnonzero(near))
             # What was found needs no second name.
-            said = "ignored" if ignored else "" if seen else name_there
+            if ignored:
+                said = "ignored"
+            elif seen:
+                said = ""
+            else:
+                said = name_there
             there.append((said, box))
         tile = drawn(open_picture(data, host.spec.limits), there, found)
         pictures.append(captioned(name, said_of, tile))

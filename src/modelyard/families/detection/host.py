@@ -63,7 +63,10 @@ class DetectionHost(SquareHost[DetectionSpec, Places]):
     def answer(self, output: Places, size: Size, request: BaseModel) -> Things:
         """The objects with the threshold's score or more."""
         assert isinstance(request, ObjectPicture)
-        threshold = self.answers.threshold if request.threshold is None else request.threshold
+        if request.threshold is None:
+            threshold = self.answers.threshold
+        else:
+            threshold = request.threshold
         labels, scores, boxes = self.chosen(*output, size, threshold, request.most)
         objects: list[FoundObject] = []
         for label, score, box in zip(labels, scores, boxes, strict=True):

@@ -68,7 +68,10 @@ def plan_queries(settings: DetectionModel, spec: DetectionSpec, checkpoint: Path
     made: Plan = {"kind": settings.kind, "softmax": True}
     if checkpoint is not None:
         return made | NATURAL | {"config": body_shape(checkpoint, settings.kind)}
-    shape = _yolos(settings, spec) if settings.kind == "yolos" else _detr(settings)
+    if settings.kind == "yolos":
+        shape = _yolos(settings, spec)
+    else:
+        shape = _detr(settings)
     return made | {"config": {"model_type": settings.kind, **shape}}
 
 

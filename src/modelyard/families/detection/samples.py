@@ -78,7 +78,10 @@ def _scene(r: np.random.Generator) -> tuple[np.ndarray, list[tuple[str, tuple[in
 def _colour(r: np.random.Generator) -> tuple[int, ...]:
     """Dark or light: not that of the clouds."""
     dark = r.random() < 0.5
-    channels = r.integers(0, 80, 3) if dark else r.integers(170, 256, 3)
+    if dark:
+        channels = r.integers(0, 80, 3)
+    else:
+        channels = r.integers(170, 256, 3)
     return tuple(int(channel) for channel in channels)
 
 

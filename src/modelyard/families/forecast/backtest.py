@@ -141,7 +141,9 @@ def outlook_of(host: ForecastHost, runtime: Runtime, panel: Panel, steps: np.nda
 
 def _opens(schema: Schema) -> int | None:
     names = [column.name.strip().casefold() for column in schema.past]
-    return names.index(OPEN) if OPEN in names else None
+    if OPEN in names:
+        return names.index(OPEN)
+    return None
 
 
 def _carried(prices: np.ndarray) -> np.ndarray:

@@ -97,7 +97,9 @@ class ForecastFeatures(Settings):
     @field_validator("series", mode="before")
     @classmethod
     def _one_column_is_a_list_too(cls, found: Any) -> Any:
-        return (found,) if isinstance(found, str) else found
+        if isinstance(found, str):
+            return (found,)
+        return found
 
 
 class ForecastModel(Settings):

@@ -87,7 +87,10 @@ class ForecastData(Data[ForecastConfig]):
         schema = self._schema(panel, names, grid, season, context)
         origins = panel.origins(schema, "train", schema.horizon)
         origins = origins[:: max(1, len(origins) // MOST_SEEN)]
-        usual = usual_spread(panel.windows(schema, origins).values) if len(origins) else None
+        if len(origins):
+            usual = usual_spread(panel.windows(schema, origins).values)
+        else:
+            usual = None
         schema = schema.model_copy(update={"dates": dates, "usual": usual})
         base = base_of(out)
         if base is not None:
@@ -156,7 +159,9 @@ def cuts(
     test = length - max(int(length * settings.test_share), settings.horizon)
     validation = test - max(int(length * settings.validation_share), settings.horizon)
     least = min(context, 2 * season) + settings.horizon
-    return (validation, test) if validation >= least else None
+    if validation >= least:
+        return (validation, test)
+    return None
 
 
 def panel_of(
@@ -186,7 +191,10 @@ def usual_error(y: np.ndarray, season: int) -> float:
     mean size."""
     lag = season if len(y) > season else 1
     apart = np.abs(y[lag:] - y[:-lag])
-    found = float(np.nanmean(apart)) if np.isfinite(apart).any() else 0.0
+    if np.isfinite(apart).any():
+        found = float(np.nanmean(apart))
+    else:
+        found = 0.0
     return found or float(np.nanmean(np.abs(y))) or 1.0
 
 
@@ -201,7 +209,9 @@ def strongest_lag(every: list[OneSeries]) -> int:
         return 1
     found = [float((changes[lag:] * changes[:-lag]).sum()) / power for lag in range(2, most)]
     best = int(np.argmax(found))
-    return best + 2 if found[best] >= STRONG else 1
+    if found[best] >= STRONG:
+        return best + 2
+    return 1
 
 
 def summarize(

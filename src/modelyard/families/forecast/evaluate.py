@@ -71,7 +71,10 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
     )
     metrics["coverage_gap"] = float(abs(inside.mean() - (high - low)))
     errors = judged.scaled(judged.median), judged.scaled(judged.naive)
-    series = judged.series if len(np.unique(judged.series)) >= FEW_GROUPS else None
+    if len(np.unique(judged.series)) >= FEW_GROUPS:
+        series = judged.series
+    else:
+        series = None
     drawn = resample(mean_of, np.zeros(len(judged.truth)), *errors, varied=False, groups=series)
     compared = drawn.compared("mase", "min", BASELINE)
     notes = [
@@ -154,4 +157,6 @@ def _smoothing(judged: Judged, features: Path, split: str) -> tuple[np.ndarray, 
     with np.load(Path(features) / SMOOTHED, allow_pickle=False) as arrays:
         origins, forecasts = arrays[split], arrays[f"{split}_forecasts"]
     _, rows, places = np.intersect1d(judged.origins, origins, return_indices=True)
-    return (rows, forecasts[places]) if len(rows) >= 2 else None
+    if len(rows) >= 2:
+        return (rows, forecasts[places])
+    return None

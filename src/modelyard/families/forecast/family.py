@@ -43,7 +43,10 @@ class Forecast(ForecastData, Family[ForecastConfig]):
         many those that seed and epoch draw."""
         panel, schema = Panel.load(features), Schema.load(Path(features) / "assets")
         most = self.config.training.windows
-        stride = 1 if split == "train" else max(1, schema.horizon // 2)
+        if split == "train":
+            stride = 1
+        else:
+            stride = max(1, schema.horizon // 2)
         origins = panel.origins(schema, split, stride)
         if split == "train" and epoch > 0:
             draw = np.random.default_rng([self.config.seed, epoch])

@@ -98,7 +98,10 @@ class ForecastHost(Host):
         before = _mean(values[-2 * season : -season])
         last = _mean(values[-season:])
         size = spread or 1.0
-        changed = None if before is None or last is None else (last - before) / size
+        if before is None or last is None:
+            changed = None
+        else:
+            changed = (last - before) / size
         inputs: dict[str, float | str | None] = {"level": level, "spread": spread}
         inputs |= {"change": changed, "missing": float(np.isnan(values).mean())}
         for part, columns in (("past", self.schema.past), ("known", self.schema.known)):
@@ -260,4 +263,6 @@ def _array(cells: Sequence[float | None]) -> np.ndarray:
 
 def _mean(values: np.ndarray) -> float | None:
     there = values[np.isfinite(values)]
-    return float(there.mean()) if len(there) else None
+    if len(there):
+        return float(there.mean())
+    return None

@@ -45,11 +45,10 @@ def _window(judged: Judged, panel: Panel, schema: Schema, number: int, title: st
         band.model_copy(update={"high": high.tolist()}),
         _line("seasonal naive", ahead, judged.naive[number].tolist()),
     ]
-    when = (
-        f", from {texts(panel.time[[origin]] - panel.behind[origin])[0]} on"
-        if schema.grid.dated
-        else ""
-    )
+    if schema.grid.dated:
+        when = f", from {texts(panel.time[[origin]] - panel.behind[origin])[0]} on"
+    else:
+        when = ""
     return Plot(
         kind="line",
         title=title,

@@ -100,7 +100,10 @@ def read_rows(table: Table, names: Names, called: str) -> list[Rows]:
     groups = _groups(table, names, called)
     local = names.time is not None and is_local(table, names.time)
     columns = [numbers(table, name) for name in names.others]
-    others = np.stack(columns, axis=1) if columns else np.empty((table.rows, 0))
+    if columns:
+        others = np.stack(columns, axis=1)
+    else:
+        others = np.empty((table.rows, 0))
     found = []
     for target in names.targets:
         y = numbers(table, target)

@@ -129,7 +129,9 @@ def steps_a_year(grid: Grid) -> float:
     """Of a grid; 252 where steps are no times."""
     if grid.unit == "seconds":
         return 365.25 * DAY / grid.every
-    return 12 / grid.every if grid.unit == "months" else BUSINESS_DAYS
+    if grid.unit == "months":
+        return 12 / grid.every
+    return BUSINESS_DAYS
 
 
 def figures(found: Backtest, grid: Grid) -> dict[str, float]:

@@ -124,7 +124,10 @@ def inputs_of(schema: Schema, windows: Windows) -> Inputs:
     scale = spread_of(schema, level, np.sqrt((off**2).sum(axis=1) / count))
     naive = seasonal_naive(windows.values, schema.season, schema.horizon)
     naive = np.where(np.isfinite(naive), naive, level[:, None])
-    calendar = schema.grid.calendar(windows.times) if schema.grid.dated else None
+    if schema.grid.dated:
+        calendar = schema.grid.calendar(windows.times)
+    else:
+        calendar = None
     known = _scaled(windows.known, schema.known)
     history = [off / scale[:, None], there, *_columns(_scaled(windows.past, schema.past))]
     history += _columns(known[:, : schema.context])

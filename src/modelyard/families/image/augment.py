@@ -42,7 +42,9 @@ class Changes:
         """
         angle, shift, mirror = self.angle[rows], self.shift[rows], self.mirror[rows]
         if not self.settings.rotate and not self.settings.shift:
-            return _mirrored(pixels, mirror) if self.settings.flip != "none" else pixels
+            if self.settings.flip != "none":
+                return _mirrored(pixels, mirror)
+            return pixels
         turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).reshape(
             len(rows), 2, 2
         )

@@ -39,7 +39,9 @@ def load_head(assets: Path) -> np.ndarray | None:
 def method(assets: Path) -> str:
     """What the map of the network in `assets` is, for `Explanation.method`."""
     kind = json.loads((Path(assets) / NETWORK).read_text())["kind"]
-    return OVER_TOKENS if kind == "vit" else OVER_MAPS
+    if kind == "vit":
+        return OVER_TOKENS
+    return OVER_MAPS
 
 
 def save_head(assets: Path, weight: np.ndarray, bias: np.ndarray) -> None:

@@ -112,7 +112,9 @@ class ImageHost(ClassifierHost[ImageSpec]):
     def evidence_of(self) -> str:
         """What evidence is for, in a caption."""
         classes = self.spec.classes
-        return f"for {classes[1]}" if len(classes) == 2 else "for the answer"
+        if len(classes) == 2:
+            return f"for {classes[1]}"
+        return "for the answer"
 
 
 class LabelsImageHost(ManyLabelsHost[ImageSpec], ImageHost):

@@ -226,12 +226,9 @@ def _checkpoint_config(settings: ImageModel, spec: ImageSpec) -> PretrainedConfi
 
 
 def _no_checkpoint(name: str, error: Exception) -> UsageError:
-    what = (
-        "is a folder without config.json or model.safetensors"
-        if Path(name).is_dir()
-        else (
-            f"is neither a folder nor in the local Hugging Face cache. For the hub's, type: hf download {name}"
-        )
-    )
+    if Path(name).is_dir():
+        what = "is a folder without config.json or model.safetensors"
+    else:
+        what = f"is neither a folder nor in the local Hugging Face cache. For the hub's, type: hf download {name}"
     first = str(error).strip().splitlines()[0][:120]
     return UsageError(f"model.checkpoint {name!r} {what} ({first})")

@@ -31,7 +31,9 @@ class ImageSpec(FileSpec):
     @property
     def colour(self) -> Literal["gray", "colour"]:
         """What `channels` stands for."""
-        return "gray" if self.channels == 1 else "colour"
+        if self.channels == 1:
+            return "gray"
+        return "colour"
 
     @property
     def shape(self) -> tuple[int, ...]:

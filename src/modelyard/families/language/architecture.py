@@ -88,7 +88,9 @@ def graph_spec(config: PretrainedConfig) -> GraphSpec:
 
 def attention_of(config: PretrainedConfig) -> str:
     """The attention that an architecture needs, by its name within transformers."""
-    return ANCHORED if is_anchored(config) else "sdpa"
+    if is_anchored(config):
+        return ANCHORED
+    return "sdpa"
 
 
 def is_anchored(config: PretrainedConfig) -> bool:

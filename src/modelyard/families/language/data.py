@@ -107,7 +107,10 @@ def _asked(document: Document) -> dict[str, Any]:
 
 
 def _cut_note(whole: int, parts: int) -> str:
-    what = "1 document was" if whole == 1 else f"{whole} documents were"
+    if whole == 1:
+        what = "1 document was"
+    else:
+        what = f"{whole} documents were"
     return (
         f"{what} cut into {parts} parts at the ends of lines: neighbouring parts may stand in different splits. "
         "features.separator cuts where documents end."

@@ -79,7 +79,9 @@ class DecoderSpec(Asset):
     @property
     def reach(self) -> int:
         """Most tokens of one request."""
-        return REACH if self.endless else self.context
+        if self.endless:
+            return REACH
+        return self.context
 
     @property
     def chunk(self) -> int:
@@ -218,6 +220,9 @@ def _padded(
     places = np.full((len(rows), longest), HIDDEN, np.int64)
     for number, row in enumerate(rows):
         tokens[number, longest - len(row) :] = row
-        own = np.arange(len(row)) if positions is None else positions[number]
+        if positions is None:
+            own = np.arange(len(row))
+        else:
+            own = positions[number]
         places[number, longest - len(row) :] = own
     return tokens, places

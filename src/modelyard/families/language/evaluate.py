@@ -95,7 +95,10 @@ def _reading(spec: DecoderSpec) -> str:
             f"Every token is predicted from at least {spec.context // 2} tokens before it where its document has "
             f"so many, at most {spec.context}, and never from another document."
         )
-    others = f" and the first {spec.main.global_tokens}" if spec.main.global_tokens else ""
+    if spec.main.global_tokens:
+        others = f" and the first {spec.main.global_tokens}"
+    else:
+        others = ""
     return (
         f"Documents are read from their start to their end, each layer attending to {spec.main.window} tokens{others}, "
         "and no token is predicted from another document."
@@ -183,12 +186,14 @@ def _by_document(judged: list[Judged]) -> Plot:
         ((float(one.losses.sum() / math.log(2) / one.bytes), one.source) for one in judged),
         reverse=True,
     )
-    shown = bits[: BARS // 2] + bits[-(BARS // 2) :] if len(bits) > BARS else bits
-    cut = (
-        f"The {BARS // 2} hardest and the {BARS // 2} easiest of {len(bits)}."
-        if len(bits) > BARS
-        else ""
-    )
+    if len(bits) > BARS:
+        shown = bits[: BARS // 2] + bits[-(BARS // 2) :]
+    else:
+        shown = bits
+    if len(bits) > BARS:
+        cut = f"The {BARS // 2} hardest and the {BARS // 2} easiest of {len(bits)}."
+    else:
+        cut = ""
     return Plot(
         kind="bar",
         title="Bits per byte by document",

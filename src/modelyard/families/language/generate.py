@@ -71,7 +71,10 @@ def guess_ahead(run: Runtime, writer: Writer) -> Iterator[None]:
         if count:
             # The draft has read all guesses but its last.
             draft.forget(max(0, count - 1 - max(0, taken - 1)))
-            unread = writer.tokens[-1:] if taken <= count else writer.tokens[-2:]
+            if taken <= count:
+                unread = writer.tokens[-1:]
+            else:
+                unread = writer.tokens[-2:]
         yield
 
 

@@ -85,10 +85,16 @@ class LanguageHost(Host):
         that is written.
         """
         assert isinstance(request, Prompt)
-        requested = USUAL if request.max_new_tokens is None else request.max_new_tokens
+        if request.max_new_tokens is None:
+            requested = USUAL
+        else:
+            requested = request.max_new_tokens
         characters = len(request.words())
         read = min(characters / CHARACTERS, self.spec.reach)
-        named = (1 + (request.logprobs or 0)) * read if request.prompt_logprobs else 0
+        if request.prompt_logprobs:
+            named = (1 + (request.logprobs or 0)) * read
+        else:
+            named = 0
         return Cost(
             min(requested, self.spec.context) * request.beams + read / READ_AT_ONCE,
             characters * ENCODE_SECONDS + named * NAME_SECONDS,
@@ -130,7 +136,10 @@ class LanguageHost(Host):
         words = request.words()
         characters = len(words)
         ran_out = response.finish_reason == "length"
-        requested = len(response.tokens) if ran_out else request.max_new_tokens or USUAL
+        if ran_out:
+            requested = len(response.tokens)
+        else:
+            requested = request.max_new_tokens or USUAL
         return {
             "prompt_characters": characters,
             "prompt_tokens": response.prompt_tokens + response.truncated,
@@ -160,7 +169,10 @@ class LanguageHost(Host):
         tail = np.array(prompt[head:], np.int64)
         if len(tail):
             full = decoder.repeated(1).step(tail[None])[0, -1]
-        token = writer.choose(full) if writer.most else int(full.argmax())
+        if writer.most:
+            token = writer.choose(full)
+        else:
+            token = int(full.argmax())
         whole = float(log_softmax(full)[token])
         drops: dict[str, float] = {}
         for batch in self._batches(range(len(tail) - 1), len(tail)):
@@ -170,11 +182,10 @@ class LanguageHost(Host):
             logs = log_softmax(decoder.repeated(len(batch)).step(tokens, positions)[:, -1])
             for at, row in zip(batch, logs, strict=True):
                 drops[self._place(prompt, head + at)] = whole - float(row[token])
-        name = (
-            "the end"
-            if token == self.spec.end
-            else repr(self.codec.continuation(prompt[1:], [token]))
-        )
+        if token == self.spec.end:
+            name = "the end"
+        else:
+            name = repr(self.codec.continuation(prompt[1:], [token]))
         return Explanation(
             method="occlusion",
             output=f"log probability of {name} as first token: {whole:.4f}",
@@ -270,7 +281,9 @@ class LanguageHost(Host):
     def _writing(self, run: Runtime, writer: Writer) -> Iterator[None]:
         if writer.request.beams > 1:
             return beam_search(run, writer)
-        return guess_ahead(run, writer) if writer.request.speculative else write(run, [writer])
+        if writer.request.speculative:
+            return guess_ahead(run, writer)
+        return write(run, [writer])
 
     def _streamed(self, run: Runtime, writer: Writer) -> Iterator[BaseModel]:
         shown, counted = 0, 0
@@ -297,7 +310,10 @@ def _given(completion: Completion) -> dict[str, Any]:
 
 
 def _part(writer: Writer, text: str, counted: int) -> Part:
-    scores = writer.scores[counted:] if writer.request.logprobs is not None else None
+    if writer.request.logprobs is not None:
+        scores = writer.scores[counted:]
+    else:
+        scores = None
     prompt_scores = writer.prompt_scores if counted == 0 else None
     return Part(
         text=text, tokens=writer.tokens[counted:], logprobs=scores, prompt_logprobs=prompt_scores

@@ -72,7 +72,10 @@ class CausalLanguageModel(nn.Module):
         past begins with it, at positions PREFIX.
         """
         own = positions[:, -input_ids.shape[1] :]
-        cache = DynamicCache(ddp_cache_data=_layers(past)) if past else None
+        if past:
+            cache = DynamicCache(ddp_cache_data=_layers(past))
+        else:
+            cache = None
         before: DynamicCache | PrefixCache | None = cache
         if self.prefix is not None and cache is None:
             before = PrefixCache(self.prefix)

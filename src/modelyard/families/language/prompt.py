@@ -129,7 +129,9 @@ class Prompt(BaseModel, extra="forbid"):
 
     def words(self) -> str:
         """The text that the model is given."""
-        return whole_text(self.messages) if self.messages else self.prompt
+        if self.messages:
+            return whole_text(self.messages)
+        return self.prompt
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Prompt:

@@ -57,7 +57,9 @@ def find(config: LanguageConfig, assets: Path) -> Checkpoint | None:
     base = base_of(Path(assets).parent)
     if base is not None:
         return Checkpoint.earlier(base)
-    return Checkpoint.find(config.model) if config.model.checkpoint else None
+    if config.model.checkpoint:
+        return Checkpoint.find(config.model)
+    return None
 
 
 def from_scratch(config: LanguageConfig, assets: Path) -> Setup:
@@ -99,7 +101,9 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -
         model = found.load(config.model)
         if count:
             return with_prefix(model, [start, *_opening(codec, features, count - 1)])
-        return with_adapters(model, config.model) if config.model.lora_rank else model
+        if config.model.lora_rank:
+            return with_adapters(model, config.model)
+        return model
 
     return Setup(
         config,
@@ -118,11 +122,10 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
     quiet()
     assets = out / "assets"
     found = find(config, features / "assets")
-    setup = (
-        from_checkpoint(config, found, features)
-        if found
-        else from_scratch(config, features / "assets")
-    )
+    if found:
+        setup = from_checkpoint(config, found, features)
+    else:
+        setup = from_scratch(config, features / "assets")
     if found:
         shutil.copyfile(found.tokenizer, assets / "tokenizer.json")
     report = trainer.fit(setup, features, out)
@@ -133,11 +136,10 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
     if model.prefix is not None:
         save_prefix(model, assets)
     write_config(model.config, assets / CONFIG)
-    draft = (
-        _fit_draft(config, setup, model, features, out, trainer)
-        if config.model.draft_layers
-        else None
-    )
+    if config.model.draft_layers:
+        draft = _fit_draft(config, setup, model, features, out, trainer)
+    else:
+        draft = None
     chats = read_split(features, "train")[0].messages is not None
     spec = _spec(setup, model, draft, chats=chats)
     spec.save(assets)
@@ -185,7 +187,10 @@ def _spec(
 
 
 def _packing(packed: Packed, context: int, global_tokens: int) -> str:
-    first = f", but for the document's first {global_tokens} tokens" if global_tokens else ""
+    if global_tokens:
+        first = f", but for the document's first {global_tokens} tokens"
+    else:
+        first = ""
     filled = float((packed.positions >= 0).mean())
     return (
         f"Documents are packed into {len(packed.input_ids):,} rows of {context} tokens ({filled:.1%} filled). "
@@ -205,7 +210,10 @@ def _fit_draft(
     """Trains a network like the model with `draft_layers` blocks on the same rows."""
     write_config(model.config, out / "assets" / DRAFT_CONFIG)
     values = json.loads((out / "assets" / DRAFT_CONFIG).read_text())
-    layers = "n_layer" if values["model_type"] == "gpt2" else "num_hidden_layers"
+    if values["model_type"] == "gpt2":
+        layers = "n_layer"
+    else:
+        layers = "num_hidden_layers"
     values |= {layers: config.model.draft_layers}
     values.pop("layer_types", None)
     values.pop("prefix_tokens", None)
@@ -253,6 +261,8 @@ def _opening(codec: Codec, features: Path, count: int) -> list[int]:
 
 
 def _first(token: int | list[int] | None) -> int | None:
-    return (
-        token[0] if isinstance(token, list) and token else token if isinstance(token, int) else None
-    )
+    if isinstance(token, list) and token:
+        return token[0]
+    if isinstance(token, int):
+        return token
+    return None

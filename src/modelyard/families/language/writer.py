@@ -38,10 +38,14 @@ class Writer:
         self.tokens: list[int] = []
         self.logs: list[float] = []
         self.scores: list[TokenScore] = []
-        self.prompt_scores: list[TokenScore] | None = [] if request.prompt_logprobs else None
+        self.prompt_scores: list[TokenScore] | None = None
+        if request.prompt_logprobs:
+            self.prompt_scores = []
         self._prompt_sum = 0.0
         self.proposed = self.accepted = 0
-        self.finish: Finish | None = "length" if self.most == 0 else None
+        self.finish: Finish | None = None
+        if self.most == 0:
+            self.finish = "length"
         self._rng = np.random.default_rng(request.seed)
 
     @property
@@ -52,7 +56,9 @@ class Writer:
     @property
     def prompt_log(self) -> float | None:
         """Mean log probability of the prompt's tokens; None for an empty prompt."""
-        return self._prompt_sum / (len(self.prompt) - 1) if len(self.prompt) > 1 else None
+        if len(self.prompt) > 1:
+            return self._prompt_sum / (len(self.prompt) - 1)
+        return None
 
     def read(self, logits: np.ndarray, first: int) -> None:
         """Takes logits (piece, vocabulary) of the prompt's tokens from number `first` on; numbers
@@ -156,7 +162,9 @@ class Writer:
         )
 
     def _name(self, before: list[int], token: int) -> str:
-        return self.codec.continuation(before, [token]) if token != self.spec.end else "<end>"
+        if token != self.spec.end:
+            return self.codec.continuation(before, [token])
+        return "<end>"
 
 
 def _bias_by_token(bias: Mapping[str, float], vocabulary: int) -> dict[int, float]:

@@ -60,7 +60,9 @@ def replayed(config: RecommenderConfig, memory: Batch, features: Path, epoch: in
 
 def _catalog(config: RecommenderConfig, features: Path) -> Catalog:
     catalog = Catalog.load(features / "assets")
-    return catalog if USUAL[config.model.kind].columns else catalog.without_columns()
+    if USUAL[config.model.kind].columns:
+        return catalog
+    return catalog.without_columns()
 
 
 def draw_negatives(

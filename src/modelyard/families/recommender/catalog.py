@@ -70,9 +70,9 @@ class Catalog:
         found = cls(users, items, *arrays, *sides)
         later = Path(assets) / LATER
         # Packages of earlier versions have no such file.
-        return (
-            replace(found, later=np.load(later, allow_pickle=False)) if later.is_file() else found
-        )
+        if later.is_file():
+            return replace(found, later=np.load(later, allow_pickle=False))
+        return found
 
     def save(self, assets: Path) -> None:
         """Writes the six files; side.py writes the columns."""

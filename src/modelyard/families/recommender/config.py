@@ -128,13 +128,17 @@ class RecommenderModel(Settings):
     @property
     def drawn(self) -> int:
         """`negatives`, or the default of the kind."""
-        return USUAL[self.kind].negatives if self.negatives is None else self.negatives
+        if self.negatives is None:
+            return USUAL[self.kind].negatives
+        return self.negatives
 
     @property
     def penalty(self) -> float:
         """`regularization`, or the default of the kind."""
         usual = USUAL[self.kind].regularization
-        return usual if self.regularization is None else self.regularization
+        if self.regularization is None:
+            return usual
+        return self.regularization
 
 
 class RecommenderTraining(TrainingSettings):

@@ -75,7 +75,10 @@ class RecommenderData(Data[RecommenderConfig]):
             BadData: with file, row and column.
         """
         settings, base = self.config.features, base_of(out)
-        earlier = earlier_catalog(base, self.config.model) if base is not None else None
+        if base is not None:
+            earlier = earlier_catalog(base, self.config.model)
+        else:
+            earlier = None
         log = read_log(raw, settings)
         lists = read_lists(raw, settings)
         if len(log.time) > 1 and log.time.min() == log.time.max():
@@ -116,11 +119,18 @@ class RecommenderData(Data[RecommenderConfig]):
         catalog = Catalog.load(features / "assets")
         users, _ = load_split(features, split)
         names = [item.id for item in catalog.items]
-        before = (
-            dict(zip(*load_split(features, "validation"), strict=True)) if split == "test" else {}
-        )
-        side = catalog.user_side if USUAL[self.config.model.kind].columns else None
-        profiles = bodies(Path(features) / PROFILES, side.schema, None) if side else []
+        if split == "test":
+            before = dict(zip(*load_split(features, "validation"), strict=True))
+        else:
+            before = {}
+        if USUAL[self.config.model.kind].columns:
+            side = catalog.user_side
+        else:
+            side = None
+        if side:
+            profiles = bodies(Path(features) / PROFILES, side.schema, None)
+        else:
+            profiles = []
         found: list[dict[str, Any]] = []
         for user in users[:limit].tolist():
             body: dict[str, Any] = {"k": ANSWERS}
@@ -141,7 +151,10 @@ class RecommenderData(Data[RecommenderConfig]):
         if not self.config.features.columns or "item" not in {*lists.sides, *log.sides}:
             return []
         # Whom a k-core leaves out stays out.
-        left_out = set(log.items) if self.config.features.core > 1 else set()
+        if self.config.features.core > 1:
+            left_out = set(log.items)
+        else:
+            left_out = set()
         return [name for name in lists.titles if name not in left_out]
 
     def _columns(
@@ -153,7 +166,10 @@ class RecommenderData(Data[RecommenderConfig]):
         items = [item.id for item in catalog.items]
         for side, folder, ids in (("user", USERS, catalog.users), ("item", ITEMS, items)):
             listings = [part[side] for part in (lists.sides, log.sides) if side in part]
-            before = getattr(earlier, f"{side}_side") if earlier else None
+            if earlier:
+                before = getattr(earlier, f"{side}_side")
+            else:
+                before = None
             if not self.config.features.columns or (earlier is not None and before is None):
                 report.unused(f"{side}s", listings, earlier is not None)
             elif listings or before is not None:
@@ -228,7 +244,9 @@ def _catalog(
     )
     pairs = np.stack([numbers[0][had.user[~train]], numbers[1][had.item[~train]]], axis=1)
     catalog = replace(catalog, later=by_user(pairs))
-    return merged(earlier, catalog) if earlier else catalog
+    if earlier:
+        return merged(earlier, catalog)
+    return catalog
 
 
 def _write_splits(

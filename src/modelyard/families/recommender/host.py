@@ -99,7 +99,10 @@ class RecommenderHost(Host):
 
         # Packages of earlier versions have no such file.
         names = self.assets / COLUMNS
-        own = json.loads(names.read_text())["user"] if names.is_file() else "user"
+        if names.is_file():
+            own = json.loads(names.read_text())["user"]
+        else:
+            own = "user"
         return read_bodies(file, set(self.Request.model_fields), own)
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
@@ -152,18 +155,31 @@ class RecommenderHost(Host):
         """The request in indices of the catalogue; unknown ids are counted."""
         assert isinstance(request, Query)
         index = self.catalog.item_index
-        user = self.catalog.user_index.get(str(request.user)) if request.user is not None else None
+        if request.user is not None:
+            user = self.catalog.user_index.get(str(request.user))
+        else:
+            user = None
         given = [*request.history, *request.exclude]
         history = list(
             dict.fromkeys(index[str(name)] for name in request.history if str(name) in index)
         )
         known = [index[str(name)] for name in given if str(name) in index]
-        seen = self.catalog.had(user) if user is not None else np.empty(0, np.int64)
-        source: Source = "personal" if user is not None else "history" if history else "popular"
+        if user is not None:
+            seen = self.catalog.had(user)
+        else:
+            seen = np.empty(0, np.int64)
+        source: Source = "popular"
+        if history:
+            source = "history"
+        if user is not None:
+            source = "personal"
         cells, profile = profile_of(request), None
         if self.profiles is not None:
             side = self.profiles.side
-            profile = side.missing if user is None else side.values[user]
+            if user is None:
+                profile = side.missing
+            else:
+                profile = side.values[user]
             if cells:
                 profile = side.encode(cells)
             if cells and source == "popular":
@@ -229,12 +245,17 @@ class RecommenderHost(Host):
         return tuple(found)
 
     def _had(self, asked: Asked) -> np.ndarray:
-        known = self.catalog.had(asked.user) if asked.user is not None else np.empty(0, np.int64)
+        if asked.user is not None:
+            known = self.catalog.had(asked.user)
+        else:
+            known = np.empty(0, np.int64)
         return np.unique(np.concatenate([known, np.array(asked.history, np.int64)]))
 
     def _label(self, index: int) -> str:
         item = self.catalog.items[index]
-        return f"{item.title} [{item.id}]" if item.title else item.id
+        if item.title:
+            return f"{item.title} [{item.id}]"
+        return item.id
 
 
 _INSTEAD = {

@@ -59,7 +59,10 @@ def build(settings: RecommenderModel, assets: Path) -> Network:
 
 def describe(settings: RecommenderModel, net: Network) -> dict[str, Any]:
     """What `assets/model.json` holds."""
-    heads = {"rank_by": settings.rank_by} if settings.kind == "multitask" else {}
+    if settings.kind == "multitask":
+        heads = {"rank_by": settings.rank_by}
+    else:
+        heads = {}
     return {
         "kind": settings.kind,
         "scorer": net.scorer,

@@ -77,8 +77,14 @@ def read_lists(raw: Path, settings: RecommenderFeatures) -> Lists:
 
 def _titles(table: Table, columns: dict[str, str], ids: list[str]) -> dict[str, Item]:
     nothing: list[str | None] = [None] * table.rows
-    titles = tables.texts(table, columns["title"]) if "title" in columns else nothing
-    categories = tables.texts(table, columns["category"]) if "category" in columns else nothing
+    if "title" in columns:
+        titles = tables.texts(table, columns["title"])
+    else:
+        titles = nothing
+    if "category" in columns:
+        categories = tables.texts(table, columns["category"])
+    else:
+        categories = nothing
     found: dict[str, Item] = {}
     for name, title, category in zip(ids, titles, categories, strict=True):
         first = (category or "").split("|")[0]

@@ -118,7 +118,10 @@ def check_full(table: Table, column: str, problem: str) -> None:
 
 def without_labels(missing: list[str]) -> BadData:
     """What is wrong with a log that lacks columns which `multitask` learns."""
-    lacking = "all three" if len(missing) == len(LABELS) else ", ".join(missing)
+    if len(missing) == len(LABELS):
+        lacking = "all three"
+    else:
+        lacking = ", ".join(missing)
     problem = (
         f"model.kind=multitask needs the columns click, conversion and dwell; missing: {lacking}"
     )

@@ -96,7 +96,9 @@ class HistoryNetwork(Network):
 
     def known(self, batch: Batch) -> torch.Tensor | None:
         """What columns say of a batch's users, (batch, width); None where they have none."""
-        return self.user_columns.of(batch["user"]) if self.user_columns is not None else None
+        if self.user_columns is not None:
+            return self.user_columns.of(batch["user"])
+        return None
 
     def of_profile(self, profile: torch.Tensor | None) -> torch.Tensor | None:
         """The same of users by their `profile`, float32 (batch, outputs)."""
@@ -113,7 +115,9 @@ class HistoryNetwork(Network):
 
 def columns_of(side: Side | None, size: int) -> Columns | None:
     """Vectors of columns, where there are any."""
-    return Columns(side, size) if side is not None else None
+    if side is not None:
+        return Columns(side, size)
+    return None
 
 
 def seen(catalog: Catalog) -> torch.Tensor:

@@ -50,4 +50,6 @@ def _numbered(names: list[str], seen: np.ndarray, earlier: dict[str, int]) -> np
 
 
 def _order(name: str) -> tuple[int, int, str]:
-    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
+    if name.isdecimal():
+        return (0, int(name), name)
+    return (1, 0, name)

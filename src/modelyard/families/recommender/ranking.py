@@ -44,7 +44,10 @@ def figures(
         shown = lists[:, :k][lists[:, :k] >= 0]
         result[f"coverage_at_{k}"] = len(np.unique(shown)) / len(catalog.items)
         result[f"novelty_at_{k}"] = float(-np.log2(share[shown]).mean()) if len(shown) else 0.0
-        seen = catalog.popularity[shown].mean() if len(shown) else 0.0
+        if len(shown):
+            seen = catalog.popularity[shown].mean()
+        else:
+            seen = 0.0
         result[f"popularity_lift_at_{k}"] = float(seen / profile - 1)
     return result
 

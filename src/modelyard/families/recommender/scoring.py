@@ -143,7 +143,9 @@ def profiles(asked: Sequence[Asked]) -> Arrays:
     """What columns say of the users, `profile` float32 (requests, outputs); none, where the model
     takes none."""
     rows = [one.profile for one in asked if one.profile is not None]
-    return {"profile": np.stack(rows)} if rows else {}
+    if rows:
+        return {"profile": np.stack(rows)}
+    return {}
 
 
 def padded(lists: Sequence[Sequence[int]]) -> np.ndarray:

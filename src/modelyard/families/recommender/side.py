@@ -50,7 +50,10 @@ class SideReport:
         if not names:
             return
         self.left_out += names
-        why = "the earlier model has none" if continued else "features.columns=false"
+        if continued:
+            why = "the earlier model has none"
+        else:
+            why = "features.columns=false"
         self.notes.append(f"Columns of {what} are not used ({', '.join(names[:10])}): {why}.")
 
 
@@ -82,9 +85,15 @@ def write_side(
     if not columns:
         return None
     frame = _aligned(frames, columns, ids, what, report)
-    schema = earlier.schema if earlier else SideSchema(columns=with_ranges(columns, frame))
+    if earlier:
+        schema = earlier.schema
+    else:
+        schema = SideSchema(columns=with_ranges(columns, frame))
     cells = to_columns(frame, schema)
-    encoder = earlier.encoder if earlier else Encoder.fit(cells, schema, settings)
+    if earlier:
+        encoder = earlier.encoder
+    else:
+        encoder = Encoder.fit(cells, schema, settings)
     values = encoder.transform(cells)
     scale = earlier.scale if earlier else _scale(values)
     folder.mkdir(parents=True)

@@ -88,6 +88,9 @@ def _liked(dropped: dict[str, int]) -> str:
     """Which interactions count as liked where some do not; the stage's line counts those."""
     for reason in dropped:
         if reason.startswith("rated"):
-            least = "above 0" if reason == NOT_LIKED else f"{reason.split()[-1]} or more"
+            if reason == NOT_LIKED:
+                least = "above 0"
+            else:
+                least = f"{reason.split()[-1]} or more"
             return f"; liked is what was rated {least} (features.min_rating)"
     return ""

@@ -95,7 +95,10 @@ def _item_means(train: dict[str, np.ndarray], task: str, items: np.ndarray) -> n
 
     Of clicked rows only, but for the click itself; the time in log(1 + seconds).
     """
-    rows = np.ones(len(train["item"]), bool) if task == "click" else train["click"] == 1
+    if task == "click":
+        rows = np.ones(len(train["item"]), bool)
+    else:
+        rows = train["click"] == 1
     values = np.nan_to_num(np.log1p(train[task]) if task == "dwell" else train[task])[rows].astype(
         np.float64
     )

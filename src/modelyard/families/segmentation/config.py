@@ -109,7 +109,9 @@ class SegmentationConfig(SquareConfig):
     def for_features(self) -> Mapping[str, Mapping[str, Any]]:
         """A kind that tells objects apart reads other annotations."""
         kind = self.model.kind
-        return {"model": {"kind": kind}} if kind == "mask2former" else {}
+        if kind == "mask2former":
+            return {"model": {"kind": kind}}
+        return {}
 
     @model_validator(mode="after")
     def _checkpoint_has_a_kind(self) -> SegmentationConfig:

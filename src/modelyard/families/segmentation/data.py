@@ -159,7 +159,10 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
         if not self.least_classes <= len(every) <= MOST_CLASSES:
             first = ", ".join(list(every)[:NAMED])
             problem = f"the training masks hold {len(every)} classes: {first}"
-            hint = "" if ignored is None else f"{ignored} is ignored (features.ignore_index)"
+            if ignored is None:
+                hint = ""
+            else:
+                hint = f"{ignored} is ignored (features.ignore_index)"
             allowed = f"allowed are {self.least_classes} to {MOST_CLASSES}"
             raise BadData(f"{problem}; {allowed}", file=raw, hint=hint)
         return self.spec_of(every, [one.look.size for one in train], earlier)

@@ -118,7 +118,10 @@ class InstanceHost(SquareHost[SegmentationSpec, Queries]):
     def answer(self, output: Queries, size: Size, request: BaseModel) -> MaskedObjects:
         """The objects with the threshold's score or more, each with its mask."""
         asked = _asked(request)
-        threshold = self.answers.threshold if asked.threshold is None else asked.threshold
+        if asked.threshold is None:
+            threshold = self.answers.threshold
+        else:
+            threshold = asked.threshold
         width, height = answered(size, MASK_PIXELS)
         numbers = np.zeros((height, width), np.uint8)
         found: list[MaskedObject] = []

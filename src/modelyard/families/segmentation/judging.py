@@ -151,4 +151,6 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _mean(values: np.ndarray) -> float:
     """Of those that are known; 0 of none."""
     known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else 0.0
+    if len(known):
+        return float(known.mean())
+    return 0.0

@@ -69,7 +69,10 @@ def class_names(files: FileSet) -> tuple[dict[int, str], File] | None:
         if not file.read().strip():
             raise BadData("is empty; it names the classes", file=file.path)
         text, _ = decoded(file)
-        names = _lines(text, file) if name.endswith(".txt") else _entries(text, file)
+        if name.endswith(".txt"):
+            names = _lines(text, file)
+        else:
+            names = _entries(text, file)
         return names, file
     return None
 
@@ -80,7 +83,10 @@ def _lines(text: str, file: File) -> dict[int, str]:
     for row, line in enumerate(text.rstrip().splitlines(), start=1):
         name = line.strip()
         if not name or name in names.values():
-            problem = f"{name!r} is the name of two classes" if name else "holds no name"
+            if name:
+                problem = f"{name!r} is the name of two classes"
+            else:
+                problem = "holds no name"
             raise BadData(problem, file=file.path, row=row, hint="Line 1 names class 0")
         names[row - 1] = name
     return names

@@ -96,7 +96,10 @@ def plan(
     if checkpoint is not None:
         kept = body_shape(checkpoint, MODEL_TYPES[kind])
         return made | (NATURAL if kind == "segformer" else CENTRED) | {"config": kept}
-    shape = _segformer(width, depth) if kind == "segformer" else _mobilenet(width)
+    if kind == "segformer":
+        shape = _segformer(width, depth)
+    else:
+        shape = _mobilenet(width)
     return made | {"config": {"model_type": MODEL_TYPES[kind], **shape}}
 
 
@@ -110,7 +113,9 @@ def build(made: Plan, spec: SegmentationSpec, checkpoint: Path | None = None) ->
         from modelyard.families.segmentation.mask2former import Mask2Former
 
         return Mask2Former(made, spec, checkpoint)
-    return Unet(made, spec) if made["kind"] == "unet" else Library(made, spec, checkpoint)
+    if made["kind"] == "unet":
+        return Unet(made, spec)
+    return Library(made, spec, checkpoint)
 
 
 def _segformer(width: int, depth: int) -> dict[str, Any]:

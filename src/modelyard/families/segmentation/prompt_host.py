@@ -114,7 +114,10 @@ class PromptHost(SegmentationHost):
         if box is not None:
             rows.append([box.left, box.top, box.left + box.width, box.top + box.height])
         there = into_square(np.array(rows, np.float64), size, self.spec.size)
-        edges = tuple(there[-1].tolist()) if box is not None else None
+        if box is not None:
+            edges = tuple(there[-1].tolist())
+        else:
+            edges = None
         inside = [point.inside for point in points]
         places = [(x, y, is_in) for (x, y, *_), is_in in zip(there, inside, strict=False)]
         return filled(places, edges)

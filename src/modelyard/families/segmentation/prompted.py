@@ -151,7 +151,9 @@ def _usual_area(features: Path) -> float:
         for labels in masks
         for one in objects_in(labels, skipped)
     ]
-    return float(np.mean(shares)) if shares else 0.0
+    if shares:
+        return float(np.mean(shares))
+    return 0.0
 
 
 def _prompts(

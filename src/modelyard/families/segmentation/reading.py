@@ -93,15 +93,17 @@ def read_pairs(
     files = files_of(raw)
     masks = [file for file in files if format != "coco" and _is_mask(file)]
     tables = [file for file in files if file.suffix == ".json" and file.name != "labels.json"]
-    instances = documents(tables) if format != "masks" and tables else []
+    if format != "masks" and tables:
+        instances = documents(tables)
+    else:
+        instances = []
     if not masks and not instances:
         raise BadData("holds no masks", file=raw, hint=LAYOUTS)
     by_file = bool(masks) and (preferred == "masks" or not instances)
-    listing = (
-        _folders(files, masks, ignored)
-        if by_file
-        else read_outlines(files, instances, background, {mask.name for mask in masks})
-    )
+    if by_file:
+        listing = _folders(files, masks, ignored)
+    else:
+        listing = read_outlines(files, instances, background, {mask.name for mask in masks})
     if masks and instances:
         read, other = ("masks", "coco") if by_file else ("coco", "masks")
         said = f"The folder holds masks and COCO's outlines: read with features.format={read}. "
@@ -158,7 +160,10 @@ def _folders(files: FileSet, masks: list[File], ignored: int | None) -> Pairs:
             problem = f"is a {mask.suffix} file: such a mask may hold numbers that nobody wrote"
             raise BadData(problem, file=mask.path, hint="Save masks as PNG")
         path = PurePosixPath(picture.name)
-        split = splits.get(path.stem) if splits else split_in(path.parent.as_posix())
+        if splits:
+            split = splits.get(path.stem)
+        else:
+            split = split_in(path.parent.as_posix())
         if splits and split is None:
             listing.drop("in no list of ImageSets/Segmentation")
             continue

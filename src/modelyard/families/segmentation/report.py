@@ -106,7 +106,10 @@ def _bars(judged: Judged, classes: list[str]) -> list[Plot]:
         Series(name=name, x=names, y=np.nan_to_num(found[name][worst]).tolist())
         for name in ("IoU", "boundary F1")
     ]
-    caption = f"The {MOST_BARS} classes with the least." if len(known) > MOST_BARS else ""
+    if len(known) > MOST_BARS:
+        caption = f"The {MOST_BARS} classes with the least."
+    else:
+        caption = ""
     title = "Overlap by class, the least first"
     return [Plot(kind="bar", title=title, y_label="share", series=series, caption=caption)]
 
@@ -123,4 +126,6 @@ def _by_class(judged: Judged, classes: list[str]) -> Table:
 
 
 def _cell(value: float) -> str | float:
-    return "–" if np.isnan(value) else round(value, 3)
+    if np.isnan(value):
+        return "–"
+    return round(value, 3)

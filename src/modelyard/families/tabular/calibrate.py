@@ -84,7 +84,10 @@ def calibrate(
         spread=spread if varies else None,
         rows=len(errors),
     )
-    width = "wider where errors are larger" if varies else "of the same width everywhere"
+    if varies:
+        width = "wider where errors are larger"
+    else:
+        width = "of the same width everywhere"
     note = (
         f"Intervals are to hold {percent} of the true values, {width}: conformal prediction, "
         f"calibrated on {len(errors):,} {rows.how}."

@@ -67,7 +67,10 @@ def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
     reason = ""
     if SIMPLEST in able and able[best] != SIMPLEST:
         simplest = able.index(SIMPLEST)
-        groups = None if table.groups is None else table.groups[held_out_rows(folds)]
+        if table.groups is None:
+            groups = None
+        else:
+            groups = table.groups[held_out_rows(folds)]
         pair = resample(
             metric, truth, answers[best], answers[simplest], varied=classes == 2, groups=groups
         )

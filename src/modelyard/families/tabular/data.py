@@ -81,7 +81,10 @@ class TabularData(Data[TabularConfig]):
             UsageError: the settings are not those of the earlier model.
         """
         config, base = self.config, base_of(out)
-        earlier = Earlier.load(base, config) if base is not None else None
+        if base is not None:
+            earlier = Earlier.load(base, config)
+        else:
+            earlier = None
         table = read_table(Path(raw))
         check_width(table)
         prepared = prepare(table, _edits(Path(raw), table, earlier, config), config)

@@ -70,4 +70,6 @@ def _start(later: np.ndarray, position: int) -> int:
     position = min(max(position, 1), len(later) - 1)
     first = int(np.searchsorted(later, later[position], "left"))
     last = int(np.searchsorted(later, later[position], "right"))
-    return first if position - first <= last - position and first > 0 else last
+    if position - first <= last - position and first > 0:
+        return first
+    return last

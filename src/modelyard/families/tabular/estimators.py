@@ -63,7 +63,10 @@ def new_lightgbm(config: TabularConfig, table: Table, trees: int) -> Any:
     import lightgbm
 
     model = config.model
-    kind = lightgbm.LGBMClassifier if table.classes else lightgbm.LGBMRegressor
+    if table.classes:
+        kind = lightgbm.LGBMClassifier
+    else:
+        kind = lightgbm.LGBMRegressor
     return kind(
         n_estimators=trees,
         learning_rate=model.learning_rate,
@@ -89,7 +92,10 @@ def new_xgboost(config: TabularConfig, table: Table, trees: int) -> Any:
     import xgboost
 
     model = config.model
-    kind = xgboost.XGBClassifier if table.classes else xgboost.XGBRegressor
+    if table.classes:
+        kind = xgboost.XGBClassifier
+    else:
+        kind = xgboost.XGBRegressor
     return kind(
         n_estimators=trees,
         learning_rate=model.learning_rate,
@@ -111,7 +117,10 @@ def new_boosting(config: TabularConfig, table: Table, trees: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     model = config.model
-    kind = HistGradientBoostingClassifier if table.classes else HistGradientBoostingRegressor
+    if table.classes:
+        kind = HistGradientBoostingClassifier
+    else:
+        kind = HistGradientBoostingRegressor
     return kind(
         learning_rate=model.learning_rate,
         max_iter=trees,
@@ -131,7 +140,10 @@ def new_forest(config: TabularConfig, table: Table, trees: int) -> Any:
     (Breiman 1996)."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    kind = RandomForestClassifier if table.classes else RandomForestRegressor
+    if table.classes:
+        kind = RandomForestClassifier
+    else:
+        kind = RandomForestRegressor
     return kind(
         n_estimators=trees,
         max_depth=config.model.max_depth,
@@ -162,7 +174,10 @@ def new_tree(config: TabularConfig, table: Table, trees: int) -> Any:
     """scikit-learn's decision tree, of the depth that is set or was chosen."""
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-    kind = DecisionTreeClassifier if table.classes else DecisionTreeRegressor
+    if table.classes:
+        kind = DecisionTreeClassifier
+    else:
+        kind = DecisionTreeRegressor
     return kind(
         max_depth=table.chosen.get("max_depth", config.model.max_depth),
         min_samples_leaf=_least_in_leaf(len(table.x)),
@@ -209,7 +224,9 @@ def _least_in_leaf(rows: int) -> int:
 
 
 def _of_directions(table: Table) -> Options:
-    return {"monotone_constraints": table.monotone} if table.monotone else {}
+    if table.monotone:
+        return {"monotone_constraints": table.monotone}
+    return {}
 
 
 def _of_loss(losses: Mapping[str, Options], table: Table, level: str = "") -> Options:

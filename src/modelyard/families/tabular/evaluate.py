@@ -103,7 +103,10 @@ def _with_groups(
         for name, group in groups.items()
         if found.main in group.metrics
     )
-    notes = [*found.notes, f"{found.main}: {shown}."] if shown else found.notes
+    if shown:
+        notes = [*found.notes, f"{found.main}: {shown}."]
+    else:
+        notes = found.notes
     return found.model_copy(update={"groups": groups, "notes": notes})
 
 
@@ -118,7 +121,10 @@ def _regression(
     level = 0.5 if quantile is None else quantile
     metrics = _regression_metrics(y, value, quantile)
     constant, own = (float(np.quantile(targets, level)) for targets in (y_train, y))
-    name = "median" if quantile is None else f"{quantile:.3g} quantile"
+    if quantile is None:
+        name = "median"
+    else:
+        name = f"{quantile:.3g} quantile"
     baseline = f"training {name}, {_with_digits(constant, y_train)}"
     own_name = f"the {split} split's own {name}, {_with_digits(own, y)}"
     constants = [np.full(len(y), constant), np.full(len(y), own)]

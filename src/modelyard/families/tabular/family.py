@@ -122,7 +122,10 @@ class Tabular(TabularData, Family[TabularConfig]):
     ) -> Evaluation:
         """Judges a model on a split; one that is fitted to a quantile by its pinball loss."""
         model = self.config.model
-        quantile = model.quantile if model.loss == "quantile" else None
+        if model.loss == "quantile":
+            quantile = model.quantile
+        else:
+            quantile = None
         return evaluate(host, run, features, split, quantile)
 
 
@@ -147,7 +150,9 @@ def _rules(config: TabularConfig, out: Path) -> list[dict[str, Any]]:
     host = TabularHost(out / "assets")
     tree = load_trained(out, ModelInfo.load(out))
     found = rules(tree, host.encoder, host.schema, host.scale.restored)
-    return [found] if found is not None else []
+    if found is not None:
+        return [found]
+    return []
 
 
 def _scale(table: Table, loss: Chosen, run: Runtime) -> TargetScale:

@@ -74,6 +74,9 @@ def fit_weighted(estimator: Any, x: np.ndarray, y: np.ndarray, weight: np.ndarra
     """The estimator, fitted with weights of the rows where there are some."""
     options = {}
     if weight is not None:
-        name = "linear__sample_weight" if hasattr(estimator, "steps") else "sample_weight"
+        if hasattr(estimator, "steps"):
+            name = "linear__sample_weight"
+        else:
+            name = "sample_weight"
         options = {name: weight}
     return estimator.fit(x, y, **options)

@@ -160,7 +160,10 @@ class TabularHost(ColumnHost):
         classes = self.schema.classes
         if classes is None:
             return partial(self._score, run), self.schema.target
-        index = 1 if len(classes) == 2 else int(self._score(run, x[None])[0].argmax())
+        if len(classes) == 2:
+            index = 1
+        else:
+            index = int(self._score(run, x[None])[0].argmax())
 
         def probability(rows: np.ndarray) -> np.ndarray:
             return np.asarray(self._score(run, rows)[:, index])
@@ -189,7 +192,10 @@ class TabularHost(ColumnHost):
         return (max(interval.high, 0.0) - min(interval.low, 0.0)) * self.scale.spread
 
     def _output(self, run: Runtime, x: np.ndarray) -> np.ndarray:
-        name = "value" if self.schema.classes is None else "probabilities"
+        if self.schema.classes is None:
+            name = "value"
+        else:
+            name = "probabilities"
         return run("model", {"features": x})[name]
 
 
@@ -203,4 +209,6 @@ def _value_answers(found: Values) -> list[ValueAnswer]:
 def _response_model(schema: TableSchema, interval: Interval | None) -> type[BaseModel]:
     if schema.classes is not None:
         return answer_type(schema.classes)
-    return ValueAnswer if interval is None else IntervalAnswer
+    if interval is None:
+        return ValueAnswer
+    return IntervalAnswer

@@ -91,7 +91,9 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
 
 def output_name(classes: Sequence[str] | None) -> str:
     """The graph's output: `probabilities` (rows, classes), or `value` (rows,)."""
-    return "probabilities" if classes else "value"
+    if classes:
+        return "probabilities"
+    return "value"
 
 
 def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
@@ -180,7 +182,10 @@ def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progres
     for tree in forest.estimators_:
         tree.tree_.threshold[:] = floor32(tree.tree_.threshold)
     save_estimator(forest.set_params(n_jobs=None, warm_start=False), out / SKLEARN)
-    name = "random forest" if config.model.kind == "forest" else "bagging"
+    if config.model.kind == "forest":
+        name = "random forest"
+    else:
+        name = "bagging"
     return Fitted(f"{name}, {trees} trees", trees)
 
 
@@ -242,7 +247,10 @@ def _boosted(
         if table.loss.scale.log:
             loss += " of the logarithm"
         # The Huber loss is a square near 0 and has no unit of its own.
-        unit = 1.0 if table.loss.fit == "huber" else table.loss.scale.spread
+        if table.loss.fit == "huber":
+            unit = 1.0
+        else:
+            unit = table.loss.scale.spread
     rounds = len(losses["validation"])
     note = f"The best round is {best} of {rounds}: more trees may help."
     if rounds - best >= PATIENCE:

@@ -108,12 +108,16 @@ def _mask(features: Path, split: str) -> Path:
 def _target(label: str, schema: TableSchema) -> float | None:
     if schema.classes is not None:
         name = class_named(label, schema.classes)
-        return None if name is None else schema.classes.index(name)
+        if name is None:
+            return None
+        return schema.classes.index(name)
     try:
         value = float(label)
     except ValueError:
         return None
-    return value if np.isfinite(value) else None
+    if np.isfinite(value):
+        return value
+    return None
 
 
 def _cells(request: BaseModel, schema: TableSchema) -> dict[str, Any]:

@@ -66,7 +66,9 @@ class Perceptron(nn.Module):
         """Logits (rows, classes), or the scaled target (rows,)."""
         standardized = ((features - self.mean) / self.scale).clamp(-FARTHEST, FARTHEST)
         scores: torch.Tensor = self.layers(standardized)
-        return scores if self.classes is not None else scores[:, 0]
+        if self.classes is not None:
+            return scores
+        return scores[:, 0]
 
     def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
         scores = self.scores(features)
@@ -163,7 +165,9 @@ class MlpFamily(Trainable):
     def groups(self, batch: Batch) -> torch.Tensor | None:
         """Classes; a regression has none."""
         target = batch["target"]
-        return None if target.is_floating_point() else target
+        if target.is_floating_point():
+            return None
+        return target
 
 
 def pinball(scores: torch.Tensor, target: torch.Tensor, quantile: float) -> torch.Tensor:

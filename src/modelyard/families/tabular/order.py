@@ -41,7 +41,9 @@ class Clock:
 
     def of(self, keep: np.ndarray) -> Clock:
         """Of some of the rows."""
-        return self if self.times is None else replace(self, times=self.times[keep])
+        if self.times is None:
+            return self
+        return replace(self, times=self.times[keep])
 
 
 @dataclass(frozen=True)

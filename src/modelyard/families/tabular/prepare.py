@@ -92,7 +92,10 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     for reason, count in Counter(reasons.values()).items():
         dropped[f"columns: {reason}"] = count
     y = y[keep].astype(np.int64 if schema.classes else np.float64)
-    groups = None if group is None else groups_of(table, group, config.data.split_seed)[keep]
+    if group is None:
+        groups = None
+    else:
+        groups = groups_of(table, group, config.data.split_seed)[keep]
     return Prepared(
         frame.reset_index(drop=True),
         schema,
@@ -134,9 +137,15 @@ def target_name(table: Table, edits: Edits, config: TabularConfig) -> str:
         BadData: nothing names one, or the table lacks it.
     """
     names = table.names
-    sample = TARGETS[config.features.sample] if config.data.uri is None else None
+    if config.data.uri is None:
+        sample = TARGETS[config.features.sample]
+    else:
+        sample = None
     target = config.features.target or edits.target or sample
-    named_by = table.file if config.features.target else edits.file or table.file
+    if config.features.target:
+        named_by = table.file
+    else:
+        named_by = edits.file or table.file
     if target is None:
         hint = f"Type --target NAME. {near('', names)}"
         raise BadData("say which column is to be predicted", file=table.file, hint=hint)
@@ -152,7 +161,10 @@ def _older(keep: np.ndarray, clock: order.Clock, newest: int | None) -> np.ndarr
     usable = np.flatnonzero(keep)
     if newest is None or len(usable) <= newest:
         return None
-    times = np.arange(len(keep)) if clock.times is None else clock.times
+    if clock.times is None:
+        times = np.arange(len(keep))
+    else:
+        times = clock.times
     by_time = usable[np.argsort(times[usable], kind="stable")]
     return by_time[:-newest]
 

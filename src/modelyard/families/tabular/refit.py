@@ -53,7 +53,10 @@ def refit(
     trees, grown = again.trees, ""
     if trees is not None and trees != first.trees:
         grown = f" with {trees} trees, more by as much as there are more rows,"
-    chosen = "threshold and calibration were" if table.classes else "what there is to choose was"
+    if table.classes:
+        chosen = "threshold and calibration were"
+    else:
+        chosen = "what there is to choose was"
     note = (
         f"Fitted once more on all {len(joined.x):,} training and validation rows{grown} after {chosen} chosen on the "
         "validation rows by the model without them. So figures on the validation split flatter, and compare "

@@ -67,8 +67,10 @@ def write_sample(raw: Path, settings: TabularFeatures, seed: int) -> None:
     """Writes `raw/data.csv` of `settings.sample`."""
     if settings.sample == "fraud":
         columns = fraud(settings.sample_rows, settings.sample_drift, seed)
+    elif settings.sample == "breast_cancer":
+        columns = breast_cancer()
     else:
-        columns = breast_cancer() if settings.sample == "breast_cancer" else diabetes()
+        columns = diabetes()
     raw.mkdir(parents=True, exist_ok=True)
     with (raw / FILE).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")

@@ -54,7 +54,9 @@ class Member:
 
     def rounds(self, rows: int) -> int | None:
         """Trees for another number of rows."""
-        return None if self.trees is None else max(1, round(self.trees * rows / self.rows))
+        if self.trees is None:
+            return None
+        return max(1, round(self.trees * rows / self.rows))
 
 
 class Blend(BaseEstimator):  # type: ignore[misc]  # the library has no types
@@ -199,7 +201,10 @@ def _seconds(config: TabularConfig, table: Table) -> float:
     seconds = time.perf_counter() - start
     if config.model.kind == "svm":
         return float(seconds * (min(len(table.x), MOST_ROWS) / len(rows)) ** 2)
-    grown = config.model.trees / trees if config.model.kind != "linear" else 1.0
+    if config.model.kind != "linear":
+        grown = config.model.trees / trees
+    else:
+        grown = 1.0
     return float(seconds * grown * len(table.x) / len(rows))
 
 

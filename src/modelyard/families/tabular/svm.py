@@ -60,8 +60,14 @@ class SvmClassifier(ClassifierMixin, _Machine):  # type: ignore[misc]
         """Float (rows, columns) and class codes (rows,)."""
         rows = self._drawn(y, classes=True)
         x, y = x[rows].astype(np.float64), y[rows]
-        weight = None if sample_weight is None else sample_weight[rows]
-        options = {} if weight is None else {"svm__sample_weight": weight}
+        if sample_weight is None:
+            weight = None
+        else:
+            weight = sample_weight[rows]
+        if weight is None:
+            options = {}
+        else:
+            options = {"svm__sample_weight": weight}
         parts = max(2, min(PARTS, int(np.unique(y, return_counts=True)[1].min())))
         shape = "ovo" if len(np.unique(y)) <= MOST_PAIRED else "ovr"
         svm = SVC(C=self.cost, decision_function_shape=shape)

@@ -115,7 +115,10 @@ class Table:
         y = np.concatenate([self.y, self.y_validation])
         if self.weight is not None and self.classes is not None:
             weight = class_weights(y, len(self.classes))[y]
-        rounds = None if trees is None else max(1, round(trees * rows / len(self.x)))
+        if trees is None:
+            rounds = None
+        else:
+            rounds = max(1, round(trees * rows / len(self.x)))
         x = np.concatenate([self.x, self.x_validation])
         groups = self.groups
         if groups is not None and self.groups_validation is not None:
@@ -149,7 +152,10 @@ def load_table(features: Path, settings: TabularModel) -> Table:
     loss: Chosen | None = None
     if classes is None:
         base = base_of(features)
-        earlier = None if base is None else TargetScale.load_or(base / "assets", IDENTITY)
+        if base is None:
+            earlier = None
+        else:
+            earlier = TargetScale.load_or(base / "assets", IDENTITY)
         loss = choose_loss(settings, y, float(min(y.min(), y_validation.min())), earlier)
         y, y_validation = loss.scale.scaled(y), loss.scale.scaled(y_validation)
     else:

@@ -55,7 +55,10 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
     task = config.features.task
     headline, notes = "", []
     if task == "auto":
-        guess = _Guess("classification") if leading_zero(cells) else _guess_task(plain)
+        if leading_zero(cells):
+            guess = _Guess("classification")
+        else:
+            guess = _guess_task(plain)
         task = edits.task or guess.task
         if edits.task is None and guess.note:
             headline = f"; {guess.note}"
@@ -131,7 +134,10 @@ def _check_classes(table: Table, target: str, counts: Counter[str], edits: Edits
     if len(counts) > MOST_CLASSES:
         plain = plainly(table.column(target), notation(table, target)).cells
         numeric = is_numeric(plain)
-        hint = "Type --set features.task=regression" if numeric else "Is it the right column?"
+        if numeric:
+            hint = "Type --set features.task=regression"
+        else:
+            hint = "Is it the right column?"
         problem = f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed"
         raise BadData(problem, hint=hint, **where)
     rarest = min(counts, key=lambda name: counts[name])

@@ -123,7 +123,9 @@ def _condition(column: int, above: float, most: float, encoder: Encoder) -> str:
         above, most = part.restored(above), part.restored(most)
     elif (above, most) in ((0.5, np.inf), (-np.inf, 0.5)):
         # An input of 0 or 1, such as a category's.
-        return name if above == 0.5 else f"not {name}"
+        if above == 0.5:
+            return name
+        return f"not {name}"
     if above == -np.inf:
         return f"{name} <= {most:.5g}"
     if most == np.inf:

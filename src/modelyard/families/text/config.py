@@ -109,7 +109,9 @@ class TextConfig(ClassifierConfig):
         """The classes that serve it: see `tasks`."""
         if self.features.task != "classify":
             return self.features.task
-        return "classify_many" if self.features.labels == "many" else "classify"
+        if self.features.labels == "many":
+            return "classify_many"
+        return "classify"
 
     @classmethod
     def debug(cls) -> TextConfig:

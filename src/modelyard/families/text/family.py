@@ -127,7 +127,9 @@ class Text(TextData, Networks[TextSpec]):
     def rivals(self, features: Path, split: Split) -> dict[str, np.ndarray]:
         """TF-IDF and logistic regression."""
         found = simple.load_simple(features, split)
-        return {} if found is None else {simple.NAME: found}
+        if found is None:
+            return {}
+        return {simple.NAME: found}
 
     def more_tables(self, features: Path, judged: Judged, split: Split) -> list[Table]:
         """The texts whose own class is the least probable."""

@@ -132,10 +132,16 @@ def plan(settings: TextModel, spec: TokenSpec, shape: Plan | None) -> Plan:
         UsageError: the checkpoint has fewer tokens than its tokenizer.
     """
     known = spec.opened.get_vocab_size()
-    dropout = DROPOUT if settings.dropout is None else settings.dropout
+    if settings.dropout is None:
+        dropout = DROPOUT
+    else:
+        dropout = settings.dropout
     made = {"kind": settings.kind, "dropout": dropout, "tokens": known}
     if settings.kind != "bert":
-        pairs = min(PAIRS, MOST_WEIGHTS // len(spec.classes)) if settings.wide else 0
+        if settings.wide:
+            pairs = min(PAIRS, MOST_WEIGHTS // len(spec.classes))
+        else:
+            pairs = 0
         return made | {"width": settings.width, "pairs": pairs}
     if shape is None:
         shape = {
@@ -159,7 +165,9 @@ def plan(settings: TextModel, spec: TokenSpec, shape: Plan | None) -> Plan:
 def build(made: Plan, spec: TokenSpec, checkpoint: Path | None = None) -> nn.Module:
     """The untrained network of a plan; with `checkpoint`, its encoder has those weights."""
     if made["kind"] != "bert":
-        return WideRecurrent(made, spec) if made.get("pairs") else Recurrent(made, spec)
+        if made.get("pairs"):
+            return WideRecurrent(made, spec)
+        return Recurrent(made, spec)
     from modelyard.kit.transformers import backbone
 
     return Encoder(backbone(made["config"], checkpoint), made["width"], made["dropout"], spec)

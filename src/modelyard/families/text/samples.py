@@ -61,7 +61,10 @@ def write_sample(
 def _docstrings(library: Path, module: str) -> Iterator[tuple[str, str]]:
     """Docstrings of a module, each with the code below it."""
     folder = library / module
-    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [library / f"{module}.py"]
+    if folder.is_dir():
+        files = sorted(folder.rglob("*.py"))
+    else:
+        files = [library / f"{module}.py"]
     for file in files:
         if not file.is_file():
             continue

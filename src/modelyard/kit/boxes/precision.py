@@ -308,4 +308,6 @@ def _annotations(objects: Objects) -> list[dict[str, Any]]:
 def _mean(values: np.ndarray) -> float:
     """Without those that are undefined; NaN where all are."""
     known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+    if known.size:
+        return float(known.mean())
+    return float("nan")

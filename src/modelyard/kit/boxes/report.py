@@ -156,8 +156,14 @@ def _by_class(judged: Judged, classes: list[str], threshold: float) -> Table:
     for label, name in enumerate(classes):
         found = judged.by_class(label)
         answered = int(right[label] + wrong[label])
-        precision = right[label] / answered if answered else float("nan")
-        recall = right[label] / objects[label] if objects[label] else float("nan")
+        if answered:
+            precision = right[label] / answered
+        else:
+            precision = float("nan")
+        if objects[label]:
+            recall = right[label] / objects[label]
+        else:
+            recall = float("nan")
         cells = [*found.values(), float(precision), float(recall)]
         rows.append([name, int(objects[label]), *map(_cell, cells)])
     columns = ["class", "objects", "AP", "AP50", "AP75", *(f"AP {size}" for size in SIZES)]
@@ -166,7 +172,9 @@ def _by_class(judged: Judged, classes: list[str], threshold: float) -> Table:
 
 
 def _cell(value: float) -> str | float:
-    return "–" if np.isnan(value) else round(value, 3)
+    if np.isnan(value):
+        return "–"
+    return round(value, 3)
 
 
 def worst_pictures(judged: Judged, threshold: float, most: int) -> dict[int, str]:

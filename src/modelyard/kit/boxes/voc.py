@@ -104,7 +104,10 @@ class _Annotation:
     def scene(self, pictures: Pictures, splits: dict[str, str]) -> Scene | None:
         """The picture with its boxes; None where there are lists, and none names it."""
         stem = PurePosixPath(self.file.name).stem
-        split = splits.get(stem) if splits else split_in(self.file.name)
+        if splits:
+            split = splits.get(stem)
+        else:
+            split = split_in(self.file.name)
         if splits and split is None:
             return None
         objects = self.root.findall("object")
@@ -125,7 +128,9 @@ class _Annotation:
         if size is None:
             return None
         width, height = (self.number(size, side, "size") for side in ("width", "height"))
-        return (int(width), int(height)) if width > 0 and height > 0 else None
+        if width > 0 and height > 0:
+            return (int(width), int(height))
+        return None
 
     def box(self, one: Element, place: str) -> Box:
         """An object. Its pixels count from 1, and the last one belongs to it."""

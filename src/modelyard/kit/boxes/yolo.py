@@ -73,7 +73,10 @@ def _described(files: FileSet) -> tuple[list[str], dict[str, str]]:
     """Class names by number, and splits by folder where data.yaml names them."""
     for file in _yamls(files):
         try:
-            content = yaml.safe_load(decoded(file)[0]) if file.read().strip() else None
+            if file.read().strip():
+                content = yaml.safe_load(decoded(file)[0])
+            else:
+                content = None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             row = mark.line + 1 if mark else None
@@ -82,7 +85,10 @@ def _described(files: FileSet) -> tuple[list[str], dict[str, str]]:
             return _names(file, (content or {}).get("names")), _split_folders(content or {})
     for file in files:
         if PurePosixPath(file.name).name in CLASSES:
-            lines = decoded(file)[0].splitlines() if file.read().strip() else []
+            if file.read().strip():
+                lines = decoded(file)[0].splitlines()
+            else:
+                lines = []
             return _names(file, [line.strip() for line in lines if line.strip()]), {}
     hint = "List the names of the classes there, in the order of their numbers"
     raise BadData("has neither data.yaml nor classes.txt", file=files.root, hint=hint)

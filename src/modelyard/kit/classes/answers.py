@@ -36,7 +36,9 @@ class BinaryAnswer(ClassAnswer):
 
 def answer_type(classes: list[str]) -> type[ClassAnswer]:
     """The response of a classifier of these classes."""
-    return BinaryAnswer if len(classes) == 2 else ClassAnswer
+    if len(classes) == 2:
+        return BinaryAnswer
+    return ClassAnswer
 
 
 def answers(decision: Decision, classes: list[str], p: np.ndarray) -> list[ClassAnswer]:
@@ -55,12 +57,17 @@ def answers(decision: Decision, classes: list[str], p: np.ndarray) -> list[Class
 def score_of(answer: ClassAnswer) -> float:
     """The figure that drift watches: of two classes the positive one's probability, else the
     predicted one's."""
-    return answer.score if isinstance(answer, BinaryAnswer) else answer.probability
+    if isinstance(answer, BinaryAnswer):
+        return answer.score
+    return answer.probability
 
 
 def class_named(label: Cell, classes: Sequence[str]) -> str | None:
     """The class that a label means: `1`, `1.0` and `"1"` are the same; None: it is none of them."""
-    text = str(label).strip().lower() if isinstance(label, bool) else str(label).strip()
+    if isinstance(label, bool):
+        text = str(label).strip().lower()
+    else:
+        text = str(label).strip()
     if text in classes:
         return text
     try:

@@ -67,14 +67,19 @@ def fit_on_logits(
         shares: class shares (k,) to bring back into the probabilities after balanced training;
             None: it was not.
     """
-    offset = None if shares is None else np.log(np.maximum(shares, CLIP)).tolist()
-    temperature = fit_temperature(logits, y, offset) if calibrate else 1.0
+    if shares is None:
+        offset = None
+    else:
+        offset = np.log(np.maximum(shares, CLIP)).tolist()
+    if calibrate:
+        temperature = fit_temperature(logits, y, offset)
+    else:
+        temperature = 1.0
     calibration = Temperature(value=temperature, offset=offset)
-    note = (
-        f"Calibrated by a temperature of {temperature:.3g} on the validation split."
-        if calibrate
-        else ""
-    )
+    if calibrate:
+        note = f"Calibrated by a temperature of {temperature:.3g} on the validation split."
+    else:
+        note = ""
     decision = Decision(calibration=calibration, note=note)
     return _with_threshold(decision, decision.of_logits(logits), y, classes, aim)
 
@@ -140,7 +145,9 @@ def choose_threshold(aim: Aim, p: np.ndarray, positive: np.ndarray) -> float:
     utility = _utility(aim, np.r_[0.0, hits], np.r_[0.0, alarms])
     best = int(np.argmax(utility))
     if best == 0:  # no alarm at all: above every value
-        return float(np.nextafter(1.0, 2.0)) if values[0] >= 1 else float((values[0] + 1) / 2)
+        if values[0] >= 1:
+            return float(np.nextafter(1.0, 2.0))
+        return float((values[0] + 1) / 2)
     if best == len(values):
         return float(values[-1] / 2)
     return float((values[best - 1] + values[best]) / 2)
@@ -230,7 +237,10 @@ def _fit_calibration(
         if count < SIGMOID_POSITIVES:
             said = f"{count} validation rows of the rarer class are too few"
             return NoCalibration(), f"Not calibrated: {said}."
-        method = "isotonic" if count >= ISOTONIC_POSITIVES else "sigmoid"
+        if count >= ISOTONIC_POSITIVES:
+            method = "isotonic"
+        else:
+            method = "sigmoid"
         before, after = _held_out_losses(method, p, positive)
         if after >= before:
             said = f"{method} would not lower the log loss ({before:.4f} to {after:.4f}, cross-validated)"
@@ -253,7 +263,9 @@ def _held_out_losses(method: str, p: np.ndarray, positive: np.ndarray) -> tuple[
 
 
 def _calibration(method: str, p: np.ndarray, positive: np.ndarray) -> Sigmoid | Isotonic:
-    return _fit_isotonic(p, positive) if method == "isotonic" else _fit_sigmoid(p, positive)
+    if method == "isotonic":
+        return _fit_isotonic(p, positive)
+    return _fit_sigmoid(p, positive)
 
 
 def _fit_sigmoid(p: np.ndarray, positive: np.ndarray) -> Sigmoid:

@@ -113,7 +113,9 @@ class Decision(Asset):
     @property
     def answers_from(self) -> float:
         """The probability from which the positive class of two is answered."""
-        return HALF if self.threshold is None else self.threshold
+        if self.threshold is None:
+            return HALF
+        return self.threshold
 
     def _calibrated(self, p: np.ndarray) -> np.ndarray:
         if p.shape[1] != 2 or not isinstance(self.calibration, Sigmoid | Isotonic):

@@ -174,4 +174,6 @@ def _of_several(judged: Judged) -> dict[str, float]:
 
 
 def _share(hit: np.ndarray, *, among: np.ndarray) -> float:
-    return float(hit[among].mean()) if among.any() else 0.0
+    if among.any():
+        return float(hit[among].mean())
+    return 0.0

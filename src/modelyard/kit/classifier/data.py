@@ -185,7 +185,9 @@ class ClassifierData(Data[C], Generic[C, S]):
         """The classes of a split's files; None where one has several labels."""
         classes = self.Spec.load(Path(features) / "assets").classes
         labels = store.load_labels(features, split)[:limit]
-        return [classes[label] for label in labels.tolist()] if labels.ndim == 1 else None
+        if labels.ndim == 1:
+            return [classes[label] for label in labels.tolist()]
+        return None
 
     def _earlier(self, base: Path) -> S:
         """The spec of the earlier model.

@@ -123,7 +123,9 @@ def _what_decides(example: Example) -> str:
 
 
 def _content(example: Example) -> str:
-    return f"content {example.digest}" if example.digest else f"name {example.name}"
+    if example.digest:
+        return f"content {example.digest}"
+    return f"name {example.name}"
 
 
 def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
@@ -141,7 +143,10 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
         named = ", ".join(repr(one) for one in rare[1 : 1 + SHOWN])
         what += f". {len(rare) - 1} more classes have too few: {named}"
         what += ", …" if len(rare) > 1 + SHOWN else ""
-    hint = f"Add {kind.many} of it, or leave it out" if named else f"Add {kind.many}"
+    if named:
+        hint = f"Add {kind.many} of it, or leave it out"
+    else:
+        hint = f"Add {kind.many}"
     if lists := [one for one in sorted(counts) if one.startswith("[") or "|" in one or ";" in one]:
         hint = f"Should {lists[0]!r} be several labels: --set features.labels=many"
     elif "/" in label:

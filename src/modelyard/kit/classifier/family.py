@@ -202,7 +202,10 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         name = self.Spec.KIND.input
         example = store.load_examples(model).astype(self.Spec.INPUT)
         net = load_weights(self.model(Path(model) / "assets"), model)
-        varying = {name: self.Spec.VARYING} if self.Spec.VARYING else {}
+        if self.Spec.VARYING:
+            varying = {name: self.Spec.VARYING}
+        else:
+            varying = {}
         return [Graph(GRAPH, {name: example}, module=net, dynamic=varying)]
 
     def evaluate(
@@ -241,7 +244,10 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
     def _cross_entropy(
         self, model: torch.nn.Module, logits: torch.Tensor, label: torch.Tensor
     ) -> torch.Tensor:
-        smoothing = self.config.training.label_smoothing if model.training else 0.0
+        if model.training:
+            smoothing = self.config.training.label_smoothing
+        else:
+            smoothing = 0.0
         weights = model.get_buffer(WEIGHTS)
         mean: torch.Tensor = cross_entropy(logits, label, weights, label_smoothing=smoothing)
         return mean

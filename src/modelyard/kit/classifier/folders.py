@@ -141,13 +141,17 @@ def _class_of(path: Sequence[str], wanted: Wanted) -> str | None:
         return "/".join(path)
     if wanted == "last":
         return path[-1]
-    return path[wanted - 1] if len(path) >= wanted else None
+    if len(path) >= wanted:
+        return path[wanted - 1]
+    return None
 
 
 def _said(wanted: Wanted, depth: int) -> str:
     """What the classes are, unless all folders lie next to each other."""
     if wanted == "path":
-        return f"classes are paths of up to {depth} folders" if depth > 1 else ""
+        if depth > 1:
+            return f"classes are paths of up to {depth} folders"
+        return ""
     return f"classes are the {'innermost' if wanted == 'last' else f'level-{wanted}'} folders"
 
 

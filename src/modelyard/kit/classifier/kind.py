@@ -42,7 +42,9 @@ class FileKind:
 
     def of(self, count: int) -> str:
         """So many of them, without the number: `picture` or `pictures`."""
-        return self.one if count == 1 else self.many
+        if count == 1:
+            return self.one
+        return self.many
 
     @property
     def readable(self) -> str:

@@ -112,7 +112,9 @@ def _rows(table: File) -> tuple[list[str], list[Row], list[str]]:
 def _name(cell: str) -> str:
     """A column's name: in lower case, where it means something else than a label."""
     name = cell.strip()
-    return name.lower() if name.lower() in (*FILE_NAMES, *LABEL_NAMES, *OTHERS) else name
+    if name.lower() in (*FILE_NAMES, *LABEL_NAMES, *OTHERS):
+        return name.lower()
+    return name
 
 
 def _roles(
@@ -158,7 +160,10 @@ def _example(
     split = cells.get("split", "").lower()
     if split and split not in SPLIT_NAMES:
         raise BadData(choices("split", split, SPLIT_NAMES), file=table, row=row, column="split")
-    label = cells[roles.label] if roles.label else _flagged(listed_in, row, cells, roles)
+    if roles.label:
+        label = cells[roles.label]
+    else:
+        label = _flagged(listed_in, row, cells, roles)
     return Example(
         name=pure.as_posix(),
         file=file,
@@ -179,7 +184,10 @@ def _flagged(table: File, row: int, cells: dict[str, str], roles: Roles) -> str:
         if flag is None:
             hint = "Each column but file, split and group is a label. Others are left out where"
             hint += " features.classes names the labels"
-            problem = f"{cells[name]!r} is neither 0 nor 1" if cells[name] else "empty"
+            if cells[name]:
+                problem = f"{cells[name]!r} is neither 0 nor 1"
+            else:
+                problem = "empty"
             raise BadData(problem, file=table.path, row=row, column=name, hint=hint)
         if flag:
             found.append(name)

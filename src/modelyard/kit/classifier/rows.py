@@ -152,7 +152,10 @@ def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]]
     bodies = []
     for place in range(len(rows.numbers)):
         cells = {key: cells[place] for key, cells in rows.columns.items() if key != name}
-        content = rows.columns[name][place] if name in rows.columns else None
+        if name in rows.columns:
+            content = rows.columns[name][place]
+        else:
+            content = None
         bodies.append(cells if content is None else {kind.field: content, **cells})
     return bodies
 
@@ -188,7 +191,10 @@ def _read_files(raw: Path, kind: FileKind, settings: RowFeatures) -> Listing:
         text = Content(example.file, content.strip().encode())
         listing.examples[place] = replace(example, file=text)
     if remarks:
-        more = f" (and so on for {len(remarks) - 1} more files)" if len(remarks) > 1 else ""
+        if len(remarks) > 1:
+            more = f" (and so on for {len(remarks) - 1} more files)"
+        else:
+            more = ""
         listing.notes.append(remarks[0] + more)
     return listing
 
@@ -281,7 +287,10 @@ def _add(listing: Listing, rows: Rows, content: str, label: str, split: str | No
     cells = zip(rows.numbers, columns[content], columns[label], splits, groups, strict=True)
     for number, text, answer, named, group in cells:
         if text is None or answer is None:
-            reason = f"no {listing.kind.one}" if text is None else "no label"
+            if text is None:
+                reason = f"no {listing.kind.one}"
+            else:
+                reason = "no label"
             listing.drop(reason)
             continue
         if named is not None and named.lower() not in SPLIT_NAMES:

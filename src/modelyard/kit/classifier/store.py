@@ -43,7 +43,9 @@ def load_plan(assets: Path) -> Plan:
 
 def find_plan(assets: Path) -> Plan | None:
     """The same; None before training."""
-    return load_plan(assets) if (Path(assets) / PLAN).is_file() else None
+    if (Path(assets) / PLAN).is_file():
+        return load_plan(assets)
+    return None
 
 
 def save_examples(features: Path, model: Path, rows: int) -> None:

@@ -32,7 +32,10 @@ def save_categories(
 ) -> None:
     """Writes the training rows' categories of columns that have more than the schema names, with
     those of the model that the run continues (its assets)."""
-    before = _saved_categories(earlier) if earlier is not None else {}
+    if earlier is not None:
+        before = _saved_categories(earlier)
+    else:
+        before = {}
     known = {}
     for column in schema.inputs:
         if column.role != "category" or len(column.choices) < MOST_CHOICES:
@@ -47,7 +50,9 @@ def save_categories(
 
 def _saved_categories(assets: Path) -> dict[str, list[str]]:
     file = assets / FILE
-    found: dict[str, list[str]] = json.loads(file.read_text()) if file.is_file() else {}
+    found: dict[str, list[str]] = {}
+    if file.is_file():
+        found = json.loads(file.read_text())
     return found
 
 

@@ -22,12 +22,17 @@ def as_numbers(values: Sequence[Any] | np.ndarray) -> np.ndarray:
 
 def number_or_word(cell: str | None, words: Sequence[str]) -> float | str | None:
     """A cell of a column of numbers and `words`, from its text."""
-    return cell if cell is None or cell in words else float(cell)
+    if cell is None or cell in words:
+        return cell
+    return float(cell)
 
 
 def as_strings(values: Sequence[Any] | np.ndarray) -> list[str | None]:
     """Cells without surrounding blanks; empty, None and NaN become None."""
-    listed = values.tolist() if isinstance(values, np.ndarray) else values
+    if isinstance(values, np.ndarray):
+        listed = values.tolist()
+    else:
+        listed = values
     return [(value.strip() or None) if isinstance(value, str) else None for value in listed]
 
 
@@ -43,7 +48,9 @@ def as_json(value: Any) -> Any:
     """A number or text as it is, a time in ISO 8601; None for what is missing."""
     if value is None or value != value:
         return None
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value
 
 
 def parse_time(text: str) -> datetime:
@@ -75,4 +82,6 @@ def calendar(times: np.ndarray) -> dict[str, np.ndarray]:
 
 def words(text: str | None) -> list[str]:
     """Lower-case words of two characters or more."""
-    return _WORD.findall(text.lower()) if text else []
+    if text:
+        return _WORD.findall(text.lower())
+    return []

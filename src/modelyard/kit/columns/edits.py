@@ -200,7 +200,10 @@ def write_back(features: Path, data: Path) -> list[Path]:
 def _schemas(data: Path) -> list[Path]:
     """`<stem>.schema.json` and `schema.json` next to a data file, or the latter in a folder; those
     that there are."""
-    files = [data / FILE] if data.is_dir() else [_own_schema(data), data.parent / FILE]
+    if data.is_dir():
+        files = [data / FILE]
+    else:
+        files = [_own_schema(data), data.parent / FILE]
     return [file for file in files if file.is_file()]
 
 
@@ -247,7 +250,10 @@ def _columns(columns: Any, file: Path) -> Iterator[tuple[str, Mapping[str, Any]]
         raise BadData(f"'columns' must be a list, seen {type(columns).__name__}", file=file)
     seen: set[str] = set()
     for index, column in enumerate(columns):
-        name = column.get("name") if isinstance(column, dict) else None
+        if isinstance(column, dict):
+            name = column.get("name")
+        else:
+            name = None
         if not isinstance(name, str) or not name:
             problem = f"columns[{index}] must be an object with a 'name', seen {column!r}"
             raise BadData(problem, file=file)
@@ -265,4 +271,6 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return choices("field", name, Column.model_fields)
     message = first["msg"].removeprefix("Value error, ")
-    return f"field {name!r} = {first['input']!r}: {message}" if name else message
+    if name:
+        return f"field {name!r} = {first['input']!r}: {message}"
+    return message

@@ -98,7 +98,10 @@ def unlisted(names: Sequence[str], edits: Edits, others: Sequence[str]) -> list[
     if edits.file is None:
         return []
     silent = [name for name in names if name not in edits.columns and name not in others]
-    inferred = f"; inferred, not edited there: {', '.join(silent[:10])}" if silent else ""
+    if silent:
+        inferred = f"; inferred, not edited there: {', '.join(silent[:10])}"
+    else:
+        inferred = ""
     return [f"columns follow {edits.file.name}{inferred}"]
 
 

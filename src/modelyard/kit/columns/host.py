@@ -168,7 +168,9 @@ def _type(column: Column) -> Any:
             kind = Annotated[allowed, WrapValidator(_in_one_sentence(column))]
     elif column.role == "time":
         kind = Annotated[StrictStr, AfterValidator(_checked_time)]
-    return kind | None if column.nullable else kind
+    if column.nullable:
+        return kind | None
+    return kind
 
 
 def _field(column: Column) -> Any:
@@ -180,7 +182,9 @@ def _field(column: Column) -> Any:
         shown = ", ".join(column.choices[:10])
         more = ", …" if len(column.choices) > 10 else ""
         notes.append(f"in training {shown}{more}; others are allowed")
-    extra: dict[str, Any] = {"format": "date-time"} if column.role == "time" else {}
+    extra: dict[str, Any] = {}
+    if column.role == "time":
+        extra = {"format": "date-time"}
     return Field(
         default=None if column.nullable else ...,
         alias=column.name,

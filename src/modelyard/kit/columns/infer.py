@@ -155,7 +155,9 @@ class Cells:
             return [word for word in words if counts[word] > 1][:SOME_TEXTS]
         few = len(words) == len(counts) <= SOME_TEXTS
         different = len(pc.unique(self.plain.filter(pa.array(numeric))))
-        return words if few and different > SOME_TEXTS else []
+        if few and different > SOME_TEXTS:
+            return words
+        return []
 
 
 def infer_column(
@@ -170,7 +172,10 @@ def infer_column(
     found = Cells(cells.drop_null(), plainly(cells, written).cells.drop_null())
     nullable = len(found.there) < table.rows
     forced = given.get("role")
-    guess = Guess(forced) if forced else _guess(name, found, nullable, settings)
+    if forced:
+        guess = Guess(forced)
+    else:
+        guess = _guess(name, found, nullable, settings)
     column: dict[str, Any] = {
         "name": name,
         "role": guess.role,
@@ -222,7 +227,9 @@ def _guess(name: str, cells: Cells, nullable: bool, settings: ColumnSettings) ->
         return Guess("time")
     if not cells.code and (cells.words or cells.numeric_share >= MOSTLY):
         reason = _row_number(name, cells)
-        return Guess("drop", reason) if reason else Guess("numeric")
+        if reason:
+            return Guess("drop", reason)
+        return Guess("numeric")
     texts = [str(text) for text in as_texts(there)]
     if (
         _looks_dated(texts[:LOOKED_AT])
@@ -275,7 +282,9 @@ def _row_number(name: str, cells: Cells) -> str:
 def _formats(there: pa.Array) -> Sequence[str]:
     """Formats of dates that the cells may have."""
     texts = [str(text) for text in as_texts(there[:LOOKED_AT])]
-    return TIME_FORMATS if _short_years(texts) == "none" else SHORT_FORMATS
+    if _short_years(texts) == "none":
+        return TIME_FORMATS
+    return SHORT_FORMATS
 
 
 def _short_years(texts: Sequence[str]) -> Literal["none", "clear", "unclear"]:

@@ -55,7 +55,9 @@ class NumericPart(FittedColumn):
     def restored(self, output: float) -> float:
         """The column's value that becomes `output`; infinite bounds stay what they are."""
         value = self.center + self.scale * output
-        return float(np.sign(value) * np.expm1(abs(value))) if self.log else value
+        if self.log:
+            return float(np.sign(value) * np.expm1(abs(value)))
+        return value
 
 
 def logged(numbers: np.ndarray) -> np.ndarray:

@@ -69,7 +69,10 @@ def copies(frame: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> list[str]:
 def _together(count: int, rows: int) -> list[str]:
     if not count:
         return []
-    are = "is a copy of another" if count == 1 else "are copies of others"
+    if count == 1:
+        are = "is a copy of another"
+    else:
+        are = "are copies of others"
     said = f"{count:,} of {rows:,} rows {are}; they are in the split of these, so that none is judged on "
     return [f"{said}that was learnt. If they are the same event, remove them from the data"]
 
@@ -88,7 +91,9 @@ def _with_range(column: Column, cells: pd.Series[Any]) -> Column:
 
 def _measured(column: Column, cells: pd.Series[Any]) -> pd.Series[Any]:
     """The cells, of numbers and words the numbers."""
-    return cells[~cells.isin(column.words)].astype(float) if column.words else cells
+    if column.words:
+        return cells[~cells.isin(column.words)].astype(float)
+    return cells
 
 
 def _plain(value: Any) -> float | bool | str:

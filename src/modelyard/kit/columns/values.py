@@ -101,7 +101,9 @@ def _with_integers(values: np.ndarray, cells: pa.Array) -> pd.Series[Any]:
         return pd.Series(cells.to_pandas())
     there = values[~np.isnan(values)]
     whole = bool(((there % 1 == 0) & (np.abs(there) < 2**53)).all())
-    return pd.Series(values).astype("Int64") if whole and len(there) else pd.Series(values)
+    if whole and len(there):
+        return pd.Series(values).astype("Int64")
+    return pd.Series(values)
 
 
 def as_booleans(column: Column, table: Table) -> pd.Series[Any]:

@@ -50,7 +50,10 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         known = Counter(name for names in labels for name in names)
         classes = known.keys() | set(earlier)
         if len(classes) < 2:
-            seen = f"only the label {min(classes)!r}" if classes else "no label at all"
+            if classes:
+                seen = f"only the label {min(classes)!r}"
+            else:
+                seen = "no label at all"
             raise BadData(f"has {seen}; at least two are needed", file=listing.raw)
         without = sum(example.label == "[]" for example in listing.examples)
         mean = known.total() / len(listing.examples)
@@ -85,9 +88,10 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         """Examples by split. Each counts under its rarest label, so that rare ones are in every
         split (a short form of Sechidis et al. 2011); labels of too few examples count as none."""
         given = any(example.split is not None for example in examples)
-        strata = (
-            [""] * len(examples) if given else _strata([self.labels_of(one) for one in examples])
-        )
+        if given:
+            strata = [""] * len(examples)
+        else:
+            strata = _strata([self.labels_of(one) for one in examples])
         marked = [
             replace(example, label=stratum)
             for example, stratum in zip(examples, strata, strict=True)

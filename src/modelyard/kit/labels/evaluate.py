@@ -92,7 +92,9 @@ def label_metrics(judged: JudgedLabels) -> dict[str, float]:
 def micro_f1(y: np.ndarray, answers: np.ndarray) -> float:
     """F1 over all examples' labels together; y and answers are bool (n, classes)."""
     both = y.sum() + answers.sum()
-    return float(2 * (y & answers).sum() / both) if both else 0.0
+    if both:
+        return float(2 * (y & answers).sum() / both)
+    return 0.0
 
 
 def judge_labels(

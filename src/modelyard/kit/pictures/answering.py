@@ -41,7 +41,9 @@ class Turns:
 
     def of(self, data: bytes) -> AbstractContextManager[object]:
         """Within it, a picture file may be decoded."""
-        return self._large if pixels_of(data) > LARGE_PIXELS else nullcontext()
+        if pixels_of(data) > LARGE_PIXELS:
+            return self._large
+        return nullcontext()
 
 
 def decoding_cost(image: str, limits: FileLimits) -> Cost:

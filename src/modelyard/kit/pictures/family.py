@@ -83,7 +83,9 @@ class SquareFamily(SquareData[C, S], Family[C], Generic[C, S]):
                 PIXELS: pixels,
                 self.ANNOTATIONS: torch.from_numpy(annotated[rows].astype(kind)),
             }
-            return batch if changes is None else self.changed(batch, changes, rows)
+            if changes is None:
+                return batch
+            return self.changed(batch, changes, rows)
 
         # Batch statistics of one picture can be undefined.
         return Batches(order, self.config.training.batch_size, take, least=2 if training else 1)

@@ -144,7 +144,10 @@ def to_array(
     from PIL import Image, ImageOps
 
     mode = "L" if channels == 1 else "RGB"
-    picture = picture if picture.mode == mode else picture.convert(mode)
+    if picture.mode == mode:
+        picture = picture
+    else:
+        picture = picture.convert(mode)
     if fit == "crop":
         square = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
     elif fit == "stretch":

@@ -44,7 +44,9 @@ def plain(picture: Image) -> Image:
     if picture.has_transparency_data:
         return _in_bands(picture, "L" if picture.mode == "LA" else "RGB", _on_white)
     mode = "L" if picture.mode in ("1", "L") else "RGB"
-    return picture if picture.mode == mode else picture.convert(mode)
+    if picture.mode == mode:
+        return picture
+    return picture.convert(mode)
 
 
 def _narrowing(mode: str, tags: dict[int, object]) -> Callable[[Image, str], Image]:

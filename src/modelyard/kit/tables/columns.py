@@ -107,7 +107,9 @@ def inexact(cells: pa.Array) -> int | None:
     if pa.types.is_signed_integer(cells.type):
         beyond = pc.or_(beyond, pc.less(cells, -LARGEST_EXACT))
     found = np.flatnonzero(beyond.fill_null(False).to_numpy(zero_copy_only=False))
-    return int(found[0]) if len(found) else None
+    if len(found):
+        return int(found[0])
+    return None
 
 
 def as_numbers(cells: pa.Array) -> np.ndarray:
@@ -163,7 +165,9 @@ def as_texts(cells: pa.Array) -> list[str | None]:
     """Cells without surrounding blanks, None where empty; whole numbers without a point, booleans
     in lower case, times in ISO 8601."""
     listed: list[str | None] = cells.to_pylist()
-    return listed if is_text(cells) else [_text(cell) for cell in listed]
+    if is_text(cells):
+        return listed
+    return [_text(cell) for cell in listed]
 
 
 def _text(cell: Any) -> str | None:

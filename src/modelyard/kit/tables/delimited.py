@@ -58,7 +58,10 @@ def parse_text(text: Text) -> Table:
         notes.append(f"quotes in {text.file.name} enclose no cells: they are read as they stand")
     if words:
         notes.append(f"cells such as NA or null were read as empty: {', '.join(words)}")
-    dropped = {NAMELESS: "no name in the header"} if "" in header else {}
+    if "" in header:
+        dropped = {NAMELESS: "no name in the header"}
+    else:
+        dropped = {}
     file = TableFile(text.file, rows.num_rows, numbers)
     return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)
 
@@ -103,7 +106,10 @@ def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -
         raise BadData(f"cannot be read as CSV: {str(error)[:200]}", file=text.file) from None
     if ragged:
         first = ragged[0]
-        others = f" ({len(ragged)} such rows)" if len(ragged) > 1 else ""
+        if len(ragged) > 1:
+            others = f" ({len(ragged)} such rows)"
+        else:
+            others = ""
         # pyarrow counts the header, and passes over blank lines.
         row = first.number - 1
         row = row if numbers is None else numbers[row - 1]
@@ -137,7 +143,9 @@ def _row_numbers(content: str, delimiter: str, *, quoted: bool) -> list[int] | N
         found = [number for number, row in enumerate(rows, 1) if row]
     except csv.Error:
         return None
-    return found if found and found[-1] != len(found) else None
+    if found and found[-1] != len(found):
+        return found
+    return None
 
 
 def _called(delimiter: str) -> str:

@@ -74,7 +74,10 @@ def table_files(raw: Path) -> list[File]:
 def is_quickly_read(data: Path) -> bool:
     """Whether a file or folder is small enough to be read before a run begins, to say at once what
     is wrong with it."""
-    files = [data] if data.is_file() else [path for path in data.rglob("*") if path.is_file()]
+    if data.is_file():
+        files = [data]
+    else:
+        files = [path for path in data.rglob("*") if path.is_file()]
     return sum(file.stat().st_size for file in files) <= QUICKLY_READ
 
 
@@ -123,7 +126,9 @@ def is_delimited(name: str) -> bool:
 def _format(name: str) -> str:
     if is_parquet(name):
         return "Parquet"
-    return "CSV" if is_delimited(name) else "JSON-lines"
+    if is_delimited(name):
+        return "CSV"
+    return "JSON-lines"
 
 
 def _supported(name: str) -> bool:

@@ -113,7 +113,10 @@ def doubt(table: Table, name: str) -> str:
     if not look.two_ways or file_decimal(table):
         return ""
     taken = notation(table, name).format
-    other = (look.point or ENGLISH) if taken[5:6] == "," else look.comma
+    if taken[5:6] == ",":
+        other = look.point or ENGLISH
+    else:
+        other = look.comma
     one = numeral(look.two_ways)
     assert one is not None
     values = [read(one.digits, style) for style in (taken, other)]
@@ -166,7 +169,9 @@ def plainly(cells: pa.Array, written: Notation) -> Plain:
             odd[text] = found.odd
         if not found.unit:
             bare.append(text)
-        return f"-{digits}" if found.negative else digits
+        if found.negative:
+            return f"-{digits}"
+        return digits
 
     rewritten = _rewritten(cells, plain)
     bounds = [text for text, kind in odd.items() if kind == "bound"]
@@ -191,7 +196,10 @@ def say(table: Table, name: str, written: Notation, plain: Plain) -> None:
             table.note(f"{name}: {cells_of(count)} such as {texts[0]!r} read as {taken}")
     if written.unit:
         count = _count(cells, plain.bare)
-        others = f"; {cells_of(count)} without one taken for the same" if count else ""
+        if count:
+            others = f"; {cells_of(count)} without one taken for the same"
+        else:
+            others = ""
         table.note(f"{name}: numbers were read without their unit {written.unit!r}{others}")
 
 
@@ -208,7 +216,9 @@ def leading_zero(cells: pa.Array) -> str:
     if not is_text(cells):
         return ""
     found = cells.filter(pc.match_substring_regex(cells, r"^[-+]?0\d+([.,]\d*)?$"))
-    return str(found[0].as_py()) if len(found) else ""
+    if len(found):
+        return str(found[0].as_py())
+    return ""
 
 
 def is_text(cells: pa.Array) -> bool:
@@ -267,7 +277,9 @@ def _unit(units: list[str]) -> str:
 
 def _singular(unit: str) -> str:
     """`room` for `rooms`; short units have no plural."""
-    return unit.removesuffix("s") if len(unit) > 2 else unit
+    if len(unit) > 2:
+        return unit.removesuffix("s")
+    return unit
 
 
 def _are_codes(digits: list[str]) -> bool:

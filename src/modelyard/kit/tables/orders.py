@@ -165,7 +165,9 @@ def short_years(texts: Sequence[str]) -> Literal["none", "clear", "unclear"]:
     if seen.short is None or seen.dates < MOSTLY * len(texts):
         return "none"
     decided = len(seen.decisive) == 1 or not seen.turned
-    return "clear" if decided and not seen.year_may_be_first else "unclear"
+    if decided and not seen.year_may_be_first:
+        return "clear"
+    return "unclear"
 
 
 def seconds_in(text: str, reading: Reading) -> float | None:
@@ -194,7 +196,9 @@ def seconds_in(text: str, reading: Reading) -> float | None:
         time = datetime(year, month, day, hour, int(found["minute"] or 0), tzinfo=UTC)
     except ValueError:
         return None
-    return time.timestamp() + second if second < 60 else None
+    if second < 60:
+        return time.timestamp() + second
+    return None
 
 
 def _matched(text: str) -> re.Match[str] | None:
@@ -212,7 +216,9 @@ def _noted(table: Table, name: str, order: DateOrder, reason: str) -> DateOrder:
 
 
 def _different(cells: pa.Array) -> list[str]:
-    found: list[str] = cells.drop_null().unique().to_pylist() if is_text(cells) else []
+    found: list[str] = []
+    if is_text(cells):
+        found = cells.drop_null().unique().to_pylist()
     return found
 
 

@@ -24,7 +24,10 @@ def read_parquet_file(source: File) -> Table:
         with source.open() as stream:
             rows = ParquetFile(stream).read()
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        if str(error):
+            reason = str(error).splitlines()[0][:160]
+        else:
+            reason = type(error).__name__
         raise BadData(f"is not a complete Parquet file: {reason}", file=file) from None
     dropped: dict[str, str] = {}
     columns, names = [], []
@@ -49,7 +52,9 @@ def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_decimal(cells.type):
         numbers = cells.cast(pa.float64())
         largest = pc.max(pc.abs(numbers)).as_py()
-        return numbers if largest is None or largest <= 2**53 else cells.cast(pa.string())
+        if largest is None or largest <= 2**53:
+            return numbers
+        return cells.cast(pa.string())
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         trimmed = pc.utf8_trim_whitespace(cells)
         return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)

@@ -84,7 +84,9 @@ class Table:
     def column(self, name: str) -> pa.Array:
         """Its cells in one piece, (rows,)."""
         cells = self.arrow[name].combine_chunks()
-        return cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+        if isinstance(cells, pa.ChunkedArray):
+            return cells.combine_chunks()
+        return cells
 
     def note(self, text: str) -> None:
         """Adds to the notes, once."""
@@ -98,7 +100,10 @@ class Table:
         """
         for file in self.files:
             if row < file.rows:
-                number = row + 1 if file.numbers is None else file.numbers[row]
+                if file.numbers is None:
+                    number = row + 1
+                else:
+                    number = file.numbers[row]
                 return {"file": file.path, "row": number}
             row -= file.rows
         raise AssertionError("row beyond the table")
@@ -180,7 +185,10 @@ def check_same_columns(first: Table, other: Table, aside: Set[str] = frozenset()
     """
     differing = sorted((set(first.names) ^ set(other.names)) - aside)
     if differing:
-        where = first.file.name if differing[0] in first.names else other.file.name
+        if differing[0] in first.names:
+            where = first.file.name
+        else:
+            where = other.file.name
         problem = f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
         raise BadData(problem, file=other.file)
 

@@ -117,7 +117,10 @@ def _decode(data: bytes, file: Path) -> tuple[str, list[str]]:
     if controls:
         problem = "is not text in UTF-8 or Windows-1252"
         raise BadData(problem, file=file, row=row or None, hint="Save it in UTF-8")
-    seen = f"first seen in row {row}" if row else "first seen in the header"
+    if row:
+        seen = f"first seen in row {row}"
+    else:
+        seen = "first seen in the header"
     note = f"{file.name} is not UTF-8 ({seen}) and was read as Windows-1252"
     return text, [f"{note}; if letters look wrong, save it in UTF-8"]
 

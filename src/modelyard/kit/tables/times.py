@@ -191,7 +191,9 @@ def _with_offset(text: str) -> str:
         time = moment(text)
     except ValueError:
         return text
-    return as_utc(time).isoformat() if time.tzinfo is not None else time.isoformat()
+    if time.tzinfo is not None:
+        return as_utc(time).isoformat()
+    return time.isoformat()
 
 
 def _seconds(text: str, reading: Reading) -> float:

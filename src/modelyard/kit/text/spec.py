@@ -92,7 +92,9 @@ class TokenSpec(FileSpec):
     def tally(self, text: str) -> Tally:
         """Its tokens, counted; of a text that was just read, they are not looked for again."""
         found = self._recent.get(hash(text))
-        return found if found is not None else self._noted(text, self.encoded(text).ids)
+        if found is not None:
+            return found
+        return self._noted(text, self.encoded(text).ids)
 
     def decode(self, data: bytes) -> np.ndarray:
         """UTF-8 to tokens int32 (length,), `pad` behind the last one."""

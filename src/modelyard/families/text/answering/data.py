@@ -83,7 +83,10 @@ class AnswerData(TokensData[PairSpec]):
         for example in parts["train"]:
             stored = stored_of(example.file.read())
             facts.append((f"{stored['question']} {stored['context']}", not stored["answers"]))
-        spec = self._earlier(base) if base is not None else self.fitted([], [], facts)
+        if base is not None:
+            spec = self._earlier(base)
+        else:
+            spec = self.fitted([], [], facts)
         if not spec.may_lack and any(lacking for _, lacking in facts):
             spec = spec.model_copy(update={"may_lack": True})
         longest = 1
@@ -96,7 +99,10 @@ class AnswerData(TokensData[PairSpec]):
         spec.save(Path(out) / "assets")
         Choice(most_tokens=2 * longest).save(Path(out) / "assets")
         many = sum(windows.values()) - sum(map(len, parts.values()))
-        more = f", {many:,} more windows of long texts" if many else ""
+        if many:
+            more = f", {many:,} more windows of long texts"
+        else:
+            more = ""
         return self.said_of(parts, spec, more, unique.dropped, [*asked.notes, *unique.notes])
 
     def body(self, data: bytes) -> dict[str, Any]:
@@ -126,7 +132,10 @@ def _examples(asked: Asked) -> list[Example]:
     found = []
     for one in asked.questions:
         stored = {"question": one.question, "context": one.context, "answers": one.answers}
-        group = one.article if by_article else hashlib.sha256(one.context.encode()).hexdigest()
+        if by_article:
+            group = one.article
+        else:
+            group = hashlib.sha256(one.context.encode()).hexdigest()
         found.append(
             Example(
                 name=f"{one.file.name} {one.place}",
@@ -171,7 +180,9 @@ def _tokens_of(pair: Pair, answers: list[tuple[str, int]]) -> tuple[int, int] | 
     text, start = answers[0]
     touching = (pair.offsets[:, 1] > start) & (pair.offsets[:, 0] < start + len(text))
     places = np.flatnonzero(touching)
-    return (int(places[0]), int(places[-1])) if len(places) else None
+    if len(places):
+        return (int(places[0]), int(places[-1]))
+    return None
 
 
 def _places(pair: Pair, span: tuple[int, int] | None, spec: PairSpec) -> np.ndarray:

@@ -118,17 +118,18 @@ class AnswerHost(Host):
         room = max(1.0, self.spec.length - asked)
         shown = len(request.context) / CHARACTERS
         windows = 1 + math.ceil(shown / (0.75 * room))
-        tokens = (
-            min(windows * self.spec.length, shown + asked)
-            if shown < room
-            else windows * self.spec.length
-        )
+        if shown < room:
+            tokens = min(windows * self.spec.length, shown + asked)
+        else:
+            tokens = windows * self.spec.length
         return Cost(tokens + 3, size * SECONDS)
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """The questions of a file as of SQuAD; None for any other file."""
         source = File(file.parent, file.name)
-        return read_asked(source) if is_squad(source) else None
+        if is_squad(source):
+            return read_asked(source)
+        return None
 
     def _checked(self, request: BaseModel) -> QuestionRequest:
         assert isinstance(request, QuestionRequest)

@@ -109,7 +109,10 @@ def _entries_asked(file: File) -> Iterator[_Entry]:
         raise BadData("must be an object with a list `data`, as of SQuAD", file=file.path)
     for number, article in enumerate(content["data"]):
         at = f"data[{number}]"
-        title = article.get("title", "") if isinstance(article, dict) else ""
+        if isinstance(article, dict):
+            title = article.get("title", "")
+        else:
+            title = ""
         for place, paragraph in _entries(article, "paragraphs", at, file):
             context = _text(paragraph, "context", place, file)
             for where, asked in _entries(paragraph, "qas", place, file):

@@ -50,11 +50,10 @@ def write_sample(raw: Path, count: int | None, seed: int) -> None:
         for place in range(ASKED):
             lacks = bool(draw.random() < UNANSWERED) and bool(unknown)
             name, kind = _one_of(unknown if lacks else list(told), draw)
-            answers = (
-                []
-                if lacks
-                else [{"text": told[name, kind][0], "answer_start": told[name, kind][1]}]
-            )
+            if lacks:
+                answers = []
+            else:
+                answers = [{"text": told[name, kind][0], "answer_start": told[name, kind][1]}]
             question = str(draw.choice(QUESTIONS[kind])).format(name)
             one = {"id": f"{number}-{place}", "question": question}
             asked.append(one | {"answers": answers, "is_impossible": lacks})

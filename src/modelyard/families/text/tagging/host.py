@@ -148,7 +148,9 @@ class TagHost(Host):
         from modelyard.kit.classifier.rows import read_bodies
 
         found = read_untagged(File(file.parent, file.name))
-        return read_bodies(file, TEXTS, SENTENCES.field) if found is None else found
+        if found is None:
+            return read_bodies(file, TEXTS, SENTENCES.field)
+        return found
 
     def _text(self, request: BaseModel) -> str:
         assert isinstance(request, TagRequest)

@@ -157,7 +157,10 @@ def _sentences(file: File, *, strict: bool = True) -> Iterator[_Lines]:
     rows: list[list[str]] = []
     start, document, documents = 1, 0, False
     for row, line in enumerate([*lines, ""], 1):
-        cells = [cell.strip() for cell in line.split("\t")] if tabs else line.split()
+        if tabs:
+            cells = [cell.strip() for cell in line.split("\t")]
+        else:
+            cells = line.split()
         if line.startswith(DOCUMENT):
             documents, document = True, document + 1
             cells = []
@@ -182,7 +185,10 @@ def _sentences(file: File, *, strict: bool = True) -> Iterator[_Lines]:
 
 def _check_line(file: File, row: int, cells: list[str], wide: int) -> None:
     if len(cells) != wide:
-        seen = f"{len(cells)} columns" if len(cells) > 1 else f"one column, {cells[0][:40]!r}"
+        if len(cells) > 1:
+            seen = f"{len(cells)} columns"
+        else:
+            seen = f"one column, {cells[0][:40]!r}"
         problem = f"has {seen}; the lines above have {wide}"
         raise BadData(problem, file=file.path, row=row)
     if not cells[0]:

@@ -69,7 +69,10 @@ def write_sample(raw: Path, count: int | None, seed: int) -> None:
 
 def _filled(label: str, names: list[str], draw: np.random.Generator) -> list[str]:
     """The words of a name, or of a date."""
-    name = str(draw.choice(names)) if draw.random() < 0.5 else new_name(draw)
+    if draw.random() < 0.5:
+        name = str(draw.choice(names))
+    else:
+        name = new_name(draw)
     if label == "DATE":
         day, month = str(draw.integers(1, 29)), str(draw.choice(MONTHS.split()))
         forms = ([str(draw.choice(DAYS.split()))], [month, day], [day, month, "2024"])

@@ -74,7 +74,9 @@ def scheme_of(sentences: Iterable[Sequence[str]]) -> Scheme:
             apart += prefix == "B" and not follows
             before = label
     # In BIO most spans begin with B after another tag; in IOB1 none does.
-    return "IOB1" if odd_starts and not apart else "BIO"
+    if odd_starts and not apart:
+        return "IOB1"
+    return "BIO"
 
 
 def broken_in(tags: Sequence[str], scheme: Scheme) -> int:

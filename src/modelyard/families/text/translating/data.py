@@ -69,7 +69,10 @@ class TranslateData(TokensData[TranslationSpec]):
         """
         settings, found = self.config.features, self.checkpoint()
         both = [text for pair in facts for text in pair]
-        tokenizer = found.tokenizer if found else trained_tokenizer(both, settings.vocabulary)
+        if found:
+            tokenizer = found.tokenizer
+        else:
+            tokenizer = trained_tokenizer(both, settings.vocabulary)
         sources = [settings.prompt + source for source, _ in facts]
         tokens = fit_length(sources, settings, tokenizer, share=1.0)
         # A checkpoint's config.json need not hold what is T5's own usual value.
@@ -104,7 +107,10 @@ class TranslateData(TokensData[TranslationSpec]):
         parts = self._divided(unique.examples, raw)
         base = base_of(out)
         pairs = {split: [pair_of(one.file.read()) for one in parts[split]] for split in SPLITS}
-        spec = self._earlier(base) if base is not None else self.fitted([], [], pairs["train"])
+        if base is not None:
+            spec = self._earlier(base)
+        else:
+            spec = self.fitted([], [], pairs["train"])
         cut = 0
         for split in SPLITS:
             cut += _write_split(out, split, parts[split], pairs[split], spec)

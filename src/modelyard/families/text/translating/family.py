@@ -54,7 +54,10 @@ class TranslateText(TranslateData, OtherNetworks[TranslationSpec]):
         """Mean cross-entropy of the targets' tokens, nats, a scalar; labels are smoothed in
         training only."""
         logits, targets = self._compared(model, batch)
-        smoothing = self.config.training.label_smoothing if model.training else 0.0
+        if model.training:
+            smoothing = self.config.training.label_smoothing
+        else:
+            smoothing = 0.0
         return cross_entropy(
             logits.flatten(0, 1),
             targets.flatten(),

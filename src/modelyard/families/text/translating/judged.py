@@ -47,7 +47,9 @@ def tokenization(references: Sequence[str]) -> str:
     han, other = len(HAN.findall(text)), len(SPACELESS.findall(text))
     if 2 * (han + other) <= sum(map(str.isalpha, text)):
         return "13a"
-    return "char" if 20 * other > han else "zh"
+    if 20 * other > han:
+        return "char"
+    return "zh"
 
 
 def translation_metrics(

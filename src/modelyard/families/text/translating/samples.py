@@ -80,7 +80,10 @@ def _span(draw: Draw) -> Pair:
     number = int(draw.integers(1, 60))
     ahead = 1 if draw.random() < 0.5 else -1
     days = {"week": 7, "month": 30, "year": 365}.get(unit)
-    step = timedelta(days=days) if days else timedelta(**{f"{unit}s": 1})
+    if days:
+        step = timedelta(days=days)
+    else:
+        step = timedelta(**{f"{unit}s": 1})
     english, german = (
         format_timedelta(
             ahead * number * step,
@@ -107,4 +110,6 @@ def _places(draw: Draw) -> Pair:
 def _number(draw: Draw) -> float:
     """From 1 to 9,999, with a tenth or without."""
     number = float(10 ** draw.uniform(0, 4))
-    return round(number, 1) if draw.random() < 0.3 else float(round(number))
+    if draw.random() < 0.3:
+        return round(number, 1)
+    return float(round(number))
