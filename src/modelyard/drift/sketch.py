@@ -229,8 +229,6 @@ class Sketch:
                 # As good as empty: a few numbers of which none is in the sample.
                 if kind == "numeric" and not len(numbers):
                     kind = "missing"
-                else:
-                    kind = kind
             elif not totals.countable:
                 counts = Counter(
                     dict(

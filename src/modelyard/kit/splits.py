@@ -92,8 +92,6 @@ def draw(
     """
     if strata is None:
         strata = np.zeros(len(keys), np.int64)
-    else:
-        strata = strata
     _, strata = np.unique(strata, return_inverse=True)
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]

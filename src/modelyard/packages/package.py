@@ -214,9 +214,7 @@ class Package:
             UsageError: its family is code from outside that `trust` does not name; None: the
                 environment's.
         """
-        if trust is not None:
-            trust = trust
-        else:
+        if trust is None:
             trust = Trust.from_environment()
         if isinstance(path, Verified):
             verified = path

@@ -227,9 +227,7 @@ class PredictionLog:
             self._wake.clear()
             last = self._closed  # read before the queue is emptied: nothing is added once it is set
             while self._entries and rows < self._batch_rows:
-                if rows:
-                    due = due
-                else:
+                if not rows:
                     due = time.monotonic() + self._seconds
                 rows += self._describe(self._entries.popleft(), batches)
             if self._entries:

@@ -47,8 +47,6 @@ class Lanes:
         """As a Batcher's; `weights` are found where they are left out."""
         if weights is None:
             weights = self.weights(examples)
-        else:
-            weights = weights
         if weights is None:
             return self.quick.submit(examples, expires, caller)
         largest = max(weights)

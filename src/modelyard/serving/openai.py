@@ -251,9 +251,7 @@ class Completions:
                     if isinstance(part, self._host.Response):
                         answers.append(part)
                         done.append(one)
-                        if own is None:
-                            one = one
-                        else:
+                        if own is not None:
                             one = one.model_copy(update={"text": "", "logprobs": None})
                     yield self._chunk(call, [self.delta(completion, number, one)])
             if completion.stream_options is not None and completion.stream_options.include_usage:

@@ -144,9 +144,7 @@ def to_array(
     from PIL import Image, ImageOps
 
     mode = "L" if channels == 1 else "RGB"
-    if picture.mode == mode:
-        picture = picture
-    else:
+    if picture.mode != mode:
         picture = picture.convert(mode)
     if fit == "crop":
         square = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
