@@ -88,8 +88,8 @@ def _json_rows(file: Path, package: Package) -> tuple[list[Any], bool]:
         # Of a family whose data are tables only: it reads no such file.
         found = None
     if found is None:
-        return (rows, False)
-    return (found, True)
+        return rows, False
+    return found, True
 
 
 def _from_json(source: File) -> list[Any]:

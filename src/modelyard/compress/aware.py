@@ -274,7 +274,7 @@ def _round(layer: nn.Module, going_in: Range, coming_out: Range) -> None:
 
 def _round_entry(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
     rounded: torch.Tensor = layer.get_submodule(ENTRY)(given[0])
-    return (rounded, *given[1:])
+    return rounded, *given[1:]
 
 
 def _round_exit(

@@ -186,7 +186,7 @@ def path_of(entry: Entry[Any], field: str) -> tuple[str, str] | None:
     else:
         default = None
     if default is not None and hasattr(default, name):
-        return (section, name)
+        return section, name
     return None
 
 

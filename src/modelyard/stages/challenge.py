@@ -67,7 +67,7 @@ def _by_group(metric: str, evaluation: Evaluation) -> tuple[float, float] | None
     groups = [evaluation.groups.get(name) for name in (LABELLED, DATA)]
     found = [group.metrics[metric] for group in groups if group and metric in group.metrics]
     if len(found) == len(groups):
-        return (found[0], found[1])
+        return found[0], found[1]
     return None
 
 

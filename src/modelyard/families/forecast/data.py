@@ -160,7 +160,7 @@ def cuts(
     validation = test - max(int(length * settings.validation_share), settings.horizon)
     least = min(context, 2 * season) + settings.horizon
     if validation >= least:
-        return (validation, test)
+        return validation, test
     return None
 
 

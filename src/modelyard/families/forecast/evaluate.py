@@ -158,5 +158,5 @@ def _smoothing(judged: Judged, features: Path, split: str) -> tuple[np.ndarray, 
         origins, forecasts = arrays[split], arrays[f"{split}_forecasts"]
     _, rows, places = np.intersect1d(judged.origins, origins, return_indices=True)
     if len(rows) >= 2:
-        return (rows, forecasts[places])
+        return rows, forecasts[places]
     return None

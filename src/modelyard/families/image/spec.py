@@ -38,7 +38,7 @@ class ImageSpec(FileSpec):
     @property
     def shape(self) -> tuple[int, ...]:
         """(channels, size, size)."""
-        return (self.channels, self.size, self.size)
+        return self.channels, self.size, self.size
 
     def decode(self, data: bytes) -> np.ndarray:
         """A file's bytes to what the model sees, uint8 (channels, size, size).

@@ -52,4 +52,4 @@ def _numbered(names: list[str], seen: np.ndarray, earlier: dict[str, int]) -> np
 def _order(name: str) -> tuple[int, int, str]:
     if name.isdecimal():
         return (0, int(name), name)
-    return (1, 0, name)
+    return 1, 0, name

@@ -127,7 +127,7 @@ def _key(name: str) -> tuple[str, ...]:
     stem = path.stem
     for end in ENDS:
         stem = stem.removesuffix(end)
-    return (*folders, stem)
+    return *folders, stem
 
 
 def _folders(files: FileSet, masks: list[File], ignored: int | None) -> Pairs:
