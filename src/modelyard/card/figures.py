@@ -49,11 +49,11 @@ def draw(plot: Plot, prefix: str) -> Drawn | None:
         if plot.pictures:
             return _pictures(plot)
         return None
-    if not (
-        plot.matrix and plot.matrix[0]
-        if plot.kind == "heatmap"
-        else any(one.y or one.x for one in plot.series)
-    ):
+    if plot.kind == "heatmap":
+        holds = bool(plot.matrix and plot.matrix[0])
+    else:
+        holds = any(one.y or one.x for one in plot.series)
+    if not holds:
         return None
     figure, notes = PAINTERS[plot.kind](plot)
     legend = _legend(plot) if len(plot.series) > 1 else []

@@ -101,6 +101,7 @@ def _hero(info: PackageInfo, evaluation: Evaluation) -> dict[str, Any]:
     main = evaluation.main
     value, baseline = evaluation.metrics[main], evaluation.baseline.get(main)
     difference = None if baseline is None else value - baseline
+    direction = evaluation.directions[main]
     return {
         "metric": words(main),
         "value": number(value),
@@ -109,9 +110,7 @@ def _hero(info: PackageInfo, evaluation: Evaluation) -> dict[str, Any]:
         "rivals": {name: number(figure) for name, figure in evaluation.rivals.items()},
         "difference": signed(difference),
         "better": baseline is not None and evaluation.better(main, value, baseline),
-        "direction": "higher is better"
-        if evaluation.directions[main] == "max"
-        else "lower is better",
+        "direction": "higher is better" if direction == "max" else "lower is better",
         "gate": words(info.gate.metric),
         "gate_is_main": info.gate.metric == main,
     }
@@ -165,7 +164,9 @@ def _training(training: Mapping[str, Any]) -> dict[str, Any]:
 
 def _notes(summary: Mapping[str, Any]) -> list[str]:
     notes = summary.get("notes") or ()
-    return [clean(str(note)) for note in ([notes] if isinstance(notes, str) else notes)]
+    if isinstance(notes, str):
+        notes = [notes]
+    return [clean(str(note)) for note in notes]
 
 
 def _commands(info: PackageInfo) -> list[tuple[str, str]]:

@@ -99,9 +99,10 @@ def scatter(plot: Plot) -> tuple[Figure, list[str]]:
 
 def _diagonal(axes: Axes, plot: Plot) -> None:
     """y = x over the range that both axes share with the data, behind it."""
-    values = np.concatenate(
-        [part for one in plot.series for part in (_numbers(one.x), _numbers(one.y))]
-    )
+    parts = []
+    for one in plot.series:
+        parts += [_numbers(one.x), _numbers(one.y)]
+    values = np.concatenate(parts)
     finite = values[np.isfinite(values)]
     if len(finite):
         ends = [finite.min(), finite.max()]
@@ -223,9 +224,8 @@ def heatmap(plot: Plot) -> tuple[Figure, list[str]]:
 
 
 def _cell_ticks(axes: Axes, plot: Plot, whole: bool) -> None:
-    rows, columns = (
-        [cut(clean(name), 18) for name in names] for names in (plot.rows, plot.columns)
-    )
+    rows = [cut(clean(name), 18) for name in plot.rows]
+    columns = [cut(clean(name), 18) for name in plot.columns]
     turned = sum(map(len, columns)) > 56
     axes.set_yticks(np.arange(len(rows)) + 0.48 if whole else [], rows if whole else [])
     axes.set_xticks(np.arange(len(columns)) + 0.48 if whole else [], columns if whole else [])

@@ -174,13 +174,12 @@ def table(raw: Mapping[str, Any], *, bars: bool = False) -> Table:
         Cell(cut(plain(name), 40), numeric=i < len(numeric) and numeric[i])
         for i, name in enumerate(raw.get("columns", ()))
     ]
-    if rows:
-        drawn = next(
-            (i for i in range(len(columns)) if all(_is_number(row[i]) for row in rows)), None
-        )
-    else:
-        drawn = None
-    if bars and drawn is not None:
+    numbers: list[int] = []
+    for place in range(len(columns)):
+        if rows and all(_is_number(row[place]) for row in rows):
+            numbers.append(place)
+    if bars and numbers:
+        drawn = numbers[0]
         columns[drawn] = replace(columns[drawn], bar=0.0)
         _draw_bars(cells, rows, drawn)
     if len(rows) > MOST_ROWS:

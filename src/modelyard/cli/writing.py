@@ -47,9 +47,14 @@ def write_answers(answers: list[dict[str, Any]], out: Path | None, by: str = "")
 
 def _flat_rows(answers: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
     """All rows with the same columns, None where one has no such value."""
-    rows = [flat(row) for answer in answers for row in _unrolled(answer, by)]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return [{name: row.get(name) for name in names} for row in rows]
+    rows: list[dict[str, Any]] = []
+    for answer in answers:
+        rows += [flat(row) for row in _unrolled(answer, by)]
+    # In the order in which they first appear.
+    empty: dict[str, Any] = {}
+    for row in rows:
+        empty |= dict.fromkeys(row)
+    return [empty | row for row in rows]
 
 
 def _unrolled(answer: dict[str, Any], by: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modelyard.cost.usage import Price, figures, price
 from modelyard.errors import UsageError
 from modelyard.settings.cost import CostSettings
-from modelyard.store.artifact import Manifest
+from modelyard.store.artifact import Manifest, Origin
 from modelyard.store.usage import Usage
 
 Events = Iterable[Mapping[str, Any]]
@@ -117,7 +117,10 @@ def sum_of(stages: Sequence[StageCost], settings: CostSettings) -> StageCost:
 def paid(run: str, made: Iterable[Manifest], settings: CostSettings) -> dict[str, float]:
     """Figures `cost_…` of everything that `run` itself made, among `made` and what that was made
     from."""
-    origins = {one.key: one for manifest in made for one in [manifest, *manifest.lineage.values()]}
+    origins: dict[str, Origin] = {}
+    for manifest in made:
+        for one in (manifest, *manifest.lineage.values()):
+            origins[one.key] = one
     used = sum((one.cost for one in origins.values() if one.cost and one.run == run), Usage())
     return figures(used, price(used, settings))
 
@@ -261,9 +264,13 @@ def table(stages: Sequence[StageCost]) -> dict[str, Any]:
     rows = [[one.stage, *row(one)] for one in stages]
     shown = [index for index in range(len(columns)) if any(cells[index] for cells in rows)]
     return {
-        "columns": [columns[i] for i in shown],
-        "rows": [[cells[i] for i in shown] for cells in rows],
+        "columns": _picked(columns, shown),
+        "rows": [_picked(cells, shown) for cells in rows],
     }
+
+
+def _picked(cells: Sequence[str], places: Sequence[int]) -> list[str]:
+    return [cells[place] for place in places]
 
 
 def row(one: StageCost) -> list[str]:

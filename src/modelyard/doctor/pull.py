@@ -40,6 +40,11 @@ _AWAY = re.compile(
 )
 
 
+def _is_of_pulling(event: Object) -> bool:
+    said = str(event.get("message", ""))
+    return "pull" in said and not said.startswith("Back-off")
+
+
 def pull_failed(
     pod: Object, image: str, reason: str, message: str, events: list[Object]
 ) -> Trouble:
@@ -47,15 +52,7 @@ def pull_failed(
     earlier event."""
     said = message
     if not said or said.startswith("Back-off"):
-        event = newest_event(
-            [
-                one
-                for one in events
-                if "pull" in str(one.get("message", ""))
-                and not str(one.get("message", "")).startswith("Back-off")
-            ],
-            "Failed",
-        )
+        event = newest_event([one for one in events if _is_of_pulling(one)], "Failed")
         said = str(event["message"]) if event else said
     kind, why, fix = _judge(pod, image, reason, said.lower())
     detail = one_line(said.rpartition(": ")[2] if len(said) > 200 else said, 200)

@@ -61,14 +61,15 @@ def rights(reader: Reader, deploys_to: Collection[str] = ()) -> list[Finding]:
 
 def lacking(reader: Reader, needed: Collection[Right], namespace: str) -> list[str]:
     """What of it this account may not do there: `create/patch deployments`."""
-    refused = [
-        (
-            resource,
-            [verb for verb in verbs.split() if not _may(reader, namespace, group, resource, verb)],
-        )
-        for group, resource, verbs in needed
-    ]
-    return [f"{'/'.join(verbs)} {resource}" for resource, verbs in refused if verbs]
+    found = []
+    for group, resource, verbs in needed:
+        refused = []
+        for verb in verbs.split():
+            if not _may(reader, namespace, group, resource, verb):
+                refused.append(verb)
+        if refused:
+            found.append(f"{'/'.join(refused)} {resource}")
+    return found
 
 
 def _row(purpose: str, lacks: list[str], level: Level, fix: str) -> Finding:

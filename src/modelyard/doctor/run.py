@@ -105,12 +105,11 @@ def _ended(run: ClusterRun, events: list[Object]) -> list[Finding]:
 def _labelled(
     reader: Reader, plural: str, group: str, labels: Iterable[str], value: str
 ) -> list[Object]:
-    found = [
-        one
-        for label in labels
-        for one in reader.here(plural, group, labelSelector=f"{label}={value}")
-    ]
-    return list({one["metadata"]["uid"]: one for one in found}.values())
+    found: dict[str, Object] = {}
+    for label in labels:
+        for one in reader.here(plural, group, labelSelector=f"{label}={value}"):
+            found[one["metadata"]["uid"]] = one
+    return list(found.values())
 
 
 def _owners(reader: Reader, run: str, jobs: list[Object], events: list[Object]) -> list[Trouble]:
@@ -127,12 +126,12 @@ def _owners(reader: Reader, run: str, jobs: list[Object], events: list[Object]) 
     found += [
         pods_refused(one, kind, about(events, one)) for kind, one in owners if lacks_pods(one)
     ]
-    ours = [
-        one
-        for one in (queued(reader) if jobs else [])
-        if any(ref["name"] in names for ref in one["metadata"].get("ownerReferences") or [])
-    ]
-    waiting = [trouble for one in ours if (trouble := not_admitted(one))]
+    waiting = []
+    for one in queued(reader) if jobs else []:
+        owned_by = {ref["name"] for ref in one["metadata"].get("ownerReferences") or []}
+        trouble = not_admitted(one)
+        if owned_by & names and trouble:
+            waiting.append(trouble)
     # The queue says why; that the job is suspended says only that.
     reported = [one for one in found if one and not (waiting and one.kind == "suspended")]
     return [*reported, *waiting]

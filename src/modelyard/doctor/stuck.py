@@ -49,13 +49,11 @@ def stuck_steps(reader: Reader, limit: float, now: datetime | None = None) -> li
     """Steps of our pipelines in the namespace whose pods have not started for `limit` minutes, for
     something that does not pass by itself. A pod that waits for a busy node is not among them."""
     now = now or datetime.now(UTC)
-    old = [
-        pod
-        for pod in reader.here("pods", labelSelector=RUN_LABEL)
-        if _workflow(pod).startswith(OURS)
-        and pod.get("status", {}).get("phase") == "Pending"
-        and _minutes(pod, now) >= limit
-    ]
+    old = []
+    for pod in reader.here("pods", labelSelector=RUN_LABEL):
+        pending = pod.get("status", {}).get("phase") == "Pending"
+        if _workflow(pod).startswith(OURS) and pending and _minutes(pod, now) >= limit:
+            old.append(pod)
     if not old:
         return []
     found = []

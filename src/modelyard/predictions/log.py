@@ -290,9 +290,8 @@ class PredictionLog:
             if self._writer is None:
                 self._writer = Writer(self.place)
             self._writer.write(batch.columns(), file.hour, file.stem, file.folder)
-        except (
-            Exception
-        ) as error:  # a full disk, a lost mount, a value no column takes: the service continues
+        except Exception as error:
+            # A full disk, a lost mount, a value no column takes: the service continues.
             log.warning("the prediction log drops %d rows: %s", batch.rows, error)
             self._lose(batch.rows)
         else:

@@ -158,6 +158,14 @@ def _objects(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str
         yield from _narrower(before[name], after[name], f"field {name!r}{inside}", depth + 1)
 
 
+def _kinds(field: _Schema) -> set[str]:
+    """The types that a field may have."""
+    found: set[str] = set()
+    for one in field.alternatives():
+        found.update(one.types)
+    return found
+
+
 def _poorer(old: _Schema, new: _Schema) -> Iterator[str]:
     """Which fields of an answer are gone, or of another type."""
     before, after = (schema.alternatives()[0].fields() for schema in (old, new))
@@ -165,10 +173,7 @@ def _poorer(old: _Schema, new: _Schema) -> Iterator[str]:
         if name not in after:
             yield f"field {name!r} of the answer is gone"
             continue
-        known, now = (
-            {kind for one in side.alternatives() for kind in one.types}
-            for side in (field, after[name])
-        )
+        known, now = _kinds(field), _kinds(after[name])
         if known and now and not now <= known:
             yield f"field {name!r} of the answer may be {_joined(now - known)} now"
 

@@ -82,14 +82,14 @@ class V2:
 
     def _signatures(self) -> dict[str, tuple[list[Column], list[Column]]]:
         signature = getattr(self._package.run, "signature", None)
-        if (
-            signature is None
-        ):  # a runtime that does not tell what it takes: its graphs are not offered
+        if signature is None:
+            # A runtime that does not tell what it takes: its graphs are not offered.
             return {}
         found = {}
         for graph in self._package.variant.graphs:
-            both = [[Column.of(one) for one in side] for side in signature(graph)]
-            found[f"{self.name}.{graph}"] = (both[0], both[1])
+            takes, gives = signature(graph)
+            columns = [Column.of(one) for one in takes], [Column.of(one) for one in gives]
+            found[f"{self.name}.{graph}"] = columns
         return found
 
     async def _on(self, answer: Any, name: str, version: str, call: Call) -> Reply:
@@ -191,12 +191,10 @@ class V2:
             ]
         try:
             parts = [run(graph, part) for part in slices]
-        except (
-            RuntimeError
-        ) as error:  # what ONNX Runtime's own errors are: sizes that do not go together
-            raise refuse(
-                400, f"the graph does not take these tensors: {' '.join(str(error).split())[:300]}"
-            ) from None
+        except RuntimeError as error:
+            # As ONNX Runtime's own errors are, for sizes that do not go together.
+            said = " ".join(str(error).split())[:300]
+            raise refuse(400, f"the graph does not take these tensors: {said}") from None
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -226,10 +224,10 @@ class V2:
                 400, f"the tensors have {sorted(counts)} values; each must have one a request"
             )
         kinds = {one.name: one.kind for one in self._inputs}
-        plain = {
-            name: [_value(one, kinds.get(name, ""), name) for one in column]
-            for name, column in rows.items()
-        }
+        plain = {}
+        for name, column in rows.items():
+            kind = kinds.get(name, "")
+            plain[name] = [_value(one, kind, name) for one in column]
         return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
 
     def _columns(self, documents: list[bytes]) -> dict[str, np.ndarray]:

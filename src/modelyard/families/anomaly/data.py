@@ -85,10 +85,9 @@ class AnomalyData(Data[AnomalyConfig]):
             keep = earlier.places(names, tables[0].file)
         parts = {}
         for name in PARTS:
-            stretches = [
-                _part(one, one.parts[name], number, keep, offsets, kinds)
-                for number, one in enumerate(series)
-            ]
+            stretches = []
+            for number, one in enumerate(series):
+                stretches.append(_part(one, one.parts[name], number, keep, offsets, kinds))
             parts[name] = join(stretches)
         schema = _schema(series, names, keep, offsets, parts["train"], kinds, settings, tables)
         if earlier is not None:

@@ -145,11 +145,14 @@ def _summary(
     spec: DetectionSpec,
 ) -> dict[str, Any]:
     rows = {split: len(part) for split, part in parts.items()}
-    some = [pictures[example.name] for part in parts.values() for example in part]
-    counts = {
-        split: Counter(label for example in part for label in pictures[example.name].labels)
-        for split, part in parts.items()
-    }
+    some: list[Annotated] = []
+    counts: dict[str, Counter[str]] = {}
+    for split, part in parts.items():
+        counts[split] = Counter()
+        for example in part:
+            one = pictures[example.name]
+            some.append(one)
+            counts[split].update(one.labels)
     boxes = sum(len(one.labels) for one in some)
     bare = sum(not one.labels for one in some)
     headline = f"{listing.format}: {sum(rows.values()):,} pictures, {boxes:,} boxes of "

@@ -53,9 +53,8 @@ def evaluate(
         documents += group
         judged += judge_documents(host, run, group)
         done += 1
-    losses, hits = (
-        np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "hits")
-    )
+    losses = np.concatenate([one.losses for one in judged])
+    hits = np.concatenate([one.hits for one in judged])
     size = sum(one.bytes for one in judged)
     tokens = np.concatenate([_targets(host, document) for document in documents])
     metrics = _figures(losses, hits, size)
@@ -162,9 +161,8 @@ def _bits_per_byte(sizes: np.ndarray, losses: np.ndarray) -> float:
 
 
 def _by_position(judged: list[Judged]) -> Plot:
-    losses, seen = (
-        np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "seen")
-    )
+    losses = np.concatenate([one.losses for one in judged])
+    seen = np.concatenate([one.seen for one in judged])
     edges = np.unique(np.geomspace(1, seen.max() + 1, BINS + 1).astype(int))
     points = [
         (float(low), float(np.exp(losses[inside].mean())))
