@@ -254,3 +254,15 @@ def test_a_server_that_is_down_is_told_in_a_line(yard, monkeypatch):
         Unavailable, match=r"MLflow at http://127\.0\.0\.1:9: .*See MLFLOW_TRACKING_URI"
     ):
         registry.resolve("tabular")
+
+
+def test_where_no_version_serves_the_newest_is_what_to_promote(yard):
+    run, versions = client().create_run("0").info.run_id, 11
+    client().create_registered_model("none-serves")
+    for number in range(versions):
+        tags = {registry.DIGEST: f"{number:064x}"}
+        client().create_model_version("none-serves", "file:///nowhere", run, tags=tags)
+    with pytest.raises(
+        UsageError, match=r"Versions: 11, 10, .*Type: modelyard promote none-serves@11$"
+    ):
+        registry.resolve("none-serves")

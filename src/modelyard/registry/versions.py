@@ -184,8 +184,9 @@ def resolve(reference: str) -> Path:
         return found.path
     if versions := list_versions(slug(name)):
         numbers = ", ".join(version.version for version in versions)
+        newest = versions[0].version
         raise UsageError(
-            f"{name} has no champion. Versions: {numbers}. Type: modelyard promote {name}@{numbers[0]}"
+            f"{name} has no champion. Versions: {numbers}. Type: modelyard promote {name}@{newest}"
         )
     raise UsageError(
         f"{choices('package', reference, names())}, a run's id, or a package's folder. {_what_to_type()}"
@@ -286,6 +287,7 @@ def fetch(version: Version) -> Path:
             folder = Path(
                 mlflow.download_artifacts(version.mlflow_run, Path(place.path).name, str(work))
             )
+            # MLflow makes a folder in the one that it is given.
             for entry in folder.iterdir():
                 entry.rename(work / entry.name)
             folder.rmdir()

@@ -86,14 +86,18 @@ def create(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # What a process that was killed left.
     for stale in path.parent.glob(f".{path.name}.*.tmp"):
         shutil.rmtree(stale, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    # `mkdtemp` lets only its own user in, and others read artifacts: a server, the next step.
     work.chmod(0o755)
     try:
         yield work
+        # On the disk before it gets its name: after a power cut, what has a name is whole.
         _sync(work)
         if path.exists() or path.is_symlink():
+            # A folder with files cannot be renamed over: the old one steps aside first.
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
             path.rename(old / "old")
             work.rename(path)
@@ -185,6 +189,7 @@ def verify(path: Path) -> Manifest:
             )
         if not (Path(path) / name).is_file():
             raise BrokenArtifact(f"{path}/{name} is missing; the manifest records it")
+        # Sizes first: they tell of a cut file without reading it.
         if (Path(path) / name).stat().st_size != manifest.sizes.get(
             name, (Path(path) / name).stat().st_size
         ):
@@ -230,6 +235,7 @@ def write_text(file: Path, text: str) -> None:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
+    # As in `create`: temporary files are for their own user only.
     Path(stream.name).chmod(0o644)
     Path(stream.name).replace(file)
 

@@ -126,6 +126,7 @@ class Session:
         for name, value in found.items():
             self.curves.setdefault(name, {"validation": []})["validation"].append(value)
         if self.settings.schedule != "constant" or self.settings.warmup:
+            # That of the epoch's last step.
             rate = self.rate(self.engine.steps - 1) * self.settings.learning_rate
             self.curves.setdefault("learning_rate", {"train": []})["train"].append(rate)
 
@@ -145,8 +146,10 @@ class Session:
             self._tell(now)
         if every and self.engine.steps % every == 0:
             self._save()
+        # Asking the other processes takes a round over the network, so not at every step.
         if self.world.size > 1 and self.engine.steps % BEAT:
             return
+        # Only the leader's clock counts: all save at the same step, or none.
         due = not every and self.world.leads and now - self._saved_at > SAVE_SECONDS
         stop, due = self.world.anyone(self.preemption.requested, due)
         if stop or due:
@@ -170,6 +173,7 @@ class Session:
     def _save(self) -> None:
         if self.saved is None:
             return
+        # The sum over all processes too, for a training that resumes with another number of them.
         total = self.world.total(self.engine.sums.clone()).tolist()
         state = {
             "seed": self.trainer.seed,
@@ -227,6 +231,7 @@ class Session:
         rows = batches.rows(self.world.rank, self.world.size, start)
         device = self.world.device
         if device.type == "cpu":
+            # A thread that loads ahead would take its time from the computation.
             yield from map(batches.take, rows)
             return
 
@@ -244,6 +249,7 @@ class Session:
 
     def _count_operations(self, batch: Batch) -> None:
         self.throughput.operations = self.engine.operations(batch) / len(next(iter(batch.values())))
+        # The counted step is slower than others.
         self.throughput.begin()
 
     def _checked(self, loss: float, split: str) -> float:
@@ -265,6 +271,7 @@ class Session:
             "highest" if self.settings.precision == "fp32" else "high"
         )
         if self.settings.deterministic:
+            # cuBLAS reads it when it is first used, and refuses to be deterministic without.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(self.settings.deterministic)
 
