@@ -41,13 +41,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=5))
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """The tests' own families are from outside modelyard: packages of them are opened here and
     in processes started from here, as an operator lets them who names them. The machine's cores
-    are shared among the workers: torch's threads spin while they wait for one that has no core,
-    and training of small models takes up to six times the time."""
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    are shared among the workers: torch's threads wait for one that has no core, and training of
+    small models takes up to six times the time."""
+    # The process that starts the workers hands its environment on to them.
+    workers = config.getoption("numprocesses", None) or os.environ.get("PYTEST_XDIST_WORKER_COUNT")
+    threads = max(1, (os.cpu_count() or 1) // int(workers or 1))
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     ours = [
         "toy.family:Line",

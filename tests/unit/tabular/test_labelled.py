@@ -11,7 +11,7 @@ import pytest
 
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.data import TabularData
-from modelyard.families.tabular.table import load_of_rows
+from modelyard.families.tabular.labelled import load_mask
 from modelyard.judging.evaluation import DATA, LABELLED, Evaluation, Group
 from modelyard.settings.family import RegistrySettings
 from modelyard.stages.challenge import compare
@@ -97,14 +97,14 @@ def test_labelled_requests_join_each_split_and_the_table_keeps_its_own(dataset, 
     total = 0
     for split in ("train", "validation", "test"):
         before, after = cells(tmp_path / "plain", split), cells(tmp_path / "more", split)
-        mask = load_of_rows(tmp_path / "more", split, "labelled")
+        mask = load_mask(tmp_path / "more", split)
         assert [one for one, new in zip(after, mask, strict=True) if not new] == before
         assert mask.sum() >= 2
         total += int(mask.sum())
         x = np.load(tmp_path / "more" / f"{split}.npz")["x"]
         assert len(x) == len(after)
     assert total == 40
-    assert load_of_rows(tmp_path / "plain", "test", "labelled") is None
+    assert load_mask(tmp_path / "plain", "test") is None
 
 
 def test_a_requests_values_are_those_of_the_table(dataset, tmp_path):
@@ -113,7 +113,7 @@ def test_a_requests_values_are_those_of_the_table(dataset, tmp_path):
     table, more = [], []
     for split in ("train", "validation", "test"):
         x = np.load(tmp_path / "out" / f"{split}.npz")["x"]
-        mask = load_of_rows(tmp_path / "out", split, "labelled")
+        mask = load_mask(tmp_path / "out", split)
         for one, encoded, new in zip(cells(tmp_path / "out", split), x, mask, strict=True):
             (more if new else table).append((one, encoded))
     (own,) = [pair for pair in table if pair[0]["amount"] == 11.0]
@@ -137,13 +137,7 @@ def test_what_does_not_fit_the_table_is_left_out_and_counted(dataset, tmp_path):
     summary = read(dataset, tmp_path / "out", requests)
     assert summary["dropped"]["labelled: the label is no class"] == 1
     assert summary["dropped"]["labelled: amount does not fit the table"] == 2
-    assert (
-        sum(
-            int(load_of_rows(tmp_path / "out", split, "labelled").sum())
-            for split in summary["rows"]
-        )
-        == 22
-    )
+    assert sum(int(load_mask(tmp_path / "out", split).sum()) for split in summary["rows"]) == 22
 
 
 def test_a_window_of_the_table_takes_its_newest_rows_and_every_labelled_request(dataset, tmp_path):
@@ -160,7 +154,7 @@ def test_a_window_of_the_table_takes_its_newest_rows_and_every_labelled_request(
             for split in summary["rows"]
             for one, new in zip(
                 cells(tmp_path / name, split),
-                load_of_rows(tmp_path / name, split, "labelled"),
+                load_mask(tmp_path / name, split),
                 strict=True,
             )
             if not new
@@ -174,8 +168,8 @@ def test_a_window_of_the_table_takes_its_newest_rows_and_every_labelled_request(
 
 def test_a_few_labelled_requests_train_only(dataset, tmp_path):
     summary = read(dataset, tmp_path / "out", [asked(number) for number in range(5)])
-    assert load_of_rows(tmp_path / "out", "train", "labelled").sum() == 5
-    assert load_of_rows(tmp_path / "out", "test", "labelled").sum() == 0
+    assert load_mask(tmp_path / "out", "train").sum() == 5
+    assert load_mask(tmp_path / "out", "test").sum() == 0
     assert any("5 rows are requests" in note for note in summary["notes"])
 
 

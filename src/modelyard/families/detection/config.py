@@ -81,9 +81,9 @@ class DetectionConfig(SquareConfig):
     def debug(cls) -> DetectionConfig:
         """A narrow network on few pictures."""
         return DetectionConfig(
-            features=DetectionFeatures(sample_pictures=240, size=64),
+            features=DetectionFeatures(sample_pictures=160, size=64),
             model=DetectionModel(width=12),
-            training=ChangesTraining(epochs=12, batch_size=8, patience=12),
+            training=ChangesTraining(epochs=8, batch_size=8, patience=8),
         )
 
     def requires(self) -> Mapping[str, str]:
