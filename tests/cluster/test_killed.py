@@ -113,7 +113,7 @@ def test_of_a_first_deploy_nothing_serves_before_it_was_judged_and_nothing_stays
 
 
 @pytest.mark.parametrize(
-    "every", [6, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "every"]
+    "every", [9, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "every"]
 )
 @pytest.mark.parametrize(
     "notice",
@@ -137,7 +137,7 @@ def test_a_better_package_serves_only_when_judged_and_the_next_command_mends(ser
 
 
 @pytest.mark.parametrize(
-    "every", [6, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "every"]
+    "every", [9, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "every"]
 )
 def test_a_package_that_answers_wrongly_never_serves_whenever_the_step_is_killed(served, every):
     yard, at = served, 1
