@@ -258,7 +258,7 @@ class Family(Data[C], Trainable):
 
     def native_files(self, model: Path) -> dict[str, dict[str, Path]]:
         """Files of the trained model that a runtime opens as they are, by its name and by graph:
-        `{"xgboost": {"model": model / "model.ubj"}}`. They are variants beside the compiled ones."""
+        `{"xgboost": {"model": model / "model.ubj"}}`. They are variants next to the compiled ones."""
         return {}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -346,3 +348,16 @@ def test_a_table_of_excel_is_read_as_it_was_written(tmp_path: Path) -> None:
     file.write_text("user,k\n7,4\n8\n")
     with pytest.raises(BadData, match="row 2: the row has 1 cells, the header has 2|row 2"):
         read_examples(file, guests)
+
+
+def test_one_answer_needs_no_library_of_tables(tmp_path: Path) -> None:
+    """The image of the server holds none."""
+    built = build(tmp_path, "r", {}).package
+    code = "import sys; sys.modules |= dict.fromkeys(['pyarrow', 'pandas']); from modelyard.cli import main; main()"
+    golden = json.loads((built / "golden.json").read_text())
+    asked = ["predict", str(built), "--json", json.dumps(golden["request"])]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *asked], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == golden["response"]

@@ -15,10 +15,8 @@ from pydantic.fields import FieldInfo
 from modelyard.cli.writing import notes
 from modelyard.errors import BadData, UsageError
 from modelyard.kit.json_lines import HALF, ROWS, is_broken, json_rows, read_utf8
-from modelyard.kit.tables import is_parquet, read_file
 from modelyard.packages.package import Package
 from modelyard.store.files import File
-from modelyard.store.tables import connect
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 
@@ -124,6 +122,10 @@ def example_of(row: Any, fields: dict[str, FieldInfo], read_by_host: bool) -> Ex
 
 
 def _read_table(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]]:
+    # Only a table's reader pays for these: a server that is asked for one answer may lack Arrow.
+    from modelyard.kit.tables import is_parquet
+    from modelyard.store.tables import connect
+
     if not is_parquet(file.name):
         return _read_text(file, fields)
     try:
@@ -137,6 +139,8 @@ def _read_table(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]
 def _read_text(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]]:
     """The rows of a CSV in any usual encoding and with any usual separator. Its cells are text where the
     request's field takes text: a user `007` is not the user `7`."""
+    from modelyard.kit.tables import read_file
+
     table = read_file(File(file.parent, file.name))
     columns: dict[str, list[Any]] = {}
     for name in table.names:

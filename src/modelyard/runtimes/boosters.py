@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modelyard.errors import BrokenArtifact, UsageError, choices
-from modelyard.runtimes.cores import FEW_CELLS, available_cores
+from modelyard.runtimes.cores import available_cores
 from modelyard.runtimes.devices import CPU_PLACE, Place
 from modelyard.runtimes.types import Arrays, Tensor
+
+BLOCK = 64
+"""Rows that XGBoost gives a thread at once: up to two blocks, the second thread costs more than it saves."""
 
 
 class Shape(NamedTuple):
@@ -94,7 +97,7 @@ class _Booster:
         """Float32 (rows, classes), or (rows,) of a regression."""
         if x.ndim != 2 or x.shape[1] != self.columns:
             raise UsageError(f"{self.shape.takes!r} must be (rows, {self.columns}); seen {x.shape}")
-        booster = self._few if x.size < FEW_CELLS else self._many
+        booster = self._many if len(x) > 2 * BLOCK else self._few
         answer = np.asarray(booster.inplace_predict(x.astype(np.float32, copy=False)))
         if self.shape.classes and answer.ndim == 1:
             answer = np.stack([1 - answer, answer], axis=1)

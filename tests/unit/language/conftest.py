@@ -75,6 +75,14 @@ def train(family: Language, features: Path, folder: Path) -> Trained:
     return Trained(family, features, folder / "model")
 
 
+def train_once(
+    factory: pytest.TempPathFactory, name: str, family: Language, features: Path
+) -> Trained:
+    """The model of this name, which the first worker that asks trains for all."""
+    folder = once(factory, name, lambda draft: train(family, features, draft))
+    return Trained(family, features, folder / "model")
+
+
 @pytest.fixture(scope="session")
 def features(tmp_path_factory) -> Path:
     folder, family = tmp_path_factory.mktemp("text"), Language(config())
@@ -92,10 +100,7 @@ def trained(features, tmp_path_factory):
     @cache
     def make(kind: str) -> Trained:
         family = Language(config(kind, draft_layers=0 if kind == "gpt2" else 1))
-        folder = once(
-            tmp_path_factory, f"language-{kind}", lambda draft: train(family, features, draft)
-        )
-        return Trained(family, features, folder / "model")
+        return train_once(tmp_path_factory, f"language-{kind}", family, features)
 
     return make
 
@@ -119,10 +124,7 @@ def long(features, tmp_path_factory):
     @cache
     def make(kind: str) -> Trained:
         family = Language(config(kind, global_tokens=GLOBAL, draft_layers=1))
-        folder = once(
-            tmp_path_factory, f"language-long-{kind}", lambda draft: train(family, features, draft)
-        )
-        return Trained(family, features, folder / "model")
+        return train_once(tmp_path_factory, f"language-long-{kind}", family, features)
 
     return make
 

@@ -48,7 +48,7 @@ class Read(NamedTuple):
 
 class Wide(nn.Module):
     """What the pieces of a text, and its pairs of neighbouring pieces, say of each class wherever
-    they stand: a linear layer over their counts beside the network (wide and deep: Cheng et al.
+    they stand: a linear layer over their counts next to the network (wide and deep: Cheng et al.
     2016, section 3). Pairs share hashed places (Joulin et al. 2017, Bag of tricks for efficient text
     classification, section 2.2)."""
 
