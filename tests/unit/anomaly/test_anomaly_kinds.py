@@ -17,13 +17,13 @@ from modelyard.families.anomaly.config import Kind
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.relations import expectation, whitening
 from modelyard.families.anomaly.samples import COLUMNS
-from modelyard.families.anomaly.schema import Schema
+from modelyard.families.anomaly.schema import Schema, kind_of
 from modelyard.families.anomaly.scoring import run_graph
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.settings.export import ExportSettings
 from modelyard.training.loop import load_weights
-from tests.unit.anomaly.conftest import Trained, fresh, make, train
+from tests.unit.anomaly.conftest import WINDOW, Trained, fresh, make, train
 
 KINDS = get_args(Kind)
 TrainedKind = Callable[[str], Trained]
@@ -231,3 +231,42 @@ def test_a_detector_file_is_needed_and_may_hold_nothing_foreign(
     (tmp_path / "m/detector.skops").unlink()
     with pytest.raises(BrokenArtifact, match=r"detector.skops is missing. Train the model again"):
         one.family.native(tmp_path / "m")
+
+
+def one_column(folder: Path, times: bool) -> Path:
+    """A file with one sensor, a wave that stands still for 30 rows near its end."""
+    folder.mkdir()
+    count = np.arange(1_500)
+    values = np.sin(count / 6) + np.random.default_rng(0).normal(0, 0.05, len(count))
+    values[1_300:1_330] = values[1_300]
+    lines = ["time,level" if times else "level"]
+    for row, value in zip(count.tolist(), values.tolist(), strict=True):
+        lines.append(f"{row},{value:.4f}" if times else f"{value:.4f}")
+    (folder / "level.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_of_a_single_column_windows_are_judged_unless_another_kind_is_set(tmp_path: Path) -> None:
+    family = make("auto")
+    features = tmp_path / "features"
+    features.mkdir()
+    family.features(one_column(tmp_path / "raw", times=True), features)
+    (tmp_path / "model").mkdir()
+    one = train(family, features, tmp_path / "model")
+    assert (one.host.detector.kind, one.host.detector.window) == ("lstm", WINDOW)
+    assert one.report["headline"].startswith("lstm, for a single column; ")
+    assert set(family.requests(features, "test", 1)[0]) == {"window"}
+    result = family.evaluate(one.host, one.run, features)
+    assert result.metrics["probe_roc_auc"] > result.baseline["probe_roc_auc"] + 0.1
+    assert kind_of(make("iforest").config, Schema.load(features / "assets")) == "iforest"
+
+
+def test_without_a_time_or_with_more_columns_rows_are_judged(
+    machines: Path, tmp_path: Path
+) -> None:
+    auto = make("auto")
+    assert kind_of(auto.config, Schema.load(machines / "assets")) == "autoencoder"
+    features = tmp_path / "features"
+    features.mkdir()
+    auto.features(one_column(tmp_path / "raw", times=False), features)
+    assert kind_of(auto.config, Schema.load(features / "assets")) == "autoencoder"

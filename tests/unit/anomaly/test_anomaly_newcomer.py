@@ -12,7 +12,7 @@ import pytest
 from modelyard.errors import BadData, UsageError
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.rows import read_rows
-from modelyard.families.anomaly.schema import Column
+from modelyard.families.anomaly.schema import Column, Schema
 from modelyard.kit.tables import read_table
 from tests.unit.anomaly.test_anomaly_data import ROWS, START, built, refused, table, text, write
 
@@ -51,12 +51,30 @@ def test_dates_with_points_are_read_day_first(tmp_path: Path) -> None:
             table() | {"number": list(range(ROWS))},
             "column 'number': grows by the same.*features.drop=.number.",
         ),
+        (
+            table() | {"cycle": [*range(90), *range(110), *range(ROWS - 200)]},
+            "column 'cycle'.*begins again.*features.time_column=cycle",
+        ),
     ],
 )
 def test_what_is_plainly_no_measurement_is_not_measured(
     tmp_path: Path, columns: dict[str, list[Any]], said: str
 ) -> None:
     assert re.search(said, refused(tmp_path, write(tmp_path / "raw", "pump.csv", columns)))
+
+
+def test_a_column_of_hours_is_measured(tmp_path: Path) -> None:
+    hours = table() | {"hour": [row % 24 for row in range(ROWS)]}
+    _, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", hours))
+    assert "hour" in Schema.load(out / "assets").names
+
+
+def test_too_few_rows_for_the_window_name_one_that_fits(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", "pump.csv", table())
+    said = refused(tmp_path, raw, window=200)
+    window = int(re.search(r"--set features.window=(\d+)", said)[1])  # type: ignore[index]
+    built(tmp_path, raw, window=window)
+    assert f"features.window={window}" in refused(tmp_path, raw, window=window + 3)
 
 
 @pytest.mark.parametrize("setting", ["time_column", "label_column", "kind_column"])

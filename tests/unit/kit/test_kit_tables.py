@@ -35,6 +35,39 @@ def refused(tmp_path: Path, content: str | bytes, name: str = "table.csv") -> st
     return str(caught.value)
 
 
+ALIGNED = """
+ unit  cycle   s_1     note
+    1      1  -0.0018  ok
+    1      2   2.5e-3  NA
+    12    13   .5      ok
+"""
+
+
+def test_columns_that_spaces_align_are_read_with_a_note(tmp_path):
+    table = read(tmp_path, ALIGNED)
+    assert table.names == ["unit", "cycle", "s_1", "note"]
+    assert numbers(table, "s_1").tolist() == [-0.0018, 0.0025, 0.5]
+    assert texts(table, "note") == ["ok", None, "ok"]
+    assert "table.csv is separated by spaces" in table.notes
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "full name\nAda Lovelace\nAlan Turing\n",
+        "product name\nApollo 11\nApollo 13\n",
+        "words\n1 2\n3 4\n",
+        'two words\n"1 2"\n"3 4"\n',
+    ],
+)
+def test_a_single_column_of_words_stays_one(tmp_path, content):
+    assert len(read(tmp_path, content).names) == 1
+
+
+def test_a_table_of_another_ending_can_be_renamed(tmp_path):
+    assert "Name it .csv" in refused(tmp_path, ALIGNED, "table.txt")
+
+
 @pytest.mark.parametrize(
     ("content", "note"),
     [

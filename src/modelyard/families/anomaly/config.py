@@ -12,7 +12,8 @@ from modelyard.families.anomaly.search import SEARCH
 from modelyard.settings.family import DateOrder, FamilyConfig, Settings, TrainingSettings
 
 Kind = Literal["autoencoder", "lstm", "deepsvdd", "ocsvm", "iforest"]
-TORCH: frozenset[Kind] = frozenset({"autoencoder", "lstm", "deepsvdd"})
+SetKind = Literal["auto", Kind]
+TORCH: frozenset[SetKind] = frozenset({"auto", "autoencoder", "lstm", "deepsvdd"})
 WINDOWED: frozenset[Kind] = frozenset({"lstm"})
 """Kinds that judge a window of consecutive rows; the others judge a row by itself."""
 
@@ -86,9 +87,9 @@ class AnomalyFeatures(Settings):
 class AnomalyModel(Settings):
     """Which detector."""
 
-    kind: Kind = "autoencoder"
-    """autoencoder (rows), lstm (autoencoder of windows), deepsvdd (rows), ocsvm (one-class SVM,
-    rows), iforest (isolation forest, rows)."""
+    kind: SetKind = "auto"
+    """auto (lstm of one column in time, else autoencoder), autoencoder (rows), lstm (autoencoder of
+    windows), deepsvdd (rows), ocsvm (one-class SVM, rows), iforest (isolation forest, rows)."""
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=0.5)
     """Share of normal answers that may raise an alarm: the threshold is chosen for it."""
     threshold_from: Literal["assumed_normal", "labels"] = "assumed_normal"

@@ -14,7 +14,7 @@ from modelyard.families.anomaly.overview import summarize
 from modelyard.families.anomaly.parts import PARTS, Part, join
 from modelyard.families.anomaly.regular import check_steps, lost_windows
 from modelyard.families.anomaly.samples import write_sample
-from modelyard.families.anomaly.schema import Column, Detector, Schema
+from modelyard.families.anomaly.schema import Column, Detector, Schema, kind_of
 from modelyard.families.anomaly.series import Series, read_series, resampled
 from modelyard.family import Data, Split
 from modelyard.kit.precision import tells_apart
@@ -90,8 +90,9 @@ class AnomalyData(Data[AnomalyConfig]):
                 stretches.append(_part(one, one.parts[name], number, keep, offsets, kinds))
             parts[name] = join(stretches)
         schema = _schema(series, names, keep, offsets, parts["train"], kinds, settings, tables)
-        if earlier is not None:
+        if earlier is not None and base is not None:
             schema = schema.model_copy(update={"columns": earlier.columns})
+            check_same("model.kind", kind_of(config, schema), Detector.load(base / "assets").kind)
         (Path(out) / "assets").mkdir(parents=True, exist_ok=True)
         schema.save(Path(out) / "assets")
         for name, part in parts.items():
@@ -104,11 +105,11 @@ class AnomalyData(Data[AnomalyConfig]):
         self, features: Path, split: Split, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """Rows or windows of a split as JSON bodies, evenly spread over its series and time."""
-        if self.config.model.kind in WINDOWED:
-            window = self.config.features.window
+        part, schema = Part.load(features, split), Schema.load(Path(features) / "assets")
+        if kind_of(self.config, schema) in WINDOWED:
+            window = schema.window
         else:
             window = 1
-        part, schema = Part.load(features, split), Schema.load(Path(features) / "assets")
         ends = part.ends(window)
         ends = ends[evenly(len(ends), limit)]
         bodies: list[dict[str, Any]] = []
@@ -139,7 +140,6 @@ def _earlier(base: Path, config: AnomalyConfig) -> Schema:
         UsageError: a setting asks for something else.
     """
     schema = Schema.load(base / "assets")
-    check_same("model.kind", config.model.kind, Detector.load(base / "assets").kind)
     check_same("features.window", config.features.window, schema.window)
     step = config.features.step
     check_same("features.step", step if step != "found" else None, schema.step)

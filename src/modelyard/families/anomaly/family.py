@@ -17,7 +17,7 @@ from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.networks import Net, build
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.relations import expectation
-from modelyard.families.anomaly.schema import Detector, Schema
+from modelyard.families.anomaly.schema import Detector, Schema, kind_of
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.runtimes.torch import TorchRuntime
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = "example.npy"
 """In a model folder: real windows, which its graph is exported and compared on."""
+ALONE = "model.kind = auto is lstm: there is one column, and a value by itself shows only whether it is extreme."
+"""Why a detector of windows was chosen."""
 SCORED = 20_000
 """Training examples that are scored to find the strangest."""
 
@@ -54,9 +56,9 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         stop training.
         """
         part = Part.load(features, "train" if split == "train" else "calibration")
-        windowed = self.config.model.kind in WINDOWED
-        if windowed:
-            window = Schema.load(Path(features) / "assets").window
+        schema = Schema.load(Path(features) / "assets")
+        if kind_of(self.config, schema) in WINDOWED:
+            window = schema.window
         else:
             window = 1
         ends = part.ends(window)[:: self.config.model.stride if window > 1 else 1]
@@ -109,7 +111,11 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
             report["headline"] += f", without the strangest {len(strangest):,} training rows"
         detector.save(out / "assets")
         report["headline"] += _marked(config, features)
-        return report | {"notes": [detector.note], "threshold": detector.threshold}
+        notes = [detector.note]
+        if config.model.kind == "auto" and detector.kind == "lstm":
+            report["headline"] = f"lstm, for a single column; {report['headline']}"
+            notes.append(ALONE)
+        return report | {"notes": notes, "threshold": detector.threshold}
 
     def native(self, model: Path) -> Runtime:
         """The trained model in torch or scikit-learn."""
@@ -124,7 +130,8 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         It gives `errors` of the values' shape, `embedding` (rows, embedding), or `score` (rows,).
         """
         windows = np.load(model / EXAMPLES, allow_pickle=False)
-        example = {scoring.INPUT: windows if self.config.model.kind in WINDOWED else windows[:, 0]}
+        windowed = kind_of(self.config, Schema.load(model / "assets")) in WINDOWED
+        example = {scoring.INPUT: windows if windowed else windows[:, 0]}
         if self.config.model.kind in TORCH:
             network = load_weights(self.model(model / "assets"), model)
             return [Graph(scoring.GRAPH, example, module=network)]
@@ -154,7 +161,9 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         outputs = scoring.run_graph(run, windows)
         recent = min(settings.recent, window)
         rate = settings.false_alarm_rate
-        detector = Detector(kind=settings.kind, window=window, recent=recent, false_alarm_rate=rate)
+        detector = Detector(
+            kind=kind_of(config, schema), window=window, recent=recent, false_alarm_rate=rate
+        )
         if "errors" in outputs:
             scale = scoring.usual_errors(outputs["errors"])
             detector = detector.model_copy(update={"error_scale": scale.tolist()})
@@ -192,10 +201,11 @@ def window_of(config: AnomalyConfig, schema: Schema) -> int:
     Raises:
         BadData: a kind of windows on data without a time column.
     """
-    if config.model.kind not in WINDOWED:
+    kind = kind_of(config, schema)
+    if kind not in WINDOWED:
         return 1
     if schema.step is None:
-        kind, column = config.model.kind, config.features.time_column
+        column = config.features.time_column
         problem = f"model.kind={kind} judges windows of time, and the data has no time column"
         hint = "Add one, name yours with features.time_column, or take a kind of rows: model.kind=autoencoder"
         raise BadData(problem, column=column, hint=hint)

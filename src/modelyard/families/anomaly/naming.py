@@ -96,10 +96,26 @@ def check_measured(table: Table, names: list[str]) -> None:
             raise BadData(problem, file=table.file, column=name, hint=hint)
         if _counts(values):
             problem = "grows by the same with every row, as a time or a count does"
+            if _begins_again(values):
+                problem += ", and begins again, as that of each machine in a file does"
             hint = f"If it is the time: {option('features.time_column', name)}; else {away}"
             raise BadData(problem, file=table.file, column=name, hint=hint)
 
 
 def _counts(values: np.ndarray) -> bool:
+    """Whether values rise by equal steps all along, or from the first value on again and again.
+
+    What begins again after as many rows each time, as the hour of a day does, may be a measurement.
+    """
     steps = np.diff(values)
-    return len(steps) > 1 and bool(steps[0] > 0 and (steps == steps[0]).all())
+    if len(steps) < 2 or not steps[0] > 0:
+        return False
+    others = np.flatnonzero(steps != steps[0])
+    if not (values[others + 1] == values[0]).all():
+        return False
+    lengths = np.diff(others, prepend=-1)
+    return len(lengths) == 0 or len(np.unique(lengths)) > 1
+
+
+def _begins_again(values: np.ndarray) -> bool:
+    return bool((np.diff(values) < 0).any())

@@ -13,7 +13,7 @@ from torch import nn
 from modelyard.families.anomaly.config import AnomalyConfig
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.relations import whitening
-from modelyard.families.anomaly.schema import Schema
+from modelyard.families.anomaly.schema import Schema, kind_of
 
 Batch = dict[str, torch.Tensor]
 FARTHEST = 1e3
@@ -151,13 +151,14 @@ def build(config: AnomalyConfig, assets: Path) -> Net:
     weights bring it.
     """
     schema, settings = Schema.load(assets), config.model
+    kind = kind_of(config, schema)
     mean, spread = schema.figures("mean"), schema.figures("spread")
     matrix, train = np.diag(1 / spread), Path(assets).parent / "train.npz"
-    if settings.kind == "autoencoder":
+    if kind == "autoencoder":
         return Autoencoder(mean, matrix, settings.hidden, settings.code, settings.corruption)
-    if settings.kind == "lstm":
+    if kind == "lstm":
         return LstmAutoencoder(mean, matrix, settings.units)
-    assert settings.kind == "deepsvdd"
+    assert kind == "deepsvdd"
     if not train.is_file():
         return DeepSvdd(mean, matrix, settings.hidden, settings.embedding)
     x = Part.load(train.parent, "train").x

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from modelyard.errors import BadData
-from modelyard.families.anomaly.config import Kind
+from modelyard.families.anomaly.config import AnomalyConfig, Kind
 from modelyard.kit.assets import Asset
 
 LARGEST = 1e30
@@ -120,3 +120,17 @@ class Detector(Asset):
     columns); see `relations.expectation`."""
     error_scale: list[list[float]] | None = None
     """Reconstructions: usual size of an error, (window, columns)."""
+
+
+def kind_of(config: AnomalyConfig, schema: Schema) -> Kind:
+    """`model.kind`, chosen by the data where it is `auto`.
+
+    A row's detector learns how columns belong together, and of one column there is nothing to
+    learn; a window shows what the column usually does next.
+    """
+    if config.model.kind != "auto":
+        return config.model.kind
+    alone = len(schema.columns) == 1
+    if alone and schema.step is not None and schema.window > 1:
+        return "lstm"
+    return "autoencoder"

@@ -99,8 +99,9 @@ def read_series(
     )
     if entity is None or entity not in table.names:
         return [_series(file, called, np.arange(table.rows), None)], {}
-    found, short = [], {}
-    too_short: BadData | None = None
+    found: list[Series] = []
+    short: dict[str, int] = {}
+    too_short: TooShort | None = None
     for machine, rows in machines.items():
         if machine is None:
             problem = "the cell is empty: which machine is the row from?"
@@ -108,7 +109,9 @@ def read_series(
         try:
             found.append(_series(file, f"{called}: {machine}", rows, machine))
         except TooShort as error:
-            short[machine], too_short = len(rows), error
+            if len(rows) > max(short.values(), default=0):
+                too_short = error
+            short[machine] = len(rows)
     if too_short is not None and not found:
         raise too_short
     return found, short
@@ -224,7 +227,11 @@ def _parts(rows: int, file: Path, settings: AnomalyFeatures, of: str) -> dict[st
         problem = (
             f"{rows} complete rows{of}; {needed} are needed for a window of {gap} in each part"
         )
-        raise TooShort(problem, file=file, hint="Give a longer series, or lower features.window")
+        fits = int((rows - 8) / (3 + 1 / min(shares)))
+        hint = "Give a longer series"
+        if fits >= 2:
+            hint += f", or a shorter window: --set features.window={fits}"
+        raise TooShort(problem, file=file, hint=hint)
     parts, start = {}, 0
     for name, length in zip(PARTS, lengths, strict=True):
         parts[name] = slice(start, start + length)

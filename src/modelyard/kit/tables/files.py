@@ -21,6 +21,7 @@ ALLOWED = ", ".join((*SUFFIXES, *sorted(ROWS)))
 _HINTS = {
     (".xlsx", ".xls", ".ods"): "Save the sheet as CSV",
     ARCHIVES: "Unpack it",
+    (".txt", ".dat", ".data", ".tab"): "Name it .csv: what separates its cells is found out",
     (".json",): "Write one object a line, and name it .jsonl",
 }
 """What to do with files of some endings."""

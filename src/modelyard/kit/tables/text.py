@@ -28,6 +28,8 @@ _CONTROLS = (*range(1, 9), *range(14, 32))
 """Characters that text does not hold: all below the space but tab, line ends and form feeds."""
 _BLANK_START = re.compile(r"\A(?:[ \t]*\r?\n)+")
 _EXCEL = re.compile(r'\A"?sep=(?P<delimiter>[^\r\n"])"?(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+_SPACES, _EDGES = re.compile(r"[ \t]+"), re.compile(r"^[ \t]+|[ \t]+$", re.MULTILINE)
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[nN]a[nN]|NA")
 _SNIFFED_CHARACTERS, _SNIFFED_ROWS = 200_000, 200
 
 
@@ -63,6 +65,9 @@ def read_text(file: File) -> Text:
     if told:
         content = content[told.end() :]
         delimiter = told["delimiter"]
+    elif _is_aligned(content):
+        content, delimiter = _SPACES.sub(",", _EDGES.sub("", content)), ","
+        notes = [*notes, f"{file.name} is separated by spaces"]
     else:
         delimiter = _sniff(content)
     if not content.strip():
@@ -147,3 +152,24 @@ def _sniff(text: str) -> str:
             share = sum(width == widths[0] for width in widths) / len(widths)
             score, best = max((score, best), ((round(share, 1), widths[0]), delimiter))
     return best
+
+
+def _is_aligned(text: str) -> bool:
+    """Whether runs of spaces separate the cells, as tools of science and `print` write tables.
+
+    Two words in each of some lines make no table of a list of names: most cells are numbers.
+    """
+    if any(mark in text[:_SNIFFED_CHARACTERS] for mark in (*DELIMITERS, '"')):
+        return False
+    rows = []
+    for line in text[:_SNIFFED_CHARACTERS].splitlines()[: _SNIFFED_ROWS + 1]:
+        if cells := line.split():
+            rows.append(cells)
+    if len(rows) < 2 or len(rows[0]) < 2:
+        return False
+    # The last of the lines that were looked at may be cut.
+    below = rows[1:-1] or rows[1:]
+    if any(len(row) != len(rows[0]) for row in below):
+        return False
+    numbers = sum(_NUMBER.fullmatch(cell) is not None for row in below for cell in row)
+    return numbers > len(below) * len(rows[0]) / 2
