@@ -9,6 +9,7 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.forecast.grid import texts
+from modelyard.families.forecast.layout import one_row_a_step, steps_of
 from modelyard.families.forecast.naming import Names, is_numeric
 from modelyard.families.forecast.reading import OneSeries, on_grid, read_rows, with_days
 from modelyard.families.forecast.window import Column, Schema, Windows
@@ -31,7 +32,10 @@ def read_bodies(file: Path, schema: Schema) -> list[dict[str, Any]]:
     Raises:
         BadData: with file, row and column.
     """
-    table = with_days(read_table(Path(file)))
+    table = read_table(Path(file))
+    if schema.row_names is not None and (steps := steps_of(table)):
+        table = one_row_a_step(table, steps, schema.row_names)
+    table = with_days(table)
     if schema.time_column:
         share_date_orders([table], "auto", {schema.time_column: schema.dates})
     past, known = (tuple(c.name for c in columns) for columns in (schema.past, schema.known))

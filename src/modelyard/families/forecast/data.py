@@ -12,6 +12,7 @@ from modelyard.families.forecast.backtest import TRADING, market_of
 from modelyard.families.forecast.bodies import body_of
 from modelyard.families.forecast.config import ForecastConfig, ForecastFeatures
 from modelyard.families.forecast.grid import Grid
+from modelyard.families.forecast.layout import by_step
 from modelyard.families.forecast.naming import Names, find_names
 from modelyard.families.forecast.panel import Panel
 from modelyard.families.forecast.reading import OneSeries, grid_of, on_grid, read_rows, with_days
@@ -50,9 +51,10 @@ class ForecastData(Data[ForecastConfig]):
     def check(self, data: Path) -> None:
         """Reads the first table, and looks for its columns."""
         if is_quickly_read(data):
-            table = with_days(read_file(table_files(data)[0]))
-            share_date_orders([table], self.config.features.dates)
-            names = find_names([table], self.config.features)
+            table, _, settings = by_step(read_file(table_files(data)[0]), self.config.features)
+            table = with_days(table)
+            share_date_orders([table], settings.dates)
+            names = find_names([table], settings)
             read_rows(table, names, table.file.stem)
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
@@ -63,8 +65,12 @@ class ForecastData(Data[ForecastConfig]):
             BadData: with file, row and column.
         """
         settings = self.config.features
-        tables = [with_days(read_file(file)) for file in table_files(Path(raw))]
-        share_decimal(tables)
+        read = [read_file(file) for file in table_files(Path(raw))]
+        share_decimal(read)
+        tables, row_names = [], None
+        for table in read:
+            by_row, row_names, settings = by_step(table, self.config.features)
+            tables.append(with_days(by_row))
         share_date_orders(tables, settings.dates)
         names = find_names(tables, settings)
         rows = []
@@ -91,7 +97,7 @@ class ForecastData(Data[ForecastConfig]):
             usual = usual_spread(panel.windows(schema, origins).values)
         else:
             usual = None
-        schema = schema.model_copy(update={"dates": dates, "usual": usual})
+        schema = schema.model_copy(update={"dates": dates, "usual": usual, "row_names": row_names})
         base = base_of(out)
         if base is not None:
             schema = _as_earlier(Schema.load(base / "assets"), schema)

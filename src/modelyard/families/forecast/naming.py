@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -15,10 +16,10 @@ from modelyard.kit.tables import (
     as_numbers,
     find_entity,
     is_dated,
+    is_text,
     may_name,
     notation,
     plainly,
-    texts,
 )
 from modelyard.kit.tables.notation import MOSTLY
 from modelyard.kit.times import TIME_NAMES
@@ -47,10 +48,12 @@ TARGETS = (
 SERIES = re.compile(
     r"(unique|series|store|shop|branch|item|product|article|sku|customer|region|country|city|station|site"
     r"|meter|sensor|symbol|ticker|location|zone|department|category|route)"
-    r"([ _-]?(id|nr|no|name|number|key|code))?|id",
+    r"([ _-]?(id|nr|nbr|no|num|name|number|key|code))?|id",
     re.IGNORECASE,
 )
 """What a column that names series is usually called."""
+MOST_NAMING = 6
+"""Columns of which some may name the series together: 63 choices."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Names:
     past: tuple[str, ...]
     known: tuple[str, ...]
     left_out: tuple[str, ...]
-    """No numbers, and nothing else."""
+    """No numbers and nothing else, or numbers of rows."""
 
     @property
     def wide(self) -> bool:
@@ -100,6 +103,8 @@ def find_names(tables: list[Table], settings: ForecastFeatures) -> Names:
         series = _series(tables, time, {name for name in aside if name is not None})
     left = [name for name in left if name not in (time, *series)]
     numeric = [name for name in left if is_numeric(first, name)]
+    if time is not None and len(numeric) > 1:
+        numeric = [n for n in numeric if n in settings.known or not _counts_rows(first, n)]
     free = [name for name in numeric if name not in settings.known]
     others = [name for name in left if name not in settings.known]
     targets = _targets(first, settings, free, others, series)
@@ -118,7 +123,7 @@ def _time(table: Table, names: list[str]) -> str | None:
 
 def _series(tables: list[Table], time: str, aside: set[str]) -> tuple[str, ...]:
     """The column that names series; where a time stands twice in one of them, all that are named as
-    such columns are, if it does not stand twice in theirs."""
+    such columns are, else the fewest columns of names and words in which it stands once."""
     first = tables[0]
     found = find_entity(tables, time, SERIES, aside)
     named = [
@@ -127,15 +132,31 @@ def _series(tables: list[Table], time: str, aside: set[str]) -> tuple[str, ...]:
         if SERIES.fullmatch(name.strip()) and name not in aside and may_name(first, name)
     ]
     single = () if found is None else (found,)
-    if len(named) > 1 and not _once(first, (time, *single)) and _once(first, (time, *named)):
+    if _once(first, (time, *single)):
+        return single
+    if len(named) > 1 and _once(first, (time, *named)):
         return tuple(named)
+    worded = [
+        name
+        for name in first.names
+        if name not in (time, *named, *aside)
+        and may_name(first, name)
+        and is_text(first.column(name))
+        and not is_numeric(first, name)
+    ]
+    # The fewest columns that do it: a city that follows from its store adds nothing.
+    possible = [*named, *worded][:MOST_NAMING]
+    for count in range(1, len(possible) + 1):
+        for some in combinations(possible, count):
+            if _once(first, (time, *some)):
+                return some
     return single
 
 
 def _once(table: Table, names: tuple[str, ...]) -> bool:
     """Whether no two rows have the same cells in these columns."""
-    rows = zip(*(texts(table, name) for name in names), strict=True)
-    return len(set(rows)) == table.rows
+    rows = table.arrow.group_by(list(names)).aggregate([])
+    return bool(rows.num_rows == table.rows)
 
 
 def _targets(
@@ -161,6 +182,12 @@ def _targets(
         problem = f"which column is to be forecast? Columns of numbers: {', '.join(free)}"
         raise BadData(problem, file=table.file, hint=f"Type: --target {in_shell(free[0])}")
     return tuple(free)
+
+
+def _counts_rows(table: Table, name: str) -> bool:
+    """Whether a column numbers the rows of the file: it says nothing that the time does not."""
+    values = as_numbers(plainly(table.column(name), notation(table, name)).cells)
+    return len(values) > 1 and bool((np.diff(values) == 1).all())
 
 
 def is_numeric(table: Table, name: str) -> bool:

@@ -45,6 +45,8 @@ class Schema(Asset):
     """Whether each column of numbers is a series."""
     time_column: str | None
     series_columns: list[str]
+    row_names: tuple[str, ...] | None = None
+    """Where each row of the training files was a series: the columns that named it."""
     past: list[Column]
     """Known up to now."""
     known: list[Column]
