@@ -25,7 +25,7 @@ from modelyard.predictions.log import PredictionLog, read_log
 from modelyard.serving import tracing
 from modelyard.serving.app import create_app
 from modelyard.serving.aside import Aside
-from modelyard.serving.logs import JsonLines, TextLines
+from modelyard.serving.logs import LONGEST, JsonLines, TextLines
 from modelyard.serving.settings import Limits, ServingSettings, variable
 from tests.service.test_streaming import listening
 from tests.standin.listening import Listening
@@ -380,6 +380,21 @@ def test_a_line_of_the_log_is_json_with_its_traceback():
         "failed it",
         True,
     )
+
+
+def test_a_line_that_had_to_be_cut_is_still_json():
+    try:
+        raise ValueError("x" * 3 * LONGEST)
+    except ValueError:
+        record = logging.getLogger("x").makeRecord(
+            "x", logging.ERROR, "f", 1, 'failed "%s"', ("\u2028" * LONGEST,), sys.exc_info()
+        )
+    text = JsonLines().format(record)
+    line = json.loads(text)
+    assert len(text) <= 8 * LONGEST, "six characters for each that is escaped"
+    assert line["message"].startswith('failed "')
+    assert "ValueError" in line["traceback"]
+    assert line["message"].endswith("…")
 
 
 def test_no_path_nor_exception_can_forge_a_line_of_the_log(line, caplog):

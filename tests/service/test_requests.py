@@ -232,9 +232,19 @@ def test_a_compressed_body_is_read_and_its_unpacked_size_is_bounded(client, codi
     assert sent(packed(b'{"amount": 1}')).json() == post(client, '{"amount": 1}').json()
     assert sent(b'{"amount": 1}').status_code == 400
     assert sent(packed(b'{"amount": 1}')[:-6]).status_code == 400
+    assert sent(packed(b'{"amount": 1}') + b"rest").status_code == 400
     bomb = packed(b"[" + b" " * 2**25 + b"]")
     assert len(bomb) < 40_000
     assert sent(bomb).status_code == 413
+
+
+def test_a_gzip_body_of_several_members_is_read_whole(client):
+    packed = gzip.compress(b'{"amount"') + gzip.compress(b": 1}")
+    reply = client.post("/predict", content=packed, headers={"content-encoding": "gzip"} | JSON)
+    assert reply.json() == post(client, '{"amount": 1}').json()
+    bomb = gzip.compress(b"[") + gzip.compress(b" " * 2**23) * 4
+    reply = client.post("/predict", content=bomb, headers={"content-encoding": "gzip"} | JSON)
+    assert reply.status_code == 413
 
 
 def test_a_wrong_method_or_path_is_answered_in_json(client):

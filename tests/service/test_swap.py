@@ -206,6 +206,46 @@ def test_a_pointer_file_is_followed_and_a_bad_one_waits_for_the_next(line, versi
     assert asyncio.run(followed()) == ["v1", "v1", "v2"]
 
 
+def test_a_pointer_that_cannot_be_read_as_text_waits_for_the_next(line, versions, tmp_path):
+    pointer = tmp_path / "pointer"
+    pointer.write_bytes(b"\xff\xfe\x00")
+
+    async def followed() -> str:
+        traffic = Traffic(opened(line, None, Limits()))
+        task = asyncio.ensure_future(follow(traffic, str(pointer), 0.02))
+        await asyncio.sleep(0.1)
+        point(pointer, versions["v1"])
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            if traffic.champion.opened.info.version == "v1":
+                break
+        task.cancel()
+        return traffic.champion.opened.info.version
+
+    assert asyncio.run(followed()) == "v1"
+
+
+def test_a_swap_by_a_relative_path_reaches_the_other_workers(line, versions, tmp_path, monkeypatch):
+    """The pointer's own folder is another one than that of the service."""
+    app = create_app(line, None)
+    app.pointer = tmp_path / "work" / "pointer"
+    app.pointer.parent.mkdir()
+    monkeypatch.chdir(versions["v1"].parent)
+
+    async def swapped() -> str:
+        assert await app.take_over(Path("v1")) == "v1"
+        other = Traffic(opened(line, None, Limits()))
+        task = asyncio.ensure_future(follow(other, str(app.pointer), 0.02))
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            if other.champion.opened.info.version == "v1":
+                break
+        task.cancel()
+        return other.champion.opened.info.version
+
+    assert asyncio.run(swapped()) == "v1"
+
+
 def test_a_candidate_answers_its_share_and_the_same_ids_again(line, versions):
     champion, candidate = (
         opened(line, None, Limits()),

@@ -14,6 +14,7 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from modelyard.predictions.log import PredictionLog, read_log
 from modelyard.serving.app import create_app
+from modelyard.serving.codec import decode
 from tests.service.test_streaming import listening, logged
 
 LINE, PAYMENTS = "tests-toy-family-line", "tests-service-payments-payments"
@@ -231,6 +232,16 @@ def test_bytes_behind_the_json_are_read(served, line):
 
 
 @pytest.mark.parametrize(
+    ("kind", "values"),
+    [("UINT64", [2**63 + 1, 1]), ("UINT64", [2**64 - 1, 0]), ("INT64", [2**53 + 1, -(2**63)])],
+)
+def test_whole_numbers_keep_every_digit(kind, values):
+    """numpy makes floats of a list that holds both a large and a small one."""
+    body = {"inputs": [{"name": "x", "datatype": kind, "shape": [2], "data": values}]}
+    assert decode(json.dumps(body).encode(), None).inputs["x"].tolist() == values
+
+
+@pytest.mark.parametrize(
     ("body", "length", "words"),
     [
         (b"{", None, "not JSON"),
@@ -243,6 +254,8 @@ def test_bytes_behind_the_json_are_read(served, line):
         (one(data=["a"]), None, "not numbers"),
         (one(data=[[1], [1, 2]]), None, "not FP32"),
         (one(datatype="INT8", data=[300]), None, "too large"),
+        (one(datatype="UINT8", data=[-1]), None, "too large"),
+        (one(datatype="UINT64", data=[2**64]), None, "too large"),
         (one(data=[1e39]), None, "1e+39 is too large for FP32"),
         (one(datatype="FP16", data=[70_000]), None, "70000 is too large for FP16"),
         (one(datatype="INT64", data=[1.5]), None, "another type"),

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client.mmap_dict import MmapedDict
 
 from tests.service.test_serve import alive, children, served
+from tests.service.test_swap import shifted
 
 pytestmark = pytest.mark.timed
 
@@ -137,6 +138,29 @@ def test_all_workers_killed_at_once_are_all_replaced(payments_path, tmp_path):
                 time.sleep(0.05)
         assert status == 200
         assert not set(first) & set(children(process.pid))
+
+
+def test_after_a_breaking_swap_a_new_worker_begins_with_the_new_package(line_path, tmp_path):
+    new = shifted(line_path, tmp_path / "v1", "v1", 100.0)
+    header = {"authorization": "Bearer secret"}
+    with served(line_path, tmp_path / "log", workers=2, MODELYARD_TOKEN="secret") as (
+        process,
+        address,
+    ):
+        body = {"package": str(new), "breaking": True}
+        swapped = httpx.post(f"{address}/admin/swap", json=body, headers=header, timeout=20)
+        assert swapped.json() == {"package": "v1"}
+        for worker in children(process.pid):
+            os.kill(worker, signal.SIGKILL)
+        version = None
+        deadline = time.monotonic() + LONGEST_WAIT
+        while version is None and time.monotonic() < deadline:
+            try:
+                reply = httpx.post(f"{address}/predict", json={"x": 1.0}, headers=header)
+                version = reply.headers["x-modelyard-package"]
+            except httpx.TransportError:
+                time.sleep(0.05)
+        assert version == "v1"
 
 
 def test_where_no_worker_can_start_any_more_the_command_ends_with_the_cause(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 from pydantic import BaseModel
@@ -20,7 +21,7 @@ def answer_all(
     """Answers all requests in one go; where that fails, in halves, so that a bad request fails
     alone."""
     try:
-        answers = predict([example for examples in requests for example in examples], wanted)
+        answers = predict(list(chain.from_iterable(requests)), wanted)
     except Unwanted as stopped:
         return [stopped] * len(requests)
     except Exception as error:
@@ -42,6 +43,7 @@ def _fault(
     predict: Predict, examples: list[BaseModel], wanted: Wanted, error: Exception
 ) -> Exception:
     """The first example that the model fails on, found by halving, and what it raises about it."""
+    # The fault is in examples[low:high] throughout; `error` is what the latest failure raised.
     low, high = 0, len(examples)
     while high - low > 1:
         middle = (low + high) // 2

@@ -155,10 +155,12 @@ class Service:
 
     async def _asked(self, route: Route, call: Call) -> Answer:
         try:
-            if self.token and call.path not in _FREE:
+            is_probe = call.path in _FREE
+            if self.token and not is_probe:
                 self._check_token(call)
             self.lag.begun += 1
-            if (self.lag.seconds or self.lag.share < 1) and call.path not in _FREE:
+            is_behind = self.lag.seconds > 0 or self.lag.share < 1
+            if is_behind and not is_probe:
                 left = call.expires(self.traffic.champion.limits.deadline) - call.started
                 if self.lag.refuses(left):
                     return _busy(math.ceil(self.lag.seconds), is_openai(call.path))
@@ -173,6 +175,7 @@ class Service:
         except asyncio.CancelledError:
             if call.ended is None or call.task is None:
                 raise
+            # Cancelled by `call.end`, not by the server: the task still has to send an answer.
             call.task.uncancel()
             return error(call.ended, call)
         except Exception:
@@ -255,9 +258,8 @@ def app_from_environment(environ: Mapping[str, str] = os.environ) -> Service:
 @contextlib.asynccontextmanager
 async def _configured(service: Service, settings: ServingSettings) -> AsyncIterator[Traffic]:
     logs.configure(settings.log_format)
-    sys.setswitchinterval(
-        0.0002
-    )  # the log's thread must not hold a request up for Python's usual 5 ms
+    # The log's thread must not hold a request up for Python's usual 5 ms.
+    sys.setswitchinterval(0.0002)
     threads = max(1, available_cores() // settings.workers)
     trust, limits = settings.trust(), settings.limits()
     where = settings.place()

@@ -80,7 +80,9 @@ class Batcher:
     @property
     def depth(self) -> int:
         """Examples that wait or are being answered."""
-        return self._rows + (0 if self._running is None else self._running.rows)
+        if self._running is None:
+            return self._rows
+        return self._rows + self._running.rows
 
     @property
     def behind(self) -> float:
@@ -96,14 +98,13 @@ class Batcher:
     ) -> asyncio.Future[list[BaseModel]]:
         """Answers to the examples of one request, by `expires` on `time.perf_counter`'s clock.
 
-        Who asks twice in a row on the same connection, `caller`, is taken to be the only
-        one: nobody else is waited for. `weights` say what each example costs, 1 being the one of the warm-up;
-        cancelling the future ends the work.
+        Who asks twice in a row on the same connection, `caller`, is taken to be the only one:
+        nobody else is waited for. `weights` say what each example costs, 1 being the one of the
+        warm-up; cancelling the future ends the work.
 
         Raises, here or from the future:
             Refusal: 413: it is more work than fits its time; 503: too many wait, or it could not be
-            in time; 504: it
-                was not.
+                in time; 504: it was not.
             Fault: what the model raised about one of these examples.
         """
         loop = asyncio.get_running_loop()
@@ -114,33 +115,38 @@ class Batcher:
         self._waiting.append(entry)
         self._rows += len(examples)
         self._count(load, entry)
-        single, self._caller = caller is not None and caller == self._caller, caller
+        is_single = caller is not None and caller == self._caller
+        self._caller = caller
         if self._running is None:
-            if self._next is None and single and self._is_quick(self._load):
-                self._begin()
-            elif self._next is None:
-                self._next = loop.call_soon(self._begin)
-            elif self._rows >= self._company and isinstance(self._next, asyncio.TimerHandle):
-                self._next.cancel()
-                self._next = loop.call_soon(self._begin)
+            self._begin_soon(loop, at_once=is_single)
         return entry.future
+
+    def _begin_soon(self, loop: asyncio.AbstractEventLoop, *, at_once: bool) -> None:
+        """The model is idle: sees to it that the next batch begins."""
+        if self._next is None:
+            if at_once and self._is_quick(self._load):
+                self._begin()
+            else:
+                # One turn later: who sent at the same moment is read before that.
+                self._next = loop.call_soon(self._begin)
+        elif self._rows >= self._company and isinstance(self._next, asyncio.TimerHandle):
+            # A batch waits for company, and all of it has come.
+            self._next.cancel()
+            self._next = loop.call_soon(self._begin)
 
     def foreseen(self, load: float = 0.0) -> float:
         """Seconds until as much more work would be done. Requests have turns: those before it
         come first only as often as it comes itself."""
-        turns = max(1, math.ceil(load / self.pace.best))
-        if self._running is None:
-            running = 0.0
-        else:
-            running = self._running.load
+        pace = self.pace
+        turns = max(1, math.ceil(load / pace.best))
+        running = 0.0 if self._running is None else self._running.load
         ahead = running + min(self._load, turns * self._turn_load) + load
-        rows = min(ahead, self.depth + turns * self.pace.best)
-        usual = math.ceil(rows / self.pace.best) * self.pace.fixed + rows * self.pace.per_row
+        # Weight up to one a row is work as the warm-up measured it; the rest is of heavy examples.
+        rows = min(ahead, self.depth + turns * pace.best)
+        usual = math.ceil(rows / pace.best) * pace.fixed + rows * pace.per_row
+        heavy = (ahead - rows) * pace.per_row
         # What a small batch waits for a core is no measure of how long a heavy example takes.
-        return (
-            self._behind * usual
-            + min(self._behind, _BEHIND_AT_MOST) * (ahead - rows) * self.pace.per_row
-        )
+        return self._behind * usual + min(self._behind, _BEHIND_AT_MOST) * heavy
 
     def admit(self, rows: int, expires: float, load: float | None = None) -> None:
         """Raises Refusal, 503, where `submit` would: checked before a body is read, which takes
@@ -211,7 +217,7 @@ class Batcher:
             if stop == entry.taken:
                 if slices:
                     break
-                stop += 1
+                stop += 1  # an example heavier than a whole batch goes by itself
             self._waiting.popleft()
             one = Slice(entry, entry.taken, stop)
             weight = entry.load(one.start, stop)
@@ -277,27 +283,33 @@ class Batcher:
             was_stopped = was_stopped or isinstance(outcome, Unwanted)
             if not entry.future.done():
                 entry.future.set_exception(_shown_to_caller(outcome, start))
-        if not was_stopped:  # else it says nothing of how long work takes
-            change = max(taken / self.pace.seconds(load), 0.2) - self._behind
-            self._behind += (_SLOWER if change > 0 else _FASTER) * change
+        if was_stopped:  # its time says nothing of how long the work takes
+            return
+        change = max(taken / self.pace.seconds(load), 0.2) - self._behind
+        trust = _SLOWER if change > 0 else _FASTER
+        self._behind += trust * change
 
     def _expire(self) -> None:
         """While a batch runs: answers those whose time is over, running or waiting."""
-        now, self._sweep = time.perf_counter(), None
-        batches = [*self._stuck, *([] if self._running is None else [self._running])]
-        for entry in (*(one.entry for batch in batches for one in batch.slices), *self._waiting):
+        now = time.perf_counter()
+        self._sweep = None
+        running = self._running
+        batches = list(self._stuck)
+        if running is not None:
+            batches.append(running)
+        entries = list(self._waiting)
+        for batch in batches:
+            entries += [one.entry for one in batch.slices]
+        for entry in entries:
             if entry.expires <= now and not entry.future.done():
                 entry.future.set_exception(late())
+        loop = asyncio.get_running_loop()
         if batches:
-            self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._expire)
-        if (
-            self._running is not None
-            and len(self._stuck) < STUCK
-            and self._is_stuck(self._running, now)
-        ):
-            self._stuck.append(self._running)
+            self._sweep = loop.call_later(SWEEP_SECONDS, self._expire)
+        if running is not None and len(self._stuck) < STUCK and self._is_stuck(running, now):
+            self._stuck.append(running)
             self._running = None
-            self._next = asyncio.get_running_loop().call_soon(self._begin)
+            self._next = loop.call_soon(self._begin)
 
     def _is_stuck(self, batch: Batch, now: float) -> bool:
         expected = self._behind * self.pace.seconds(batch.load)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from modelyard.errors import BadData, ModelyardError
-from modelyard.serving.problems import Reader, not_finite, refuse
+from modelyard.serving.problems import Reader, Refusal, not_finite, refuse
 from modelyard.serving.work import Wanted
 
 VALUES, FIELDS, CONTAINERS = 1_000_000, 250_000, 100_000
@@ -55,8 +55,7 @@ def parse(body: bytes, *, within: bool = True) -> Any:
 
     Raises:
         Refusal: 400: not JSON, with its place; a name that stands twice in an object; or a number
-        that is not finite,
-            with its field; 413: more values than are read at once.
+            that is not finite, with its field; 413: more values than are read at once.
     """
     if len(body) > _LARGE_BYTES:
         _check_bounds(body)
@@ -71,15 +70,21 @@ def parse(body: bytes, *, within: bool = True) -> Any:
     else:
         if not within or not _may_overflow(body):
             return value
-    if (path := next(not_finite(value), None)) is not None:
-        if path and isinstance(path[0], int):
-            index = path[0]
-        else:
-            index = None
-        field = ".".join(str(part) for part in (path if index is None else path[1:]))
-        where = f"field {field!r}" if field else "an example"
-        raise refuse(400, f"{where} must be a finite number", field=field or None, index=index)
+    path = next(not_finite(value), None)
+    if path is not None:
+        raise _infinite(path)
     return value
+
+
+def _infinite(path: tuple[str | int, ...]) -> Refusal:
+    """400 for the number at a place in a body."""
+    index = None
+    # Of a list of examples the first step is which one.
+    if path and isinstance(path[0], int):
+        index, path = path[0], path[1:]
+    field = ".".join(map(str, path))
+    where = f"field {field!r}" if field else "an example"
+    return refuse(400, f"{where} must be a finite number", field=field or None, index=index)
 
 
 def _names(value: Any) -> int:
@@ -131,11 +136,11 @@ def rendered(answer: BaseModel, index: int | None) -> bytes:
     """
     text = to_json(answer, by_alias=True)
     # A number that is not finite is written so: only where there is one is the long way gone.
-    hidden = b"null" in text or b"NaN" in text or b"Infinity" in text
-    if hidden and next(not_finite(answer.model_dump(mode="json", by_alias=True)), None) is not None:
-        raise refuse(
-            400, "the model has no finite answer: a number in the example is too large", index=index
-        )
+    if b"null" in text or b"NaN" in text or b"Infinity" in text:
+        path = next(not_finite(answer.model_dump(mode="json", by_alias=True)), None)
+        if path is not None:
+            said = "the model has no finite answer: a number in the example is too large"
+            raise refuse(400, said, index=index)
     return text
 
 

@@ -95,10 +95,9 @@ class ChatBody(CompletionBody):
             seed = secrets.randbelow(SEEDS)
         most = self.max_completion_tokens
         most = self.max_tokens if most is None else most
-        left_out = IGNORED.union(UNSUPPORTED)
-        extra = {
-            name: one for name, one in (self.model_extra or {}).items() if name not in left_out
-        }
+        extra = dict(self.model_extra or {})
+        for name in IGNORED.union(UNSUPPORTED):
+            extra.pop(name, None)
         asked = Completion(
             messages=[message.plain() for message in self.messages],
             max_tokens=most,
@@ -174,16 +173,12 @@ class Chats(Completions):
 def _logprobs(completion: CompletionBody, one: Completed) -> dict[str, Any] | None:
     if not completion.logprobs or one.logprobs is None:
         return None
-    content = [
-        {
-            "token": score.token,
-            "logprob": score.log_probability,
-            "bytes": list(score.token.encode()),
-            "top_logprobs": [
-                {"token": token, "logprob": value, "bytes": list(token.encode())}
-                for token, value in score.top.items()
-            ],
-        }
-        for score in one.logprobs
-    ]
+    content = []
+    for score in one.logprobs:
+        top = [_score(token, value) for token, value in score.top.items()]
+        content.append(_score(score.token, score.log_probability) | {"top_logprobs": top})
     return {"content": content, "refusal": None}
+
+
+def _score(token: str, log_probability: float | None) -> dict[str, Any]:
+    return {"token": token, "logprob": log_probability, "bytes": list(token.encode())}

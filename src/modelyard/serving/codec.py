@@ -28,6 +28,7 @@ TYPES: dict[str, np.dtype[Any]] = {
     **{f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
 }
 _FLOATS = frozenset({"FP16", "FP32", "FP64"})
+_WHOLE = frozenset(name for name, dtype in TYPES.items() if dtype.kind in "iu")
 _NAMES = {dtype: name for name, dtype in TYPES.items()}
 MOST_TENSORS = 2_048
 """Most tensors of a request: one for each field of a wide table."""
@@ -117,11 +118,12 @@ class Inference:
 
 def column_type(schema: dict[str, Any]) -> str:
     """The datatype of a field of a JSON schema; JSON where it is not plain."""
-    kinds = {one.get("type", "") for one in schema.get("anyOf", [schema])} - {"null"}
+    kinds = {one.get("type", "") for one in schema.get("anyOf", [schema])}
+    kinds.discard("null")
+    if len(kinds) != 1:
+        return JSON_TEXT
     plain = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": BYTES}
-    if len(kinds) == 1:
-        return plain.get(kinds.pop(), JSON_TEXT)
-    return JSON_TEXT
+    return plain.get(kinds.pop(), JSON_TEXT)
 
 
 def decode(body: bytes, header: bytes | None) -> Inference:
@@ -135,17 +137,22 @@ def decode(body: bytes, header: bytes | None) -> Inference:
         if not header.isdigit() or int(header[:18]) > length:
             raise refuse(400, f"header inference-header-content-length must be from 0 to {length}")
         length = int(header)
+    head = body if length == len(body) else body[:length]
     try:
-        request = _Request.model_validate(parse(body[:length] if length < len(body) else body))
+        request = _Request.model_validate(parse(head))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise refuse(400, f"field {field!r}: {first['msg']}", field=field or None) from None
-    tensors, start = {}, length
+    tensors = {}
+    # The bytes of all binary tensors follow the JSON, in the order of its inputs.
+    start = length
     for one in request.inputs:
         size = one.parameters.binary_data_size
-        raw = None if size is None else body[start : start + size]
-        start += size or 0
+        raw = None
+        if size is not None:
+            raw = body[start : start + size]
+            start += size
         tensors[one.name] = _tensor(one, raw)
     return Inference(request.id, tensors, request.outputs, request.parameters.binary_data_output)
 
@@ -165,9 +172,7 @@ def check(given: dict[str, np.ndarray], expected: list[Column]) -> dict[str, np.
         )
     for one in expected:
         array = given[one.name]
-        fits = len(array.shape) == len(one.shape)
-        fits = fits and all(a in (None, b) for a, b in zip(one.shape, array.shape, strict=True))
-        if not fits or not _becomes(_kind(array), one.kind):
+        if not _fits(array.shape, one.shape) or not _becomes(_kind(array), one.kind):
             declared = one.metadata()
             raise refuse(
                 400,
@@ -176,6 +181,12 @@ def check(given: dict[str, np.ndarray], expected: list[Column]) -> dict[str, np.
                 field=one.name,
             )
     return {one.name: _cast(given[one.name], one) for one in expected}
+
+
+def _fits(seen: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    if len(seen) != len(wanted):
+        return False
+    return all(declared in (None, size) for size, declared in zip(seen, wanted, strict=True))
 
 
 def _becomes(seen: str, wanted: str) -> bool:
@@ -212,7 +223,8 @@ def encode(
     inference: Inference, outputs: dict[str, np.ndarray], name: str, version: str, call: str
 ) -> Reply:
     """The answer, with the tensors as they were wanted."""
-    entries, blobs = [], []
+    entries = []
+    blobs: list[bytes] = []
     for output, binary in inference.wanted(list(outputs)).items():
         array = outputs[output]
         entry: dict[str, Any] = {
@@ -220,23 +232,26 @@ def encode(
             "datatype": _kind(array),
             "shape": list(array.shape),
         }
-        if not binary and array.size > VALUES:
-            said = f"output {output!r} has {array.size:,} values; as JSON at most {VALUES:,}: ask for binary_data"
-            raise refuse(400, said, field="outputs")
         if binary:
-            blobs.append(_packed(array))
-            entry["parameters"] = {"binary_data_size": len(blobs[-1])}
+            blob = _packed(array)
+            blobs.append(blob)
+            entry["parameters"] = {"binary_data_size": len(blob)}
+        elif array.size > VALUES:
+            said = (
+                f"output {output!r} has {array.size:,} values; as JSON at most {VALUES:,}: "
+                "ask for binary_data"
+            )
+            raise refuse(400, said, field="outputs")
         else:
             entry["data"] = _listed(array)
         entries.append(entry)
-    head = to_json(
-        {
-            "model_name": name,
-            "model_version": version,
-            "id": inference.id or call,
-            "outputs": entries,
-        }
-    )
+    answer = {
+        "model_name": name,
+        "model_version": version,
+        "id": inference.id or call,
+        "outputs": entries,
+    }
+    head = to_json(answer)
     if not blobs:
         return Reply(head)
     headers = ((b"inference-header-content-length", b"%d" % len(head)),)
@@ -278,6 +293,12 @@ def _from_list(one: _Input) -> np.ndarray:
     # Before numpy sees them: it would give each of many texts the room of the longest.
     if kinds - {bool, int, float}:
         raise ValueError("the values are not numbers")
+    if one.datatype in _WHOLE and kinds <= {int}:
+        # Without a type numpy makes floats of numbers that no int64 holds, and digits are lost.
+        try:
+            return np.array(one.data, TYPES[one.datatype]).ravel()
+        except OverflowError:
+            raise ValueError("a value is too large") from None
     values = np.array(one.data)
     if values.dtype.kind not in "bif" and values.size:
         raise ValueError("the values are not numbers")
@@ -319,9 +340,10 @@ def _from_bytes(kind: str, raw: bytes, count: int) -> np.ndarray:
 def _packed(array: np.ndarray) -> bytes:
     if array.dtype != object:
         return np.ascontiguousarray(array).tobytes()
-    return b"".join(
-        len(value).to_bytes(_LENGTH, "little") + value for value in array.ravel().tolist()
-    )
+    pieces = []
+    for value in array.ravel().tolist():
+        pieces += [len(value).to_bytes(_LENGTH, "little"), value]
+    return b"".join(pieces)
 
 
 def _listed(array: np.ndarray) -> list[Any]:

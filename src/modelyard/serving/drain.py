@@ -10,12 +10,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelyard.serving.app import Service
 
 _LAST_SECONDS = 1.0
+"""So long before the server breaks connections off, what is not answered yet ends with an error."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -25,19 +26,16 @@ def on_signal(service: Service) -> Iterator[None]:
     first signal, or at the second. Where no server handles signals, as in a test, nothing
     changes."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    handled = all(
-        callable(handler) and handler is not signal.default_int_handler
-        for handler in before.values()
-    )
+    # Python lets only the main thread set handlers.
+    handled = all(map(_is_servers, before.values()))
     if not handled or threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
     # Before the server's own end, which breaks connections off: an answer or an event must still
     # reach its caller.
-    last = (
-        service.drain_seconds + service.stop_seconds - min(_LAST_SECONDS, service.stop_seconds / 5)
-    )
+    spare = min(_LAST_SECONDS, service.stop_seconds / 5)
+    last = service.drain_seconds + service.stop_seconds - spare
 
     def stop(number: int, frame: FrameType | None) -> None:
         handler = before[signal.Signals(number)]
@@ -56,3 +54,8 @@ def on_signal(service: Service) -> Iterator[None]:
     finally:
         for number in _SIGNALS:
             signal.signal(number, before[number])
+
+
+def _is_servers(handler: Any) -> bool:
+    """Whether a server has set it; Python itself has one for Ctrl-C."""
+    return callable(handler) and handler is not signal.default_int_handler

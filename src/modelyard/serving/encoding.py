@@ -9,6 +9,8 @@ from modelyard.serving.problems import Refusal, refuse
 _WINDOWS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 """zlib's window bits for each content coding of RFC 9110, section 8.4.1: gzip's format, and
 zlib's own."""
+_MEMBERS = 256
+"""Most gzip members of a body: to step to the next one copies all that is left."""
 
 
 def decoded(body: bytes, coding: bytes, most: int) -> bytes:
@@ -17,7 +19,7 @@ def decoded(body: bytes, coding: bytes, most: int) -> bytes:
 
     Raises:
         Refusal: 415: the coding is unknown; 400: the bytes are broken; 413: they hold more than
-        `most` bytes.
+            `most` bytes.
     """
     window = _WINDOWS.get(coding)
     if window is None:
@@ -26,16 +28,22 @@ def decoded(body: bytes, coding: bytes, most: int) -> bytes:
             415,
             f"content encoding {name!r} is not read here; send gzip, deflate, or the body as it is",
         )
-    unpacking = zlib.decompressobj(window)
-    try:
-        content = unpacking.decompress(body, most + 1)
-    except zlib.error as error:
-        raise refuse(400, f"the body is not {coding.decode()}: {error}") from None
-    if len(content) > most:
-        raise too_large(most)
-    if not unpacking.eof:
-        raise refuse(400, f"the body ends in the middle of its {coding.decode()} stream")
-    return content
+    content = b""
+    # A gzip file is a series of members, one after another (RFC 1952, section 2.2).
+    for _ in range(_MEMBERS):
+        unpacking = zlib.decompressobj(window)
+        try:
+            content += unpacking.decompress(body, most + 1 - len(content))
+        except zlib.error as error:
+            raise refuse(400, f"the body is not {coding.decode()}: {error}") from None
+        if len(content) > most:
+            raise too_large(most)
+        if not unpacking.eof:
+            raise refuse(400, f"the body ends in the middle of its {coding.decode()} stream")
+        body = unpacking.unused_data
+        if not body:
+            return content
+    raise refuse(400, f"the body has more than {_MEMBERS} gzip members; send one")
 
 
 def too_large(most: int) -> Refusal:

@@ -120,16 +120,17 @@ class Endpoints:
             self.record(call, kept.examples, kept.answers)
             return Reply(kept.content, headers=((b"x-cache", b"hit"),))
         self.admit(call)
-        small = len(body) <= DIRECT_BYTES
-        parsed, examples, weights = (
-            self._parsed(body) if small else await self.read_in_time(self._parsed, body, call)
-        )
+        if len(body) <= DIRECT_BYTES:
+            parsed, examples, weights = self._parsed(body)
+        else:
+            parsed, examples, weights = await self.read_in_time(self._parsed, body, call)
         if not self.keeps_bodies:
             body = call.content = b""  # a large one is held once while it waits, not twice
         answers = await self.answers(examples, call, many=parsed.many, weights=weights)
-        content = parsed.joined(
-            [rendered(one, at if parsed.many else None) for at, one in enumerate(answers)]
-        )
+        texts = []
+        for number, one in enumerate(answers):
+            texts.append(rendered(one, number if parsed.many else None))
+        content = parsed.joined(texts)
         self._cache.put(body, Cached(content, examples, answers))
         self.record(call, examples, answers)
         return Reply(content)
@@ -233,16 +234,19 @@ class Endpoints:
         wanted = functools.partial(call.is_wanted, call.expires(self.limits.deadline))
         run = Watched(self.opened.run, wanted)
         found: list[stream.Parts | None] = []
+        if self.streamer is None:
+            return [None] * len(examples)
         for number, example in enumerate(examples):
             if not wanted():
                 raise late()
             try:
-                own = None if self.streamer is None else self.streamer.stream(run, example)
+                own = self.streamer.stream(run, example)
             except (ModelyardError, OverflowError) as error:
                 raise unusable(error, number if len(examples) > 1 else None) from None
-            found.append(
-                None if own is None else stream.Parts(own, self.cores, call, self.limits.deadline)
-            )
+            if own is None:
+                found.append(None)
+            else:
+                found.append(stream.Parts(own, self.cores, call, self.limits.deadline))
         return found
 
     async def begin_stream(
@@ -296,8 +300,10 @@ class Endpoints:
         """Names of a request's fields at any depth: what the metric of cautions may be labelled
         with."""
         schema = self.opened.host.Request.model_json_schema(by_alias=True)
-        objects = [schema, *schema.get("$defs", {}).values()]
-        return frozenset(name for one in objects for name in one.get("properties", {}))
+        names: set[str] = set()
+        for one in [schema, *schema.get("$defs", {}).values()]:
+            names.update(one.get("properties", {}))
+        return frozenset(names)
 
     @functools.cached_property
     def _document(self) -> bytes:

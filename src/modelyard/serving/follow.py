@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 from modelyard.errors import ModelyardError
 from modelyard.serving.champion import Champion
@@ -20,6 +21,14 @@ REGISTRY_SECONDS = 30.0
 """A registry on a server is not read more often."""
 
 
+class Named(NamedTuple):
+    """A package that should serve."""
+
+    package: Path
+    breaking: bool
+    """Whether it may refuse requests that are answered now."""
+
+
 async def follow(traffic: Traffic, source: str, seconds: float) -> None:
     """Lets each newly named package take over; a bad one is refused once and the old one goes
     on. Never ends."""
@@ -30,36 +39,51 @@ async def follow(traffic: Traffic, source: str, seconds: float) -> None:
         registry = None
     while True:
         if registry is None:
-            named = _pointed(Path(source))
+            named = pointed(Path(source))
         else:
-            named = await registry.folder()
+            named = await _champion(registry)
         if named is not None and named != seen:
             seen = named
-            folder, _, options = named.partition("\n")
             try:
-                await traffic.swap(Path(folder), breaking=options.strip() == BREAKING)
+                await traffic.swap(named.package, breaking=named.breaking)
             except ModelyardError:
                 pass  # said and counted by swap; tried again when another is named
             except Exception:
-                log.exception("%s cannot be opened", named)
-        far = registry is not None and not registry.is_near
-        await asyncio.sleep(max(seconds, REGISTRY_SECONDS) if far else seconds)
+                log.exception("%s cannot be opened", named.package)
+        pause = seconds
+        if registry is not None and not registry.is_near:
+            pause = max(seconds, REGISTRY_SECONDS)
+        await asyncio.sleep(pause)
 
 
 def point(file: Path, package: Path, breaking: bool = False) -> None:
-    """Names a package in a pointer file, in one step; `breaking` is its second line."""
+    """Names a package in a pointer file, in one step."""
+    # Readers take a relative path from the pointer's folder, which is not where we run.
+    lines = [str(package.absolute())]
+    if breaking:
+        lines.append(BREAKING)
     part = file.with_name(f".{file.name}.new")
-    part.write_text(f"{package}\n{BREAKING}\n" if breaking else f"{package}\n")
+    part.write_text("\n".join(lines) + "\n")
     part.replace(file)
 
 
-def _pointed(file: Path) -> str | None:
-    """What the file names; relative to the file's own folder. None where there is no file, or
-    nothing in it."""
+def pointed(file: Path) -> Named | None:
+    """What a pointer file names, its path relative to the file's own folder. None where there is
+    no file, or nothing in it."""
     try:
-        named = file.read_text().strip()
+        # Paths need not be UTF-8, and nobody must be able to end the following with a bad file.
+        lines = file.read_text(errors="surrogateescape").split("\n")
     except OSError:
         return None
-    if named:
-        return str(file.parent / named)
-    return None
+    package = lines[0].strip()
+    if not package:
+        return None
+    options = [line.strip() for line in lines[1:]]
+    return Named(file.parent / package, BREAKING in options)
+
+
+async def _champion(registry: Champion) -> Named | None:
+    folder = await registry.folder()
+    if folder is None:
+        return None
+    return Named(Path(folder), breaking=False)

@@ -94,25 +94,26 @@ def check_port(host: str, port: int) -> None:
     cause = _refusal(host, port)
     if cause is None:
         return
-    free = next(
-        (other for other in range(port + 1, min(port + 200, 65_536)) if not _refusal(host, other)),
-        None,
-    )
-    hint = f" Type: --port {free}" if free else ""
+    hint = ""
+    for other in range(port + 1, min(port + 200, 65_536)):
+        if _refusal(host, other) is None:
+            hint = f" Type: --port {other}"
+            break
     raise UsageError(f"port {port} on {host} cannot be used: {cause}.{hint}")
 
 
 def environment(package: Path, info: PackageInfo, workers: int) -> dict[str, str]:
     """This process's environment with what the service reads; paths are absolute."""
     place = os.environ.get("MODELYARD_PREDICTIONS") or str(home.predictions(info.family))
+    if "://" not in place:
+        place = str(Path(place).resolve())
+    # A family from outside is found there by the path that found it here.
+    entries = [str(Path(entry).resolve()) for entry in sys.path]
     return os.environ | {
         "MODELYARD_PACKAGE": str(package.resolve()),
-        "MODELYARD_PREDICTIONS": place if "://" in place else str(Path(place).resolve()),
+        "MODELYARD_PREDICTIONS": place,
         "MODELYARD_WORKERS": str(workers),
-        # A family from outside is found there by the path that found it here.
-        "PYTHONPATH": os.pathsep.join(
-            dict.fromkeys(str(Path(entry).resolve()) for entry in sys.path)
-        ),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(entries)),
     }
 
 
@@ -178,10 +179,10 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 def _reachable(host: str) -> str:
     """The name this machine reaches the service by."""
-    if host in ("0.0.0.0", "::", "localhost"):  # noqa: S104 - compared, not bound
-        if host != "::":
-            return "127.0.0.1"
+    if host == "::":
         return "[::1]"
+    if host in ("0.0.0.0", "localhost"):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
     if ":" in host:
         return f"[{host}]"
     return host

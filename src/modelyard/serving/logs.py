@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from modelyard.serving.calls import Call
 
 LONGEST = 20_000
-"""Most characters of a line."""
+"""Most characters of a message or a traceback."""
 # C0 and C1 controls, line and paragraph separators, and marks that turn the direction of what
 # follows.
 _CONTROL = re.compile(
@@ -32,12 +32,13 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _cut(record.getMessage()),
         }
         line |= getattr(record, "fields", {})
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return escaped(json.dumps(line, ensure_ascii=False))
+            line["traceback"] = _cut(self.formatException(record.exc_info))
+        # The texts are cut, not the line: the end of a JSON object cannot be left out.
+        return _escape(json.dumps(line, ensure_ascii=False))
 
 
 class TextLines(logging.Formatter):
@@ -48,16 +49,24 @@ class TextLines(logging.Formatter):
         """One line, and those of the traceback."""
         lines = [f"{record.levelname}: {escaped(record.getMessage())}"]
         if record.exc_info:
-            lines += [
-                f"    {escaped(line)}" for line in self.formatException(record.exc_info).split("\n")
-            ]
+            for line in self.formatException(record.exc_info).split("\n"):
+                lines.append(f"    {escaped(line)}")
         return "\n".join(lines)
 
 
 def escaped(text: str) -> str:
     """`text` with control characters, and all else that a terminal or a reader of lines takes
-    for one, as JSON escapes them; at most LONGEST characters."""
-    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    for one, as JSON escapes them; of at most LONGEST characters."""
+    return _escape(_cut(text))
+
+
+def _cut(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]}…"
+
+
+def _escape(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

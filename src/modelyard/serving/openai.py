@@ -229,32 +229,15 @@ class Completions:
         call: Call,
     ) -> AsyncIterator[bytes]:
         answers: list[BaseModel] = []
-        done: list[Completed] = []
+        options = completion.stream_options
         try:
             for number, (example, own) in enumerate(zip(examples, parts, strict=True)):
-                if (opening := self.opening(number)) is not None:
-                    yield self._chunk(call, [opening])
-                echoed = not completion.echo
-                if completion.echo and not completion.scores_prompt():
-                    echo = self.delta(completion, number, _prompt(completion, number))
-                    yield self._chunk(call, [echo])
-                    echoed = True
-                async for part in own if own is not None else self._whole(example, call):
-                    one = self._written.completed(example, part)
-                    if not echoed:
-                        # The prompt's scores are known only once the model has read it.
-                        shown = _prompt(completion, number).model_copy(
-                            update={"logprobs": one.prompt_logprobs}
-                        )
-                        yield self._chunk(call, [self.delta(completion, number, shown)])
-                        echoed = True
-                    if isinstance(part, self._host.Response):
-                        answers.append(part)
-                        done.append(one)
-                        if own is not None:
-                            one = one.model_copy(update={"text": "", "logprobs": None})
-                    yield self._chunk(call, [self.delta(completion, number, one)])
-            if completion.stream_options is not None and completion.stream_options.include_usage:
+                async for delta in self._deltas(completion, number, example, own, call, answers):
+                    yield self._chunk(call, [delta])
+            if options is not None and options.include_usage:
+                done = [
+                    self._written.completed(*pair) for pair in zip(examples, answers, strict=True)
+                ]
                 yield self._chunk(call, [], usage=_usage(done, completion.n or 1))
             yield stream.event(b"[DONE]")
             self._ends.record(call, examples, answers)
@@ -268,6 +251,38 @@ class Completions:
             for own in parts:
                 if own is not None:
                     own.close()
+
+    async def _deltas(
+        self,
+        completion: CompletionBody,
+        number: int,
+        example: BaseModel,
+        own: stream.Parts | None,
+        call: Call,
+        answers: list[BaseModel],
+    ) -> AsyncIterator[dict[str, Any]]:
+        """What is sent of choice `number`, in order; its whole answer is added to `answers`."""
+        opening = self.opening(number)
+        if opening is not None:
+            yield opening
+        is_echo_due = bool(completion.echo)
+        if completion.echo and not completion.scores_prompt():
+            yield self.delta(completion, number, _prompt(completion, number))
+            is_echo_due = False
+        async for part in own if own is not None else self._whole(example, call):
+            one = self._written.completed(example, part)
+            if is_echo_due:
+                # The prompt's scores are known only once the model has read it.
+                scores = {"logprobs": one.prompt_logprobs}
+                prompt = _prompt(completion, number).model_copy(update=scores)
+                yield self.delta(completion, number, prompt)
+                is_echo_due = False
+            if isinstance(part, self._host.Response):
+                answers.append(part)
+                if own is not None:
+                    # Its text has gone out in parts; what is left is why it ended.
+                    one = one.model_copy(update={"text": "", "logprobs": None})
+            yield self.delta(completion, number, one)
 
     async def _whole(self, example: BaseModel, call: Call) -> AsyncIterator[BaseModel]:
         """The answer of a host that does not stream, in one part."""

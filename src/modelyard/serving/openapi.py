@@ -56,9 +56,8 @@ def document(
         ref_template=_PREFIX + "{model}",
     )
     request, response = names[host.Request, "validation"], names[host.Response, "serialization"]
-    paths = {
-        "/predict": {"post": _predict(request, response, names[ErrorBody, "serialization"], golden)}
-    }
+    error = names[ErrorBody, "serialization"]
+    paths = {"/predict": {"post": _predict(request, response, error, golden)}}
     if streams:
         paths["/predict"]["post"]["responses"]["200"]["content"]["text/event-stream"] = {
             "schema": {"type": "string"}
@@ -67,15 +66,12 @@ def document(
         paths |= _COMPLETIONS
     if chats:
         paths |= _CHATS
-    error = names[ErrorBody, "serialization"]
     taken = names[FeedbackAnswer, "serialization"]
     paths["/feedback"] = {"post": _feedback(names[Feedback, "validation"], taken, error)}
     paths["/admin/swap"] = {"post": _swap(names[Swap, "validation"], error)}
     if explains:
         reasons = names[Explanation, "serialization"]
-        paths["/explain"] = {
-            "post": _explain(request, reasons, names[ErrorBody, "serialization"], golden)
-        }
+        paths["/explain"] = {"post": _explain(request, reasons, error, golden)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -151,7 +147,9 @@ def _swap(package: Any, error: Any) -> dict[str, Any]:
 
 
 def _content(schema: Any, examples: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    media = {"schema": schema} | ({"examples": examples} if examples else {})
+    media = {"schema": schema}
+    if examples:
+        media["examples"] = examples
     return fields | {"content": {"application/json": media}}
 
 

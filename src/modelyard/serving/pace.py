@@ -44,25 +44,33 @@ def measure(
     seconds that it takes.
     """
     predict([example], always)
-    begun, seconds, rows = time.perf_counter(), dict[int, float](), 1
+    begun = time.perf_counter()
+    seconds: dict[int, float] = {}
+    rows = 1
     while rows <= largest and time.perf_counter() - begun < budget:
         if settles:
             begun += _timed(predict, [example] * rows)
+        # The least of three: whatever else the machine does can only make it longer.
         seconds[rows] = min(_timed(predict, [example] * rows) for _ in range(3))
         if seconds[rows] > longest:
             break
         rows *= 2
-    fits = {rows: taken for rows, taken in seconds.items() if taken <= longest} or {1: seconds[1]}
-    most = max(rows / (taken + _HAND_OVER) for rows, taken in fits.items())
-    best = min(
-        rows for rows, taken in fits.items() if rows / (taken + _HAND_OVER) >= _NEARLY * most
-    )
+    best = _best(seconds, longest)
+    if best == 1:
+        return Pace(1, fixed=0.0, per_row=max(seconds[1], 1e-7))
     # Two points make the line: what a batch costs, and what an example adds.
-    if best > 1:
-        per_row = max(seconds[best] - seconds[1], 0.0) / (best - 1)
-    else:
-        per_row = seconds[1]
-    return Pace(best, max(seconds[1] - per_row, 0.0) if best > 1 else 0.0, max(per_row, 1e-7))
+    per_row = max(seconds[best] - seconds[1], 0.0) / (best - 1)
+    return Pace(best, fixed=max(seconds[1] - per_row, 0.0), per_row=max(per_row, 1e-7))
+
+
+def _best(seconds: dict[int, float], longest: float) -> int:
+    """The smallest batch with nearly the most examples a second, by the seconds of each size."""
+    rates = {}
+    for rows, taken in seconds.items():
+        if taken <= longest or rows == 1:
+            rates[rows] = rows / (taken + _HAND_OVER)
+    most = max(rates.values())
+    return min(rows for rows, rate in rates.items() if rate >= _NEARLY * most)
 
 
 def warm(predict: Predict, example: BaseModel, largest: int) -> None:

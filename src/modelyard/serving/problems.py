@@ -244,9 +244,8 @@ class Reader:
         if isinstance(error["input"], float) and not math.isfinite(error["input"]):
             return f"field {name!r} must be a finite number"
         if kind == "missing":
-            return f"field {name!r} is missing" + (
-                f": it must be {self.allowed(name)}" if known else ""
-            )
+            hint = f": it must be {self.allowed(name)}" if known else ""
+            return f"field {name!r} is missing{hint}"
         if kind == "extra_forbidden":
             if len(path) == 1:
                 return choices("field", name, self.fields)
@@ -328,10 +327,10 @@ def _message(error: Any) -> str:
 
 
 def _one_of(values: list[Any]) -> str:
-    names = ", ".join(shown(value) for value in values[:_MOST_CHOICES])
-    return f"one of {names}" + (
-        f", … ({len(values)} in all)" if len(values) > _MOST_CHOICES else ""
-    )
+    names = ", ".join(map(shown, values[:_MOST_CHOICES]))
+    if len(values) > _MOST_CHOICES:
+        return f"one of {names}, … ({len(values)} in all)"
+    return f"one of {names}"
 
 
 def _typed(schema: dict[str, Any]) -> str:
@@ -342,12 +341,14 @@ def _typed(schema: dict[str, Any]) -> str:
     most = schema.get("maximum", schema.get("maxLength", schema.get("maxItems")))
     bounds = []
     if least is not None and most is not None:
-        bounds.append(f"{'from ' if not units else 'of '}{least} to {most}{units}")
-    elif least is not None or most is not None:
-        bounds.append(
-            f"of at least {least}{units}" if least is not None else f"of at most {most}{units}"
-        )
-    bounds += [f"above {schema['exclusiveMinimum']}"] if "exclusiveMinimum" in schema else []
-    bounds += [f"below {schema['exclusiveMaximum']}"] if "exclusiveMaximum" in schema else []
-    bounds += [f"that matches {schema['pattern']}"] if "pattern" in schema else []
+        word = "of" if units else "from"
+        bounds.append(f"{word} {least} to {most}{units}")
+    elif least is not None:
+        bounds.append(f"of at least {least}{units}")
+    elif most is not None:
+        bounds.append(f"of at most {most}{units}")
+    further = {"exclusiveMinimum": "above", "exclusiveMaximum": "below", "pattern": "that matches"}
+    for keyword, word in further.items():
+        if keyword in schema:
+            bounds.append(f"{word} {schema[keyword]}")
     return " ".join([words, " and ".join(bounds)]).strip()

@@ -186,9 +186,10 @@ class BoundedHttp(HttpToolsProtocol):
             if self._in_head:
                 # A header is counted when it is whole; until then the parser keeps what has come of
                 # it.
-                self._pending_bytes = (
-                    self._pending_bytes + len(data) if self._head_bytes == before else 0
-                )
+                if self._head_bytes == before:
+                    self._pending_bytes += len(data)
+                else:
+                    self._pending_bytes = 0
                 if self._head_bytes + self._pending_bytes > HEAD_BYTES:
                     self._refuse(431, _TOO_LARGE)
 

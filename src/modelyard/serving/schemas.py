@@ -14,8 +14,17 @@ from modelyard.host import Host
 
 _DEEPEST = 16
 """Objects within objects; schemas that refer to themselves are compared so far."""
-_LEAST = {"minimum": "", "exclusiveMinimum": "", "minLength": " characters", "minItems": " items"}
-_MOST = {"maximum": "", "exclusiveMaximum": "", "maxLength": " characters", "maxItems": " items"}
+_BOUNDS = {
+    "minimum": (max, "at least {}"),
+    "exclusiveMinimum": (max, "above {}"),
+    "minLength": (max, "at least {} characters"),
+    "minItems": (max, "at least {} items"),
+    "maximum": (min, "at most {}"),
+    "exclusiveMaximum": (min, "below {}"),
+    "maxLength": (min, "at most {} characters"),
+    "maxItems": (min, "at most {} items"),
+}
+"""By keyword: which of two values is the tighter one, and how it reads."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,10 @@ class _Schema:
         options = content.get("anyOf") or content.get("oneOf")
         if options is None:
             return [_Schema(content, self.defined)]
-        return [one for option in options for one in _Schema(option, self.defined).alternatives()]
+        found: list[_Schema] = []
+        for option in options:
+            found += _Schema(option, self.defined).alternatives()
+        return found
 
     def fields(self) -> dict[str, _Schema]:
         """The fields of an object."""
@@ -96,16 +108,17 @@ def _narrower(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[st
         return
     options = new.alternatives()
     for one in old.alternatives():
-        # It is enough that one alternative takes the value; else the nearest, of the same type,
-        # says why not.
         found = [list(_refused(one, option, where, depth)) for option in options]
-        if all(found):
-            same = [
-                reasons
-                for reasons, option in zip(found, options, strict=True)
-                if option.types == one.types
-            ]
-            yield from (same or found)[0]
+        # It is enough that one alternative takes the value.
+        if not all(found):
+            continue
+        # None does: the nearest, of the same type, says why not.
+        nearest = found[0]
+        for reasons, option in zip(found, options, strict=True):
+            if option.types == one.types:
+                nearest = reasons
+                break
+        yield from nearest
 
 
 def _refused(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str]:
@@ -114,15 +127,12 @@ def _refused(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str
     ):
         yield f"{where} was {_words(old)} and must be {_words(new)}"
         return
-    if new.choices is not None:
-        if old.choices is not None:
-            gone = [value for value in old.choices if value not in new.choices]
-        else:
-            gone = None
-        if gone is None or gone:
-            yield f"{where} takes only {_listed(new.choices)}" + (
-                f", no longer {_listed(gone)}" if gone else ""
-            )
+    if new.choices is not None and old.choices is None:
+        yield f"{where} takes only {_listed(new.choices)}"
+    elif new.choices is not None and old.choices is not None:
+        gone = [value for value in old.choices if value not in new.choices]
+        if gone:
+            yield f"{where} takes only {_listed(new.choices)}, no longer {_listed(gone)}"
     yield from _bounds(old, new, where)
     if "object" in new.types:
         yield from _objects(old, new, where, depth)
@@ -131,13 +141,12 @@ def _refused(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str
 
 
 def _bounds(old: _Schema, new: _Schema, where: str) -> Iterator[str]:
-    for names, tighter, word in ((_LEAST, max, "at least"), (_MOST, min, "at most")):
-        for name, unit in names.items():
-            before, after = old.content.get(name), new.content.get(name)
-            if after is not None and (
-                before is None or (before != after and tighter(before, after) == after)
-            ):
-                yield f"{where} must be {word} {after}{unit}"
+    for name, (tighter, words) in _BOUNDS.items():
+        before, after = old.content.get(name), new.content.get(name)
+        if after is None or before == after:
+            continue
+        if before is None or tighter(before, after) == after:
+            yield f"{where} must be {words.format(after)}"
     for name in ("pattern", "format", "multipleOf", "contentEncoding", "contentMediaType"):
         before, after = old.content.get(name), new.content.get(name)
         if after is not None and before != after:

@@ -134,13 +134,14 @@ class ServingSettings(Settings):
         Raises:
             UsageError: MODELYARD_PACKAGE is not set, or a value is not allowed.
         """
-        given = {
-            name: environ[variable(name)]
-            for name in cls.model_fields
-            if environ.get(variable(name))
-        }
-        for name in given.keys() - {"token"}:
-            refuse_credentials(given[name], variable(name))
+        given = {}
+        for name in cls.model_fields:
+            value = environ.get(variable(name))
+            if not value:  # an empty variable is as good as none: charts write them
+                continue
+            if name != "token":
+                refuse_credentials(value, variable(name))
+            given[name] = value
         if "package" not in given:
             raise UsageError(
                 "MODELYARD_PACKAGE is not set: which package to serve? Type: modelyard serve PACKAGE"

@@ -30,7 +30,8 @@ def wanted(call: Call) -> bool:
 
 def event(data: bytes, name: str = "") -> bytes:
     """One event; JSON on one line needs no further care."""
-    return (f"event: {name}\n".encode() if name else b"") + b"data: " + data + b"\n\n"
+    named = f"event: {name}\n".encode() if name else b""
+    return named + b"data: " + data + b"\n\n"
 
 
 def response(events: AsyncIterator[bytes]) -> StreamingResponse:
@@ -59,9 +60,9 @@ class Gate:
         # The work was timed with all cores, so two streams take twice as long as one. They end at
         # about the same time: one too many would make all of them late.
         wait = self._seconds
-        if self._inside >= self._most or (
-            self._inside and behind * (wait + seconds) > SHARE * left
-        ):
+        is_full = self._inside >= self._most
+        is_late = self._inside > 0 and behind * (wait + seconds) > SHARE * left
+        if is_full or is_late:
             raise overloaded(wait)
         self._inside += 1
         self._seconds += seconds
@@ -69,7 +70,9 @@ class Gate:
 
     def _leave(self, seconds: float) -> None:
         self._inside -= 1
-        self._seconds = self._seconds - seconds if self._inside else 0.0
+        self._seconds -= seconds
+        if not self._inside:
+            self._seconds = 0.0  # sums of fractions leave a rest
 
 
 class Parts:

@@ -25,7 +25,16 @@ from modelyard.runtimes.opening import runtime_of
 from modelyard.runtimes.types import Runtime
 from modelyard.serving.bodies import parse, rendered
 from modelyard.serving.calls import Call, Reply, Route
-from modelyard.serving.codec import BYTES, Column, Inference, check, column_type, decode, encode
+from modelyard.serving.codec import (
+    BYTES,
+    JSON_TEXT,
+    Column,
+    Inference,
+    check,
+    column_type,
+    decode,
+    encode,
+)
 from modelyard.serving.problems import Refusal, refuse
 from modelyard.serving.work import Wanted, Watched
 
@@ -49,14 +58,12 @@ class V2:
             Column(name, column_type(schema), (None,)) for name, schema in fields.items()
         ]
         schema = self._package.host.Response.model_json_schema(mode="serialization", by_alias=True)
-        properties = schema.get("properties", {}).items()
-        found = [
-            Column(name, column_type(own), (None,)) for name, own in properties if name != RESPONSE
-        ]
-        self._outputs = [
-            Column(RESPONSE, BYTES, (None,)),
-            *(one for one in found if one.kind != "JSON"),
-        ]
+        # The whole answer, and each of its plain fields.
+        self._outputs = [Column(RESPONSE, BYTES, (None,))]
+        for name, own in schema.get("properties", {}).items():
+            column = Column(name, column_type(own), (None,))
+            if name != RESPONSE and column.kind != JSON_TEXT:
+                self._outputs.append(column)
         self._graphs = self._signatures()
 
     def route(self, path: str) -> Route | None:
@@ -66,19 +73,19 @@ class V2:
             return Route("v2", self._server)
         if parts[0] != "models" or len(parts) < 2:
             return None
+        # models/NAME[/versions/VERSION][/ready or /infer]
         name, rest = parts[1], parts[2:]
+        version = ""
         if rest[:1] == ["versions"] and len(rest) > 1:
-            version = rest[1]
-        else:
-            version = ""
-        verb = (rest[2:] if version else rest) or [""]
-        known = {"": self._metadata, "ready": self._ready, "infer": self._infer}
-        if len(verb) != 1 or verb[0] not in known:
-            return None
-        answer = functools.partial(self._on, known[verb[0]], name, version)
-        return Route(
-            f"v2_{verb[0] or 'model'}", answer, ("POST",) if verb[0] == "infer" else ("GET", "HEAD")
-        )
+            version, rest = rest[1], rest[2:]
+        if not rest:
+            return Route("v2_model", functools.partial(self._on, self._metadata, name, version))
+        if rest == ["ready"]:
+            return Route("v2_ready", functools.partial(self._on, self._ready, name, version))
+        if rest == ["infer"]:
+            infer = functools.partial(self._on, self._infer, name, version)
+            return Route("v2_infer", infer, ("POST",))
+        return None
 
     def _signatures(self) -> dict[str, tuple[list[Column], list[Column]]]:
         signature = getattr(self._package.run, "signature", None)
@@ -184,11 +191,12 @@ class V2:
         rows = {len(array) if array.ndim else 0 for array in arrays.values()}
         most = self._ends.limits.batch_rows
         slices = [arrays]
+        # Tensors of different lengths are no batch: they go as they are.
         if len(rows) == 1 and (count := rows.pop()) > most:
-            starts = range(0, count, most)
-            slices = [
-                {name: array[at : at + most] for name, array in arrays.items()} for at in starts
-            ]
+            slices = []
+            for start in range(0, count, most):
+                part = {name: array[start : start + most] for name, array in arrays.items()}
+                slices.append(part)
         try:
             parts = [run(graph, part) for part in slices]
         except RuntimeError as error:
@@ -246,7 +254,7 @@ def _value(value: Any, kind: str, name: str) -> Any:
     if not isinstance(value, bytes):
         return value
     try:
-        if kind == "JSON":
+        if kind == JSON_TEXT:
             return from_json(value)
         return value.decode()
     except ValueError as error:

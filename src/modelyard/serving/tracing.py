@@ -48,10 +48,13 @@ class _Spans:
     def begin(self, call: Call) -> Callable[[str, int, str], None]:
         from opentelemetry.trace import SpanKind, StatusCode
 
-        carrier = {name: call.header(name.encode()) for name in ("traceparent", "tracestate")}
-        context = self._propagator.extract(
-            {name: value for name, value in carrier.items() if value}
-        )
+        # W3C Trace Context: the caller's span, of which ours is a child.
+        carrier = {}
+        for name in ("traceparent", "tracestate"):
+            value = call.header(name.encode())
+            if value:
+                carrier[name] = value
+        context = self._propagator.extract(carrier)
         span: Any = self._tracer.start_span(call.path, context, SpanKind.SERVER)
 
         def end(route: str, status: int, package: str) -> None:

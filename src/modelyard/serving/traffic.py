@@ -72,8 +72,7 @@ class Traffic:
 
         Raises:
             ModelyardError: it is broken, of another family, refuses requests that are answered now
-            (unless `breaking`
-                lets it), or fails on its own example; the old one stays.
+                (unless `breaking` lets it), or fails on its own example; the old one stays.
         """
         async with self._swapping:
             old = self.champion

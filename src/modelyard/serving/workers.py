@@ -17,6 +17,7 @@ from pathlib import Path
 
 from modelyard.errors import UsageError
 from modelyard.serving import logs
+from modelyard.serving.follow import pointed
 
 START_SECONDS = 300.0
 """Longest wait for a model to be ready."""
@@ -118,12 +119,10 @@ class Workers:
     def __init__(
         self, listener: socket.socket, environ: Mapping[str, str], number: int, work: Path
     ) -> None:
-        self._listener, self._environ, self._number, self._work = (
-            listener,
-            dict(environ),
-            number,
-            work,
-        )
+        self._listener = listener
+        self._environ = dict(environ)
+        self._number = number
+        self._work = work
         self._workers: list[Worker] = []
         self._stopping = False
         self._failures = 0
@@ -153,10 +152,12 @@ class Workers:
 
     def _started(self, lifeline: int) -> Worker:
         environ = dict(self._environ)
-        pointer = environ.get("MODELYARD_FOLLOW", "")
-        # After a swap a new worker begins with the package that the others serve.
-        if pointer == str(self._work / "pointer") and Path(pointer).is_file():
-            environ["MODELYARD_PACKAGE"] = Path(pointer).read_text().strip()
+        pointer = self._work / "pointer"
+        if environ.get("MODELYARD_FOLLOW") == str(pointer):
+            named = pointed(pointer)
+            # After a swap a new worker begins with the package that the others serve.
+            if named is not None:
+                environ["MODELYARD_PACKAGE"] = str(named.package)
         # One that replaces another takes its number, and with it its GPU.
         taken = {worker.number for worker in self._workers}
         number = min(set(range(self._number)) - taken)
@@ -203,7 +204,8 @@ class Workers:
         self._failures += 1
         pause = min(2.0 ** (self._failures - 1), _LONGEST_PAUSE)
         self._next_start = time.monotonic() + pause
-        if self._failures >= TRIES and not any(other.is_ready for other in self._workers):
+        is_nobody_left = not any(other.is_ready for other in self._workers)
+        if self._failures >= TRIES and is_nobody_left:
             raise UsageError(f"no worker is left and {TRIES} in a row did not start: {cause}")
 
     def _end(self) -> None:
@@ -234,15 +236,16 @@ class Workers:
 
 def _cause(output: deque[str]) -> str:
     """Our own last `error:`, else the last line that names an exception, else the last line."""
-    lines = [line.strip() for line in list(output) if line.strip()]
-    ours = [line for line in lines if line.startswith("error: ")]
-    if ours:
-        return ours[-1].removeprefix("error: ").removeprefix("the service did not start: ")
-    named = [
-        line
-        for line in lines
-        if line.split(":")[0].rpartition(".")[2].endswith(("Error", "Exception"))
-    ]
-    if lines:
-        return [*lines[-1:], *named[-1:]][-1]
-    return "it said nothing"
+    last = named = None
+    # A copy: the thread that reads may add a line meanwhile.
+    for line in reversed(list(output)):
+        line = line.strip()
+        if line.startswith("error: "):
+            return line.removeprefix("error: ").removeprefix("the service did not start: ")
+        # `package.SomeError: why`, the last line of a traceback.
+        kind = line.split(":")[0].rpartition(".")[2]
+        if named is None and kind.endswith(("Error", "Exception")):
+            named = line
+        if last is None and line:
+            last = line
+    return named or last or "it said nothing"

@@ -89,12 +89,10 @@ def _body(golden: Any) -> str:
     return "@example.json"
 
 
-def _safe(text: str, longest: int = LONGEST_TEXT) -> str:
-    if len(text) <= longest:
-        shown = text
-    else:
-        shown = text[: longest - 1] + "…"
-    return escape(pages.clean(shown))
+def _safe(text: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        text = text[: LONGEST_TEXT - 1] + "…"
+    return escape(pages.clean(text))
 
 
 def _text(name: str) -> str:
@@ -102,14 +100,12 @@ def _text(name: str) -> str:
 
 
 def _buttons(explains: bool, streams: bool) -> str:
-    shown = {
-        "predict": "Predict",
-        "stream": "Stream" if streams else "",
-        "explain": "Explain" if explains else "",
-    }
-    return "".join(
-        f'<button data-path="{path}">{label}</button>' for path, label in shown.items() if label
-    )
+    labels = {"predict": "Predict"}
+    if streams:
+        labels["stream"] = "Stream"
+    if explains:
+        labels["explain"] = "Explain"
+    return "".join(f'<button data-path="{path}">{label}</button>' for path, label in labels.items())
 
 
 def _positive(name: str) -> str:
@@ -120,9 +116,11 @@ def _positive(name: str) -> str:
 
 def _metrics(info: PackageInfo) -> str:
     """The gate's metric first."""
-    names = sorted(info.metrics, key=lambda name: name != info.gate.metric)
-    return "".join(
-        f'<tr><td>{_safe(name)}</td><td class="n">{figure(info.metrics[name])}</td>'
-        f'<td class="n">{figure(info.baseline[name]) if name in info.baseline else "–"}</td></tr>'
-        for name in names
-    )
+    rows = []
+    for name in sorted(info.metrics, key=lambda name: name != info.gate.metric):
+        value = figure(info.metrics[name])
+        baseline = figure(info.baseline[name]) if name in info.baseline else "–"
+        rows.append(
+            f'<tr><td>{_safe(name)}</td><td class="n">{value}</td><td class="n">{baseline}</td></tr>'
+        )
+    return "".join(rows)

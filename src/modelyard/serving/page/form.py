@@ -51,11 +51,15 @@ def controls(schema: Mapping[str, Any], example: Mapping[str, Any]) -> list[Cont
 
 
 def _kind(own: Mapping[str, Any], defined: Mapping[str, Any], value: Any) -> dict[str, Any]:
-    options = [_resolved(one, defined) for one in own.get("anyOf", [own])]
-    options = [one for one in options if one.get("type") != "null"]
+    options = []
+    for alternative in own.get("anyOf", [own]):
+        option = _resolved(alternative, defined)
+        if option.get("type") != "null":
+            options.append(option)
     types = {one.get("type") for one in options}
-    if len(options) > 1:
-        return {"kind": "any" if types <= {"string", "integer", "number"} else "json"}
+    if len(options) != 1:
+        is_plain = bool(options) and types <= {"string", "integer", "number"}
+        return {"kind": "any" if is_plain else "json"}
     (one,) = options
     if "enum" in one and all(isinstance(choice, str) for choice in one["enum"]):
         return {"kind": "choice", "choices": one["enum"]}
@@ -67,11 +71,9 @@ def _kind(own: Mapping[str, Any], defined: Mapping[str, Any], value: Any) -> dic
         return {"kind": "json"}
     if one.get("contentEncoding") == "base64":
         return {"kind": "file", "accept": one.get("contentMediaType", "")}
-    return {
-        "kind": "long"
-        if isinstance(value, str) and (len(value) > LONG or "\n" in value)
-        else "text"
-    }
+    if isinstance(value, str) and (len(value) > LONG or "\n" in value):
+        return {"kind": "long"}
+    return {"kind": "text"}
 
 
 def _resolved(one: Mapping[str, Any], defined: Mapping[str, Any]) -> Mapping[str, Any]:
