@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,31 @@ def test_a_second_writer_replaces_the_folder(tmp_path):
     make(tmp_path / "a", {"x": "new"})
     assert artifact.file_names(tmp_path / "a") == ["x"]
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_two_writers_of_one_artifact_do_not_take_each_others_work_for_a_leftover(tmp_path):
+    """As two processes that fetch the same package: the last one stays."""
+    with artifact.create(tmp_path / "a") as first:
+        (first / "x").write_text("first")
+        make(tmp_path / "a", {"x": "second"})
+        assert (tmp_path / "a" / "x").read_text() == "second"
+        (first / "y").write_text("first")
+    assert (tmp_path / "a" / "x").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_many_writers_of_one_artifact_all_end_well(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(make, tmp_path / "a", {"x": str(n)}) for n in range(64)]
+    digests = {one.result().digest for one in made}
+    assert artifact.verify(tmp_path / "a").digest in digests
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_text_that_cannot_be_written_leaves_nothing(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        artifact.write_text(tmp_path / "a", "half a sign: \ud800")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):

@@ -10,6 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow.entities.model_registry import RegisteredModel
+from mlflow.store.entities import PagedList
 
 from modelyard.errors import BrokenArtifact, Unavailable, UsageError
 from modelyard.registry import direct
@@ -254,6 +256,21 @@ def test_a_server_that_is_down_is_told_in_a_line(yard, monkeypatch):
         Unavailable, match=r"MLflow at http://127\.0\.0\.1:9: .*See MLFLOW_TRACKING_URI"
     ):
         registry.resolve("tabular")
+
+
+def test_names_beyond_the_first_page_of_the_registry_are_known(monkeypatch):
+    class Server:
+        """1,500 names, of which a page holds 1,000."""
+
+        def search_registered_models(self, max_results, page_token=None):
+            start = int(page_token or 0)
+            end = min(start + max_results, 1500)
+            models = [RegisteredModel(f"m{number}") for number in range(start, end)]
+            return PagedList(models, str(end) if end < 1500 else None)
+
+    monkeypatch.setattr(registry, "client", Server)
+    monkeypatch.setattr(registry, "_is_empty", lambda: False)
+    assert len(registry.names()) == 1500
 
 
 def test_where_no_version_serves_the_newest_is_what_to_promote(yard):

@@ -57,8 +57,10 @@ def _check_external(path: Path, manifest: Manifest, graph: str) -> str:
                 f"{path}/{graph} takes data from {name}, which is not in the manifest"
             )
         size = (path / name).stat().st_size
-        end = one.offset + (one.length if one.length is not None else 0)
-        if min(one.offset, one.length or 0) < 0 or end > size:
+        # Without a length it takes all from the offset on.
+        length = one.length or 0
+        end = one.offset + length
+        if min(one.offset, length) < 0 or end > size:
             raise BrokenArtifact(
                 f"{path}/{graph} takes bytes {one.offset:,} to {end:,} of {name}, which has {size:,}"
             )

@@ -84,7 +84,8 @@ class PackageInfo(BaseModel):
     @property
     def registered(self) -> str:
         """What its run registers it as: `modelyard serve NAME`."""
-        data, registry = (self.config.get(section) or {} for section in ("data", "registry"))
+        data = self.config.get("data") or {}
+        registry = self.config.get("registry") or {}
         return registered_name(self.family, data.get("uri"), registry.get("name"))
 
     @model_validator(mode="before")
@@ -94,21 +95,17 @@ class PackageInfo(BaseModel):
         nothing shows them."""
         if not isinstance(values, dict):
             return values
-        recorded = {
-            name: credentials.redacted(values[name])
-            for name in ("config", "monitor")
-            if name in values
-        }
-        return values | recorded
+        shown = dict(values)
+        for name in ("config", "monitor"):
+            if name in values:
+                shown[name] = credentials.redacted(values[name])
+        return shown
 
     @property
     def subject(self) -> str:
         """What a person calls it: `churned from customers.csv`."""
         uri = self.config.get("data", {}).get("uri")
-        if uri:
-            data = PurePosixPath(str(uri).rstrip("/")).name
-        else:
-            data = "built-in data"
+        data = PurePosixPath(str(uri).rstrip("/")).name if uri else "built-in data"
         if self.target:
             return f"{self.target} from {data}"
         return data
@@ -216,10 +213,7 @@ class Package:
         """
         if trust is None:
             trust = Trust.from_environment()
-        if isinstance(path, Verified):
-            verified = path
-        else:
-            verified = verify(path, trust)
+        verified = path if isinstance(path, Verified) else verify(path, trust)
         self.path, self.manifest, self.info = verified.path, verified.manifest, verified.info
         self.host: Host = trust.family(self.info.family).open(self.path / "assets")
         opened = open_best(

@@ -48,10 +48,10 @@ def open_best(
         try:
             if variant.name in unreadable:
                 raise BrokenArtifact(unreadable[variant.name])
-            if variant.built_for is not None and (
-                reason := variant.built_for.difference(this_machine())
-            ):
-                raise BrokenArtifact(f"variant {variant.name}: {reason}")
+            if variant.built_for is not None:
+                reason = variant.built_for.difference(this_machine())
+                if reason:
+                    raise BrokenArtifact(f"variant {variant.name}: {reason}")
             run = open_variant(graphs, variant.name, variant.graphs, device=device, threads=threads)
         except BrokenArtifact as error:
             passed_over[variant.name] = str(error)

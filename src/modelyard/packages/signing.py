@@ -41,11 +41,12 @@ def sign(package: Path, key: Path | None = None) -> bool:
     Raises:
         UsageError: the key cannot be used; MissingExtra: cryptography is not installed.
     """
-    named = key or (Path(os.environ[SIGNING_KEY]) if os.environ.get(SIGNING_KEY) else None)
-    if named is None:
+    if key is None and os.environ.get(SIGNING_KEY):
+        key = Path(os.environ[SIGNING_KEY])
+    if key is None:
         return False
     # Ed25519 gives the same signature each time: signing a signed package again changes nothing.
-    signature = _private_key(named).sign(_PURPOSE + (Path(package) / MANIFEST).read_bytes())
+    signature = _private_key(key).sign(_PURPOSE + (Path(package) / MANIFEST).read_bytes())
     text = base64.b64encode(signature).decode() + "\n"
     file = Path(package) / SIGNATURE
     if not file.is_file() or file.read_text() != text:
@@ -94,11 +95,10 @@ def _private_key(file: Path) -> Ed25519PrivateKey:
         raise MissingExtra("signing packages", "sign") from None
     try:
         key = load_pem_private_key(file.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
-        if isinstance(error, OSError):
-            said = error.strerror
-        else:
-            said = "it is no private key in PEM form without a password"
+    except OSError as error:
+        raise UsageError(f"{SIGNING_KEY}: {file} cannot be used: {error.strerror}") from None
+    except (ValueError, TypeError):  # TypeError: it asks for a password
+        said = "it is no private key in PEM form without a password"
         raise UsageError(f"{SIGNING_KEY}: {file} cannot be used: {said}") from None
     if not isinstance(key, Ed25519PrivateKey):
         made = "Type: openssl genpkey -algorithm ed25519 -out signing.pem"
@@ -114,11 +114,10 @@ def _public_keys(file: Path) -> list[Ed25519PublicKey]:
         raise MissingExtra("checking signatures", "sign") from None
     try:
         keys = [load_pem_public_key(block) for block in _BLOCK.findall(file.read_bytes())]
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError):
-            said = error.strerror
-        else:
-            said = "it is no public key in PEM form"
+    except OSError as error:
+        raise UsageError(f"{PUBLIC_KEY}: {file} cannot be used: {error.strerror}") from None
+    except ValueError:
+        said = "it is no public key in PEM form"
         raise UsageError(f"{PUBLIC_KEY}: {file} cannot be used: {said}") from None
     found = [key for key in keys if isinstance(key, Ed25519PublicKey)]
     if not found or len(found) < len(keys):

@@ -49,12 +49,12 @@ def bring(run: Run, features: Path) -> PackageInfo | None:
         raise UsageError(
             f"{called} is of family {package.info.family!r}, and this run of {run.name!r}"
         )
-    precise = next((one for one in package.info.variants if one.name == BASE and one.graphs), None)
-    if precise is None:
+    graphs = {one.name: one.graphs for one in package.info.variants}.get(BASE)
+    if not graphs:
         raise UsageError(f"{called} holds no {BASE}, which teaches. Build the package again")
     into = Path(features) / TEACHER
     shutil.copytree(found / "assets", into / "assets")
-    for file in precise.graphs.values():
+    for file in graphs.values():
         (into / "graphs" / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(found / "graphs" / file, into / "graphs" / file)
     shutil.copy2(found / INFO, into / INFO)

@@ -237,10 +237,9 @@ def _experiment(mlflow: MlflowClient, name: str) -> str:
 
     if (known := mlflow.get_experiment_by_name(name)) is not None:
         return str(known.experiment_id)
+    place = None  # a server's own store
     if database(tracking_uri()) is not None:
         place = (home() / "mlflow").as_uri()
-    else:
-        place = None
     try:
         return str(mlflow.create_experiment(name, artifact_location=place))
     except MlflowException:  # made by another run in this very moment
@@ -270,19 +269,20 @@ def _log_metrics(
     from mlflow.entities import Metric
 
     now = int(time() * 1000)
-    metrics = [Metric(_name(name), value, now, 0) for name, value in evaluation.metrics.items()]
-    metrics += [
-        Metric(f"baseline/{_name(name)}", value, now, 0)
-        for name, value in evaluation.baseline.items()
-    ]
-    metrics += [Metric(_name(name), value, now, 0) for name, value in cost.items()]
+    metrics = []
+    for name, value in evaluation.metrics.items():
+        metrics.append(Metric(_name(name), value, now, 0))
+    for name, value in evaluation.baseline.items():
+        metrics.append(Metric(f"baseline/{_name(name)}", value, now, 0))
+    for name, value in cost.items():
+        metrics.append(Metric(_name(name), value, now, 0))
     for figure, lines in curves.items():
         for line, values in lines.items():
-            metrics += [
-                Metric(f"{_name(figure)}/{_name(line)}", float(value), now, step)
-                for step, value in enumerate(values)
-                if isinstance(value, int | float) and math.isfinite(value)
-            ]
+            key = f"{_name(figure)}/{_name(line)}"
+            for step, value in enumerate(values):
+                # A curve may have gaps and texts; servers refuse what is not finite.
+                if isinstance(value, int | float) and math.isfinite(value):
+                    metrics.append(Metric(key, float(value), now, step))
     for start in range(0, len(metrics), METRICS_A_CALL):
         mlflow.log_batch(run_id, metrics=metrics[start : start + METRICS_A_CALL])
 

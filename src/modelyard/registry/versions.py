@@ -6,10 +6,11 @@ a run's id, or a folder.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,10 +174,8 @@ def resolve(reference: str) -> Path:
         raise UsageError(f"{reference} is no package: it holds no package.json. {_what_to_type()}")
     if _is_plain(reference):
         packages = sorted(home().glob(f"*/{reference}/package"))
-    else:
-        packages = []
-    if packages:
-        return packages[0]
+        if packages:
+            return packages[0]
     name, at, version = reference.partition("@")
     if at:
         return fetch(get(slug(name), version))
@@ -199,16 +198,19 @@ def followed(reference: str) -> str | None:
     name, _, version = reference.partition("@")
     if version not in ("", CHAMPION) or reference.startswith((".", "~", "/")):
         return None
-    folder = Path(reference)
-    if any((place / "package.json").is_file() for place in (folder, folder / "package")):
-        return None
+    for place in (Path(reference), Path(reference) / "package"):
+        if (place / "package.json").is_file():
+            return None
     if _is_plain(name) and list(home().glob(f"*/{name}/package")):
         return None
     return slug(name)
 
 
 def _champion_of(versions: list[Version]) -> Version | None:
-    return next((version for version in versions if version.champion), None)
+    for version in versions:
+        if version.champion:
+            return version
+    return None
 
 
 def names() -> list[str]:
@@ -254,9 +256,11 @@ def find(name: str, digest: str) -> Version | None:
         return known
     if importlib.util.find_spec("mlflow") is None:
         return None
-    return next(
-        (one for one in reversed(list_versions(name)) if one.tags.get(DIGEST) == digest), None
-    )
+    # The oldest: a package that was registered twice is what it was first.
+    for version in reversed(list_versions(name)):
+        if version.tags.get(DIGEST) == digest:
+            return version
+    return None
 
 
 def set_tag(version: Version, tag: str, value: str) -> None:
@@ -306,16 +310,22 @@ def _open() -> Iterator[Any]:
 
 
 def _search(mlflow: Any, condition: str, serving: str | None) -> list[Version]:
+    found = _all_pages(functools.partial(mlflow.search_model_versions, condition))
+    # Others may have registered models of their own under the name.
+    versions = [_version(one, serving) for one in found if DIGEST in one.tags]
+    return sorted(versions, key=lambda version: -int(version.version))
+
+
+def _all_pages(search: Callable[..., Any]) -> list[Any]:
+    """All that a search of MLflow finds; it answers at most 1,000 at a time."""
     found: list[Any] = []
     token = None
     while True:
-        page = mlflow.search_model_versions(condition, max_results=1000, page_token=token)
+        page = search(max_results=1000, page_token=token)
         found += page
         token = page.token
         if not token:
-            break
-    versions = [_version(one, serving) for one in found if DIGEST in one.tags]
-    return sorted(versions, key=lambda version: -int(version.version))
+            return found
 
 
 def _version(one: Any, serving: str | None) -> Version:
@@ -332,7 +342,7 @@ def _version(one: Any, serving: str | None) -> Version:
 
 
 def _names(mlflow: Any) -> list[str]:
-    return [model.name for model in mlflow.search_registered_models(max_results=1000)]
+    return [model.name for model in _all_pages(mlflow.search_registered_models)]
 
 
 def _is_empty() -> bool:

@@ -3,13 +3,16 @@ made them."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,26 +90,25 @@ def create(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # What a process that was killed left.
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):
-        shutil.rmtree(stale, ignore_errors=True)
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if not _is_held(stale):
+            shutil.rmtree(stale, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    # `mkdtemp` lets only its own user in, and others read artifacts: a server, the next step.
-    work.chmod(0o755)
+    # Held until the end, so that nobody who makes the same takes it for a leftover.
+    held = os.open(work, os.O_RDONLY)
     try:
+        _lock(held)
+        # `mkdtemp` lets only its own user in, and others read artifacts: a server, the next step.
+        work.chmod(0o755)
         yield work
         # On the disk before it gets its name: after a power cut, what has a name is whole.
         _sync(work)
-        if path.exists() or path.is_symlink():
-            # A folder with files cannot be renamed over: the old one steps aside first.
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-            path.rename(old / "old")
-            work.rename(path)
-            shutil.rmtree(old)
-        else:
-            work.rename(path)
+        _put_in_place(work, path)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
+    finally:
+        os.close(held)
 
 
 def seal(folder: Path, origin: Origin, parents: list[Manifest]) -> Manifest:
@@ -121,11 +123,12 @@ def seal(folder: Path, origin: Origin, parents: list[Manifest]) -> Manifest:
         except ValueError as error:
             raise BadData(str(error), file=name, hint="Rename it") from None
     files = {name: sha256(folder / name) for name in file_names(folder)}
-    lineage = {digest: made for parent in parents for digest, made in parent.lineage.items()}
-    lineage |= {
-        parent.digest: Origin(**parent.model_dump(include=set(Origin.model_fields)))
-        for parent in parents
-    }
+    lineage: dict[str, Origin] = {}
+    for parent in parents:
+        lineage |= parent.lineage
+    for parent in parents:
+        own = parent.model_dump(include=set(Origin.model_fields))
+        lineage[parent.digest] = Origin(**own)
     sizes = {name: (folder / name).stat().st_size for name in files}
     manifest = Manifest(
         **origin.model_dump(), digest=_digest(files), files=files, sizes=sizes, lineage=lineage
@@ -165,11 +168,12 @@ def parse_manifest(text: str, place: str) -> Manifest:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
+        where = first["loc"][0] if first["loc"] else "JSON"
         said = first["msg"].removeprefix("Value error, ")
-        what = (
-            f"cannot be read as a manifest ({first['loc'][0] if first['loc'] else 'JSON'}: {said})"
-        )
-        raise BrokenArtifact(f"{place} {what}. Run the stage that makes it again") from None
+        raise BrokenArtifact(
+            f"{place} cannot be read as a manifest ({where}: {said}). "
+            "Run the stage that makes it again"
+        ) from None
     if manifest.digest != _digest(manifest.files):
         raise BrokenArtifact(f"{place} was changed: its digest is not that of the files it lists")
     return manifest
@@ -183,25 +187,22 @@ def verify(path: Path) -> Manifest:
     """
     manifest = read_manifest(path)
     for name in sorted(set(manifest.files) | set(file_names(path))):
+        file = Path(path) / name
         if name not in manifest.files:
             raise BrokenArtifact(
                 f"{path}/{name} is not in the manifest: added after the artifact was made"
             )
-        if not (Path(path) / name).is_file():
+        if not file.is_file():
             raise BrokenArtifact(f"{path}/{name} is missing; the manifest records it")
         # Sizes first: they tell of a cut file without reading it.
-        if (Path(path) / name).stat().st_size != manifest.sizes.get(
-            name, (Path(path) / name).stat().st_size
-        ):
+        size = manifest.sizes.get(name)
+        if size is not None and size != file.stat().st_size:
             raise BrokenArtifact(
-                f"{path}/{name} was changed: it has not the {manifest.sizes[name]:,} bytes recorded"
+                f"{path}/{name} was changed: it has not the {size:,} bytes recorded"
             )
-        if sha256(Path(path) / name) != manifest.files[name]:
-            changed = shards.changed_in(Path(path) / name)
-            if changed:
-                inside = f". In it: {', '.join(changed[:SHOWN])}"
-            else:
-                inside = ""
+        if sha256(file) != manifest.files[name]:
+            changed = shards.changed_in(file)
+            inside = f". In it: {', '.join(changed[:SHOWN])}" if changed else ""
             raise BrokenArtifact(
                 f"{path}/{name} was changed: its sha256 is not the manifest's{inside}"
             )
@@ -216,8 +217,11 @@ def clone(source: Path, target: Path) -> None:
 
 def file_names(folder: Path) -> list[str]:
     """Relative names of all files below `folder` but its manifest and signature, sorted."""
-    names = (p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
-    return sorted(name for name in names if name not in OWN)
+    names = set()
+    for path in Path(folder).rglob("*"):
+        if path.is_file():
+            names.add(path.relative_to(folder).as_posix())
+    return sorted(names - OWN)
 
 
 def sha256(file: Path) -> str:
@@ -229,15 +233,21 @@ def sha256(file: Path) -> str:
 def write_text(file: Path, text: str) -> None:
     """Writes a file whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    content = text.encode()
     with tempfile.NamedTemporaryFile(
-        "w", dir=file.parent, prefix=f".{file.name}.", delete=False
+        dir=file.parent, prefix=f".{file.name}.", delete=False
     ) as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    # As in `create`: temporary files are for their own user only.
-    Path(stream.name).chmod(0o644)
-    Path(stream.name).replace(file)
+        part = Path(stream.name)
+        try:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+            # As in `create`: temporary files are for their own user only.
+            part.chmod(0o644)
+            part.replace(file)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def write_json(file: Path, value: Any) -> None:
@@ -250,6 +260,53 @@ def write_json(file: Path, value: Any) -> None:
 def now() -> str:
     """The time as artifacts record it: UTC, ISO 8601, whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _lock(descriptor: int) -> None:
+    """Locks a folder, as long as it is open here. Some file systems have no locks for folders:
+    there the makers of one artifact must not meet, as before there were locks."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether another process still works in a folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # finished, or gone, in this moment
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _put_in_place(work: Path, path: Path) -> None:
+    """Renames a finished folder to `path`. Others may do so at the same time; the last one
+    stays."""
+    while True:
+        old = None
+        if path.exists() or path.is_symlink():
+            # A folder with files cannot be renamed over: the old one steps aside first.
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+            with suppress(FileNotFoundError):  # another process has taken it away
+                path.rename(old / "old")
+        is_taken = False
+        try:
+            work.rename(path)
+        except OSError as error:
+            is_taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if not is_taken:
+                raise
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+        if not is_taken:
+            return
 
 
 def _digest(files: dict[str, str]) -> str:

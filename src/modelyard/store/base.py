@@ -84,11 +84,6 @@ def carry(model: Path, into: Path) -> None:
     """Copies what a later run needs of a model folder: weights, memory, and its own
     descriptions."""
     into.mkdir(parents=True)
-    names = [
-        WEIGHTS,
-        MEMORY,
-        *(file.name for file in model.glob("*.json") if file.name not in _LEFT),
-    ]
-    for name in names:
-        if (model / name).is_file():
-            shutil.copy2(model / name, into / name)
+    for file in (model / WEIGHTS, model / MEMORY, *model.glob("*.json")):
+        if file.is_file() and file.name not in _LEFT:
+            shutil.copy2(file, into / file.name)

@@ -113,7 +113,7 @@ class FileSet:
 
     def all_folders(self) -> list[str]:
         """Relative names of the folders at any depth."""
-        return sorted(name for inside in self._folders.values() for name in inside)
+        return sorted(set().union(*self._folders.values()))
 
     def directly_in(self, folder: str = "") -> list[File]:
         """The files in a folder, without those in folders of it."""
@@ -155,12 +155,9 @@ def _walk(folder: Path) -> tuple[list[str], list[str]]:
         inside = waiting.pop()
         with os.scandir(folder / inside) as entries:
             for entry in entries:
-                if inside:
-                    name = f"{inside}/{entry.name}"
-                else:
-                    name = entry.name
                 if entry.name.startswith("."):
                     continue
+                name = f"{inside}/{entry.name}" if inside else entry.name
                 if entry.is_file():
                     files.append(name)
                 elif entry.is_dir():

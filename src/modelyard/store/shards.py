@@ -184,11 +184,12 @@ def changed_in(shard: Path) -> list[str]:
         return []
     changed = []
     for member in read_index(folder):
-        if member.shard == shard.name:
-            try:
-                read_member(folder, member)
-            except BrokenArtifact:
-                changed.append(member.name)
+        if member.shard != shard.name:
+            continue
+        try:
+            read_member(folder, member)
+        except BrokenArtifact:
+            changed.append(member.name)
     return changed
 
 

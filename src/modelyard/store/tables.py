@@ -72,21 +72,25 @@ def read_parquet(files: str | Path | Sequence[Path], where: str = "true") -> dic
 
 def _sql_type(rows: Sequence[Row], column: str) -> str:
     values = [row[column] for row in rows if row[column] is not None]
-    first = next(iter(values), None)
-    if values and all(isinstance(value, int) for value in values):
+    if not values:
+        return "VARCHAR"
+    if all(isinstance(value, int) for value in values):
         # Whole numbers that a float would change name something: they stay as they are.
-        largest = max(abs(value) for value in values)
-        if largest > _EXACT:
-            if largest < 2**63:
-                return "BIGINT"
+        largest = max(map(abs, values))
+        if largest >= 2**63:
             return "VARCHAR"
-    if isinstance(first, int | float) and not isinstance(first, bool):
+        if largest > _EXACT:
+            return "BIGINT"
+    # To Python a bool is an int.
+    if isinstance(values[0], int | float) and not isinstance(values[0], bool):
         return "DOUBLE"
     return "VARCHAR"
 
 
 def _struct(columns: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"'{_quoted(name)}': '{kind}'" for name, kind in columns.items()) + "}"
+    """Columns and their types as a struct in SQL."""
+    fields = [f"'{_quoted(name)}': '{kind}'" for name, kind in columns.items()]
+    return "{" + ", ".join(fields) + "}"
 
 
 def _quoted(text: str) -> str:

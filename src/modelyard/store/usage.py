@@ -77,9 +77,9 @@ class Usage(BaseModel):
         the pods of a job.
         """
         held = nodes * wall_seconds
-        gpu_seconds = (
-            nodes * gpus * (wall_seconds if gpu_wall_seconds is None else gpu_wall_seconds)
-        )
+        if gpu_wall_seconds is None:
+            gpu_wall_seconds = wall_seconds
+        gpu_seconds = nodes * gpus * gpu_wall_seconds
         return cls(
             wall_seconds=wall_seconds,
             cpu_seconds=held * cores,
@@ -90,6 +90,8 @@ class Usage(BaseModel):
 
 
 def added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    return {
-        name: one.get(name, 0.0) + other.get(name, 0.0) for name in [*one, *(set(other) - set(one))]
-    }
+    """Sums by name; a name that only one of them has keeps its value."""
+    total = dict(one)
+    for name, value in other.items():
+        total[name] = total.get(name, 0.0) + value
+    return total
