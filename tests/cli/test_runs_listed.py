@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from rich.console import Console
 
 from modelyard.cli import show
 from modelyard.pipeline.local import RunFolder, RunRecord
+from modelyard.store.artifact import now
 
 
 def test_a_failed_run_is_listed_with_its_last_failure(
@@ -41,3 +44,21 @@ def test_a_failed_run_is_listed_with_its_last_failure(
     page = tmp_path / "runs.html"
     show.runs_page(None, page)
     assert "package: gate not met" in page.read_text()
+
+
+def test_who_lists_runs_keeps_nobody_from_executing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
+    record = RunRecord(id="20260101-000000-abcd", family="tabular", config={}, created=now())
+    folder = RunFolder.new(record)
+    with folder.lock():
+        assert folder.locked()
+    assert not folder.locked()
+    # One who looks holds the lock for a moment; here a long one.
+    with (folder.path / "lock").open() as looked:
+        fcntl.flock(looked, fcntl.LOCK_SH)
+        assert not folder.locked(), "others who look are not who executes"
+        threading.Timer(0.05, fcntl.flock, (looked, fcntl.LOCK_UN)).start()
+        with folder.lock():
+            assert folder.locked()

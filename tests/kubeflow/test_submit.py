@@ -18,6 +18,7 @@ from modelyard.cli import options
 from modelyard.cli.app import app
 from modelyard.cli.submitting import arguments_of, uploaded
 from modelyard.errors import UsageError
+from modelyard.pipeline.pipelines import submit
 from modelyard.settings.carried import LONGEST, MARK, carried, received
 from tests.kubeflow.conftest import kept_logs, recording
 
@@ -196,3 +197,14 @@ def test_submit_follows_its_run_to_the_end(pipelines, monkeypatch, tmp_path, nam
     assert "· run r1" in done.output
     assert said in done.output
     assert f"page     {pipelines.url}/#/runs/details/r1" in done.output
+
+
+def test_a_client_that_fails_without_a_word_is_still_told(tmp_path):
+    """Time-outs of urllib3 have no message."""
+
+    class Silent:
+        def create_run_from_pipeline_package(self, *_: Any, **__: Any) -> None:
+            raise TimeoutError
+
+    with pytest.raises(UsageError, match="refused the run: TimeoutError"):
+        submit(Silent(), tmp_path, {}, name="n", experiment="e", cache=True)

@@ -161,9 +161,9 @@ def _read(run: Run, stage: Stage, whole: dict[str, Any]) -> dict[str, Any]:
     config = {name: value for name, value in whole.items() if name in sections}
     if stage.name == "features":
         config = merge(run.config.for_features(), config)
-        if CHAMPION in (run.config.continual.start, run.config.compress.teacher):
-            name = whole.get("registry", {}).get("name")
-            config = merge({"registry": {"name": name}} if name else {}, config)
+        name = whole.get("registry", {}).get("name")
+        if name and CHAMPION in (run.config.continual.start, run.config.compress.teacher):
+            config = merge({"registry": {"name": name}}, config)
     try:
         resolve(run.entry.Config, ("config", config))
     except UsageError:
@@ -180,12 +180,11 @@ def path_of(entry: Entry[Any], field: str) -> tuple[str, str] | None:
         "name": "registry.name",
     }
     section, _, name = known[field].partition(".")
-    fields = entry.Config.model_fields.get(section)
-    if fields:
-        default = fields.get_default(call_default_factory=True)
-    else:
-        default = None
-    if default is not None and hasattr(default, name):
+    field_of_section = entry.Config.model_fields.get(section)
+    if field_of_section is None:
+        return None
+    default = field_of_section.get_default(call_default_factory=True)
+    if hasattr(default, name):
         return section, name
     return None
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,6 +26,8 @@ from modelyard.parent import PARENT
 from modelyard.store import artifact
 
 STOP_SECONDS = 30.0
+LOCK_SECONDS = 0.3
+"""Longest wait for the lock of a run that another process may only be looking at."""
 Status = Literal["running", "finished", "failed", "interrupted"]
 
 
@@ -81,10 +83,7 @@ class RunFolder:
             return record
         if self.locked():
             return record.model_copy(update={"seconds": self._since(record, time.time())})
-        if self.events.is_file():
-            last = self.events.stat().st_mtime
-        else:
-            last = 0.0
+        last = self.events.stat().st_mtime if self.events.is_file() else 0.0
         update = {"status": "interrupted", "seconds": self._since(record, last)}
         return record.model_copy(update=update)
 
@@ -112,21 +111,19 @@ class RunFolder:
             UsageError: another process executes it.
         """
         with (self.path / "lock").open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UsageError(
-                    f"run {self.path.name} is being executed by another process"
-                ) from None
+            # Who looks whether the run is locked holds the lock for a moment: tried again then.
+            end = time.monotonic() + LOCK_SECONDS
+            while not _flocked(stream, fcntl.LOCK_EX):
+                if time.monotonic() > end:
+                    raise UsageError(f"run {self.path.name} is being executed by another process")
+                time.sleep(0.01)
             yield
 
     def locked(self) -> bool:
         """Whether a process executes the run."""
-        try:
-            with self.lock():
-                return False
-        except UsageError:
-            return True
+        # Shared: those who look do not see each other.
+        with (self.path / "lock").open("w") as stream:
+            return not _flocked(stream, fcntl.LOCK_SH)
 
     def outputs(self) -> dict[str, Path]:
         """Finished artifacts of the last execution, by name."""
@@ -137,6 +134,15 @@ class RunFolder:
         return {name: path for name, path in found.items() if path.is_dir()}
 
 
+def _flocked(stream: IO[str], how: int) -> bool:
+    """Takes the lock of an open file, until it is closed; False where others hold it."""
+    try:
+        fcntl.flock(stream, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def new_id() -> str:
     """A run id: local time to the second and four random digits, sorted by age."""
     return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -144,11 +150,10 @@ def new_id() -> str:
 
 def all_runs(family: str | None = None) -> list[RunFolder]:
     """Runs on this machine, oldest first."""
-    pattern = f"{slug(family) if family else '*'}/*/run.json"
-    return sorted(
-        (RunFolder(file.parent) for file in home().glob(pattern)),
-        key=lambda folder: folder.path.name,
-    )
+    families = slug(family) if family else "*"
+    runs = [RunFolder(file.parent) for file in home().glob(f"{families}/*/run.json")]
+    # An id begins with the time.
+    return sorted(runs, key=lambda folder: folder.path.name)
 
 
 def find_run(reference: str | None) -> RunFolder:
@@ -163,13 +168,10 @@ def find_run(reference: str | None) -> RunFolder:
     if reference is None:
         return runs[-1]
     found = [folder for folder in runs if folder.path.name.startswith(reference)]
-    if len(found) != 1:
-        known = [folder.path.name for folder in (found or runs)][-8:]
-        raise UsageError(
-            choices("run", reference, known)
-            if not found
-            else f"{reference!r} fits several: {known}"
-        )
+    if not found:
+        raise UsageError(choices("run", reference, [run.path.name for run in runs[-8:]]))
+    if len(found) > 1:
+        raise UsageError(f"{reference!r} fits several: {[run.path.name for run in found[-8:]]}")
     return found[0]
 
 
@@ -179,10 +181,8 @@ def execute(folder: RunFolder) -> Iterator[dict[str, Any]]:
     The last event is `{"event": "ended", "code": exit status}`. Closing the generator ends the
     process.
     """
-    if folder.events.is_file():
-        offset = folder.events.stat().st_size
-    else:
-        offset = 0
+    # What earlier executions of the run told stays in the file, and is not told again.
+    offset = folder.events.stat().st_size if folder.events.is_file() else 0
     with folder.log.open("a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "modelyard.pipeline.process", str(folder.path)],
@@ -193,6 +193,7 @@ def execute(folder: RunFolder) -> Iterator[dict[str, Any]]:
         )
     try:
         while True:
+            # Before the events are read: what it tells last is then read too.
             code = process.poll()
             for end, event in events.read(folder.events, offset):
                 yield event

@@ -52,12 +52,13 @@ def of_families(wanted: Sequence[tuple[str, str]]) -> list[Path]:
     An installation cannot change under its own pipelines; in a checkout they are looked for by the
     code's version.
     """
-    files = [_place(family, kind) for family, kind in wanted]
-    missing = [
-        (family, kind, file)
-        for (family, kind), file in zip(wanted, files, strict=True)
-        if not file.is_file()
-    ]
+    files = []
+    missing = []
+    for family, kind in wanted:
+        file = _place(family, kind)
+        files.append(file)
+        if not file.is_file():
+            missing.append((family, kind, file))
     if missing:
         compile_pipelines(missing)
     return files
@@ -103,9 +104,9 @@ def compile_pipelines(
         MissingExtra: kfp is not installed.
         UsageError: no such family.
     """
-    described = [
-        _described(family) | {"kind": kind, "target": str(file)} for family, kind, file in wanted
-    ]
+    described = []
+    for family, kind, file in wanted:
+        described.append(_described(family) | {"kind": kind, "target": str(file)})
     _compile(described, image)
 
 
@@ -122,8 +123,10 @@ def compile_components(folder: Path, image: str | None = None) -> list[Path]:
 
 def _compile(wanted: Sequence[dict[str, Any]], image: str | None) -> None:
     _import_kfp()
-    path = os.pathsep.join([str(source_root()), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path}
+    paths = [str(source_root())]
+    if os.environ.get("PYTHONPATH"):
+        paths.append(os.environ["PYTHONPATH"])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     if image:
         environment[IMAGE] = image
     done = subprocess.run(
@@ -237,10 +240,7 @@ def connect(host: str | None, advice: str = ADVICE) -> Client:
         client = kfp.Client(host=address, existing_token=token)
         client.get_kfp_healthz(sleep_duration=0)
     except Exception as error:
-        if str(error).strip():
-            cause = str(error).strip().splitlines()[0][:160]
-        else:
-            cause = type(error).__name__
+        cause = _lines_of(error)[0][:160]
         where = address or "the cluster of this kubeconfig"
         raise Unavailable(
             f"Kubeflow Pipelines does not answer at {where}: {cause}. {advice}"
@@ -267,10 +267,15 @@ def submit(
             enable_caching=cache,
         )
     except Exception as error:
-        raise UsageError(
-            f"Kubeflow Pipelines refused the run: {str(error).strip().splitlines()[-1][:300]}"
-        ) from None
+        # An answer of its server ends with the body, which says what is wrong.
+        cause = _lines_of(error)[-1][:300]
+        raise UsageError(f"Kubeflow Pipelines refused the run: {cause}") from None
     return str(run.run_id)
+
+
+def _lines_of(error: Exception) -> list[str]:
+    """What an exception says; its name where it says nothing."""
+    return str(error).strip().splitlines() or [type(error).__name__]
 
 
 def _import_kfp() -> Any:

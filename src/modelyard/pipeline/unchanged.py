@@ -8,7 +8,7 @@ from modelyard.stages import TRAINING
 from modelyard.stages.run import Run
 from modelyard.store import artifact
 
-SAME = ("family", "kind", "config", "data_rev", "nodes", "gpus_per_node")
+SAME = {"family", "kind", "config", "data_rev", "nodes", "gpus_per_node"}
 """Fields of two records that must agree."""
 
 
@@ -17,13 +17,12 @@ def finished(record: RunRecord) -> RunFolder | None:
     where it is not known."""
     if record.kind != "training":
         return None
+    wanted = record.model_dump(include=SAME)
     for folder in reversed(all_runs(record.family)):
         known = folder.record
-        same = all(getattr(known, name) == getattr(record, name) for name in SAME)
-        if same and known.status == "finished":
-            if _is_current(folder):
-                return folder
-            return None
+        if known.status == "finished" and known.model_dump(include=SAME) == wanted:
+            # An older one was made by no newer code or data.
+            return folder if _is_current(folder) else None
     return None
 
 

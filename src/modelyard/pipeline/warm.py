@@ -102,7 +102,9 @@ class StepServer:
             }
             ours.sendall(json.dumps(request).encode())
             ours.shutdown(socket.SHUT_WR)
-            answer = b"".join(iter(lambda: ours.recv(64), b"")).decode()
+            answer = b""
+            while part := ours.recv(64):
+                answer += part
         if answer:
             return int(answer)
         return KILLED
@@ -153,10 +155,9 @@ def forked_steps(folder: Path, modules: Sequence[str]) -> Iterator[None]:
 
         def run(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
             parts = _component(full_command)
-            if parts:
+            status = None
+            if parts is not None:
                 status = server.run(*parts, env_vars or {})
-            else:
-                status = None
             if status is None:
                 return int(new_interpreter(full_command, env_vars))
             if status < 0:
@@ -184,9 +185,8 @@ def _tell_killed(command: Sequence[str], number: int) -> None:
     if number in (signal.SIGTERM, signal.SIGINT):  # it was stopped
         return
     name = signal.Signals(number).name
+    cause = ""
     if number == signal.SIGKILL:
         cause = ", as Linux does where memory runs out"
-    else:
-        cause = ""
     stage = command[command.index("--function_to_execute") + 1]
     events.emit("failed", stage, kind=name, message=f"{name} ended its process{cause}")

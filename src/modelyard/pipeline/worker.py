@@ -78,9 +78,8 @@ def _features(job: str, world: World) -> Path:
     """The job's features on this machine; the first process of each node fetches them from afar."""
     if "://" not in job:
         return Path(job) / scratch.FEATURES
-    folder = (
-        Path(tempfile.gettempdir()) / f"modelyard-{hashlib.sha256(job.encode()).hexdigest()[:16]}"
-    )
+    key = hashlib.sha256(job.encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"modelyard-{key}"
     if world.local_rank == 0:
         scratch.fetch(job, folder)
     world.barrier()

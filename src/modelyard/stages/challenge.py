@@ -36,15 +36,16 @@ def compare(
     if after is None or before is None:
         new, old = challenger.metrics[metric], champion.metrics[metric]
         return _one(metric, new, old, settings.margin, challenger)
-    (labelled, own), (labelled_before, own_before) = after, before
-    rows = {name: challenger.groups[name].rows for name in (LABELLED, DATA)}
+    labelled, own = after
+    labelled_before, own_before = before
     found = _one(metric, labelled, labelled_before, settings.margin, challenger)
     largest = settings.most_lost * abs(own_before)
+    # The other way round: the champion is better on the data by more than may be lost.
     forgot = challenger.better(metric, own_before, own, largest)
     kept = _one(metric, own, own_before, 0.0, challenger)
     reason = (
-        f"{found.reason} on {rows[LABELLED]:,} labelled requests, {kept.reason} on {rows[DATA]:,} "
-        "test rows of the data"
+        f"{found.reason} on {challenger.groups[LABELLED].rows:,} labelled requests, "
+        f"{kept.reason} on {challenger.groups[DATA].rows:,} test rows of the data"
     )
     if forgot:
         reason += f": worse by more than {settings.most_lost:.0%} there (registry.most_lost)"
@@ -55,28 +56,38 @@ def other_splits(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The setting by which a model with the settings `before` had other splits, and what it was, or
     empty: it may have learned from what it is judged on now."""
     for section, names in DECIDE_SPLITS.items():
+        old, new = before.get(section) or {}, now.get(section) or {}
         for name in names:
-            old, new = ((one.get(section) or {}).get(name) for one in (before, now))
-            if old != new:
-                return f"{section}.{name} was {'not there' if old is None else old}"
+            value = old.get(name)
+            if value != new.get(name):
+                return f"{section}.{name} was {'not there' if value is None else value}"
     return ""
 
 
 def _by_group(metric: str, evaluation: Evaluation) -> tuple[float, float] | None:
     """The metric on labelled requests and on the data's own rows; None where either lacks it."""
-    groups = [evaluation.groups.get(name) for name in (LABELLED, DATA)]
-    found = [group.metrics[metric] for group in groups if group and metric in group.metrics]
-    if len(found) == len(groups):
-        return found[0], found[1]
-    return None
+    labelled, data = evaluation.groups.get(LABELLED), evaluation.groups.get(DATA)
+    if labelled is None or data is None:
+        return None
+    if metric not in labelled.metrics or metric not in data.metrics:
+        return None
+    return labelled.metrics[metric], data.metrics[metric]
 
 
 def _one(metric: str, new: float, old: float, margin: float, evaluation: Evaluation) -> Compared:
     """`roc_auc 0.9951 > 0.9932`, with as many digits as it takes to see a difference."""
     better = evaluation.better(metric, new, old, margin)
     larger = evaluation.directions[metric] == "max"
-    digits = next((n for n in range(4, 13) if f"{new:.{n}f}" != f"{old:.{n}f}"), 4)
-    sign = "=" if new == old else ">" if new > old else "<"
+    for digits in range(4, 13):
+        if f"{new:.{digits}f}" != f"{old:.{digits}f}":
+            break
+    else:
+        digits = 4
+    sign = "<"
+    if new == old:
+        sign = "="
+    elif new > old:
+        sign = ">"
     text = f"{metric} {new:.{digits}f} {sign} {old:.{digits}f}"
     if better or not margin or (new > old) != larger:
         return Compared(better, text)

@@ -139,26 +139,25 @@ def _imported_from(text: str, file: Path, module: str) -> Iterator[str]:
         base = match["module"]
         if base.startswith("."):
             base = _absolute(base, module, is_package=file.name == "__init__.py")
-        names = [name.split(" as ")[0].strip() for name in match["names"].strip("()").split(",")]
-        inner = [f"{base}.{name}" for name in names if name and name.isidentifier()]
-        modules = [
-            name
-            for name in inner
-            if name.split(".")[0] in _walked(module) and _file_of(name) is not None
-        ]
-        yield from modules
+        # Libraries are told by their top name: only in our own packages is it worth a look.
+        is_walked = base.partition(".")[0] in ("modelyard", module.partition(".")[0])
+        names = [part.split(" as ")[0].strip() for part in match["names"].strip("()").split(",")]
+        modules = 0
+        for name in filter(str.isidentifier, names):
+            inner = f"{base}.{name}"
+            if is_walked and _file_of(inner) is not None:
+                modules += 1
+                yield inner
         # `from package import module` runs the package too, but what it says of itself is not what
         # is used.
-        if len(modules) < len(inner) or not inner:
+        if modules == 0 or modules < len(list(filter(None, names))):
             yield base
 
 
-def _walked(module: str) -> tuple[str, str]:
-    return "modelyard", module.partition(".")[0]
-
-
 def _absolute(relative: str, module: str, *, is_package: bool) -> str:
-    dots = len(relative) - len(relative.lstrip("."))
+    name = relative.lstrip(".")
     parts = module.split(".")
-    kept = parts[: len(parts) - dots + (1 if is_package else 0)]
-    return ".".join([*kept, *filter(None, [relative.lstrip(".")])])
+    if is_package:
+        parts.append("__init__")
+    parents = parts[: len(parts) - (len(relative) - len(name))]
+    return ".".join([*parents, name]).rstrip(".")

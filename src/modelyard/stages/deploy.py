@@ -63,11 +63,9 @@ def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
     _track(run, challenger)
     name = registry.model_name(run)
     version = registry.register(package, run)
+    releaser = None
     if run.config.serve.release:
         releaser = Releaser(run.config.serve, _say)
-    else:
-        releaser = None
-    if releaser is not None:
         _put_right(releaser, name)
     made = _decide(run, name, version, challenger, features)
     if made.champion:
@@ -122,10 +120,10 @@ def _serve(run: Run, made: Deployment, package: Path, releaser: Releaser) -> Dep
             registry.set_champion(made.name, serves.version, why, back=True)
         raise
     registry.set_tag(version, RELEASE, release.model_dump_json())
-    reason = f"{made.reason}; {release.called} revision {release.revision} serves it"
-    return made.model_copy(
-        update={"release": release, "reason": reason if made.release is None else made.reason}
-    )
+    reason = made.reason
+    if made.release is None:  # else an earlier try of this step has said so
+        reason += f"; {release.called} revision {release.revision} serves it"
+    return made.model_copy(update={"release": release, "reason": reason})
 
 
 def _decide(run: Run, name: str, version: str, challenger: Package, features: Path) -> Deployment:
@@ -135,13 +133,6 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         Deployment, name=name, version=version, metric=gate.metric, challenger_metric=gate.value
     )
     serving = next((one for one in registry.list_versions(name) if one.champion), None)
-    if (
-        (taken_back := _taken_back(name, version))
-        and serving is not None
-        and serving.version != version
-    ):
-        reason = f"kept version {serving.version}: {taken_back}. To switch: modelyard promote {name}@{version}"
-        return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
     new = f"{name} version {version} is champion"
     if serving is None:
         reason = f"{new}: {gate.metric} {figure(gate.value)}, the first"
@@ -151,20 +142,21 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
             return Deployment.model_validate_json(serving.tags[DEPLOYMENT])
         reason = f"{new} already: {gate.metric} {figure(gate.value)}, promoted by hand"
         return made(champion=True, previous=None, champion_metric=None, reason=reason)
+    switch = f"To switch: modelyard promote {name}@{version}"
+    taken_back = _taken_back(name, version)
+    if taken_back:
+        reason = f"kept version {serving.version}: {taken_back}. {switch}"
+        return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
     try:
         champion = registry.fetch(serving)
         other = _judge_champion(run, champion, gate.metric, features, result)
     except Unavailable:
         raise
     except Exception as error:  # whatever another version's host raises on data that it never met
-        if isinstance(error, ModelyardError):
-            why = ""
-        else:
-            why = f"{type(error).__name__}: "
+        kind = "" if isinstance(error, ModelyardError) else f"{type(error).__name__}: "
         reason = (
-            f"kept version {serving.version}: it cannot be judged on this data ({why}"
-            f"{str(error)[:200]}), so nothing shows that version {version} is better. "
-            f"To switch: modelyard promote {name}@{version}"
+            f"kept version {serving.version}: it cannot be judged on this data ({kind}"
+            f"{str(error)[:200]}), so nothing shows that version {version} is better. {switch}"
         )
         return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
     found = compare(gate.metric, result, other, run.config.registry)
@@ -173,8 +165,8 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         reason = f"kept version {serving.version}: version {version} has {found.reason}"
         if differs := other_splits(read_info(champion).config, challenger.info.config):
             reason += (
-                f". Version {serving.version} had other splits ({differs}) and may have learned from these test "
-                f"{result.unit}. To switch: modelyard promote {name}@{version}"
+                f". Version {serving.version} had other splits ({differs}) and may have learned "
+                f"from these test {result.unit}. {switch}"
             )
     value = other.metrics[gate.metric]
     return made(
@@ -185,13 +177,14 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
 def _taken_back(name: str, version: str) -> str | None:
     """Who went back from this version by hand, and why; a step that runs again must not undo
     that."""
-    last = next(
-        (one for one in reversed(registry.changes(name)) if version in (one.before, one.after)),
-        None,
-    )
-    if last is None or not last.back or last.before != version:
+    for change in reversed(registry.changes(name)):
+        if version not in (change.before, change.after):
+            continue
+        # The newest change that this version was part of decides.
+        if change.back and change.before == version:
+            return f"{change.by} went back from version {version} ({change.why})"
         return None
-    return f"{last.by} went back from version {version} ({last.why})"
+    return None
 
 
 def _on_test_split(run: Run, challenger: Package, features: Path) -> Evaluation:

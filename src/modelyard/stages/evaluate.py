@@ -24,18 +24,17 @@ def evaluate(run: Run, features: In, model: In, evaluation: Out) -> str:
 
 def line_of(result: Evaluation, gate: GateResult) -> str:
     """The stage's line: the gate's metric, what it stands next to, and what makes it unsure."""
-    if gate.baseline is None:
-        compared = []
-    else:
-        compared = [f"baseline {figure(gate.baseline)}"]
+    line = f"{gate.metric} {figure(gate.value)}"
+    compared = []
+    if gate.baseline is not None:
+        compared.append(f"baseline {figure(gate.baseline)}")
     if gate.metric == result.main:
         compared += [f"{name} {figure(value)}" for name, value in result.rivals.items()]
-    baseline = f" ({', '.join(compared)})" if compared else ""
-    chance = ""
+    if compared:
+        line += f" ({', '.join(compared)})"
+    # The interval of the gain holds 0, and the gain itself is above it.
     if gate.gain is not None and gate.gain.low <= 0 < gate.gain.value:
-        chance = ", not better than the baseline beyond chance"
+        line += ", not better than the baseline beyond chance"
     if result.rows < FEW:
-        few = f", on {result.rows} {result.unit} only"
-    else:
-        few = ""
-    return f"{gate.metric} {figure(gate.value)}{baseline}{chance}{few}"
+        line += f", on {result.rows} {result.unit} only"
+    return line

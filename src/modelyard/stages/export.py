@@ -84,14 +84,17 @@ def _parity(pieces: Sequence[Graph], native: Runtime, runtime: Runtime) -> float
 
 def _headline(variants: Variants) -> str:
     best = variants.chosen
-    others = len(variants.variants) - 2
-    of = f" of {others + 1}" if others else ""
+    compiled = len(variants.variants) - 1  # the trained model is one of them
+    of = f" of {compiled}" if compiled > 1 else ""
     return (
         f"{best.name}{of}, {best.bytes / 1e3:,.0f} kB, differs by {best.max_difference:.1e} at most"
     )
 
 
 def _size(model: Path) -> int:
-    return sum(
-        file.stat().st_size for file in model.iterdir() if file.is_file() and file.suffix != ".json"
-    )
+    """Bytes of the trained model's own files, without what is said about it."""
+    size = 0
+    for file in model.iterdir():
+        if file.is_file() and file.suffix != ".json":
+            size += file.stat().st_size
+    return size

@@ -15,8 +15,11 @@ from modelyard.store.base import Base
 
 def _others(run: Run) -> str:
     """Digests of the models that the run starts from and is taught by."""
+    digests = start.digest(run)
     taught_by = teacher.digest(run)
-    return start.digest(run) + (f" taught by {taught_by}" if taught_by else "")
+    if taught_by:
+        digests += f" taught by {taught_by}"
+    return digests
 
 
 @stage(reads=("data", "features", "seed"), halves=("data",), outside=_others)

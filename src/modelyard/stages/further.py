@@ -77,6 +77,7 @@ def _extended(run: Run, package: Verified, features: Path, work: Path) -> Packag
         raise UsageError(
             f"{package.path} holds no {BASE}, which others are made from. Run it again"
         )
+    # The trained model is not here: how far the base is from it was measured when it was.
     base = opened(graphs, BASE, held[BASE].graphs).compared(lambda _: held[BASE].max_difference)
     sources = []
     for graph, name in base.files.items():
@@ -84,17 +85,21 @@ def _extended(run: Run, package: Verified, features: Path, work: Path) -> Packag
     recorded = calibration(run, host, features, base.runtime)
     task = Task(run.config.export, run.family.quantized, recorded, run.family.lengths)
     made, left_out = make_variants(sources, graphs, task, run.progress("export"))
-    earlier = {name: one.graphs for name, one in held.items() if name != BASE and name not in made}
+    earlier = {}
+    for name, variant in held.items():
+        if name != BASE and name not in made:
+            earlier[name] = variant.graphs
     likeness = partial(check_likeness, _examples(recorded()), base.runtime)
     others, not_opened = compiled_of(graphs, earlier | made, lambda _: likeness)
 
-    size = next((one.bytes for one in old.variants if one.name == NATIVE), base.size)
+    native_sizes = [one.bytes for one in old.variants if one.name == NATIVE]
+    size = native_sizes[0] if native_sizes else base.size
     judged = judge_variants(run, host, features, base.runtime, size, [base, *others])
     left_out = [*left_out, *not_opened, *judged.left_out]
     variants = _merged(old, judged, left_out)
-    for name in {*made, *earlier}:
-        if not any(one.name == name and one.graphs for one in variants.variants):
-            shutil.rmtree(graphs / name)
+    with_files = {one.name for one in variants.variants if one.graphs}
+    for name in {*made, *earlier} - with_files:
+        shutil.rmtree(graphs / name)
     return _info(run, package, host, features, work, variants, [base, *others])
 
 

@@ -34,16 +34,17 @@ def bring_labelled(run: Run, dataset: Path) -> tuple[str, str]:
         )
     since = datetime.now(UTC) - timedelta(days=data.labels_days)
     read = read_labels(data.labels, since, most=data.most_labels, columns=(REQUEST,))
-    requests = [
-        LabelledRequest(
+    requests = []
+    for row in read.rows:
+        if row.get(REQUEST) is None or row["_label"] is None:
+            continue
+        request = LabelledRequest(
             id=row["_id"],
             time=row["_time"],
             request=json.loads(row[REQUEST]),
             label=str(row["_label"]),
         )
-        for row in read.rows
-        if row.get(REQUEST) is not None and row["_label"] is not None
-    ]
+        requests.append(request)
     if read.rows and not requests:
         raise UsageError(
             f"setting 'data.labels': {data.labels} holds {len(read.rows):,} labelled answers and none of "
@@ -58,14 +59,13 @@ def bring_labelled(run: Run, dataset: Path) -> tuple[str, str]:
 
 
 def _in_words(read: Labelled, used: int) -> str:
-    aside = [
-        f"{what} {number:,}"
-        for what, number in (
-            ("answers without their request", len(read.rows) - used),
-            ("labels without an answer", read.unmatched),
-            ("files that cannot be read", len(read.skipped)),
-        )
-        if number
-    ]
-    left_out = f" (left out: {', '.join(aside)})" if aside else ""
-    return f"{used:,} labelled requests{left_out}"
+    counts = {
+        "answers without their request": len(read.rows) - used,
+        "labels without an answer": read.unmatched,
+        "files that cannot be read": len(read.skipped),
+    }
+    left_out = [f"{what} {number:,}" for what, number in counts.items() if number]
+    said = f"{used:,} labelled requests"
+    if left_out:
+        said += f" (left out: {', '.join(left_out)})"
+    return said

@@ -26,28 +26,29 @@ def losses(summary: Mapping[str, Any]) -> str:
         if count and not (what == "columns" and left_out):
             dropped.setdefault(what, {})[why] = count
     used = sum(summary["rows"].values())
-    clauses = [_clause(what, why, used if what == unit else None) for what, why in dropped.items()]
+    clauses = []
+    for what, counts in dropped.items():
+        clauses.append(_clause(what, counts, used if what == unit else None))
     if left_out:
+        names = ", ".join(left_out[:MOST_NAMES])
         if len(left_out) > MOST_NAMES:
-            more = f", … ({len(left_out)} columns)"
-        else:
-            more = ""
-        clauses.append(f"left out: {', '.join(left_out[:MOST_NAMES])}{more}")
+            names += f", … ({len(left_out)} columns)"
+        clauses.append(f"left out: {names}")
     return "".join(f"; {clause}" for clause in clauses)
 
 
 def _clause(what: str, counts: Mapping[str, int], used: int | None) -> str:
     lost = sum(counts.values())
-    ordered = sorted(counts, key=lambda why: -counts[why])
-    reasons = [why if len(ordered) == 1 else f"{why} ({counts[why]:,})" for why in ordered]
+    reasons = list(counts)
+    if len(counts) > 1:
+        ordered = sorted(counts, key=lambda why: -counts[why])
+        reasons = [f"{why} ({counts[why]:,})" for why in ordered]
     if len(reasons) > MOST_REASONS:
         reasons[MOST_REASONS:] = ["…"]
     of = f" of {used + lost:,}" if used is not None else ""
     # `1 rows` would be wrong, `1 of 4,000 rows` is not.
     named = what
     if lost == 1 and used is None:
-        if what.endswith("xes"):
-            named = what.removesuffix("es")
-        else:
-            named = what.removesuffix("s")
+        ending = "es" if what.endswith("xes") else "s"
+        named = what.removesuffix(ending)
     return f"{lost:,}{of} {named} dropped: {', '.join(reasons)}"

@@ -66,23 +66,20 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
         seen=seen,
         labelled=labels,
     )
-    if found.columns:
-        said = cautions(reference.repeated, current.repeated, seen)
-    else:
-        said = []
-    found = found.model_copy(update={"cautions": said})
-    number = f"@{version.version}" if version is not None else ""
-    called = {"model": f"{registry.model_name(run)}{number}", "schedule": settings.schedule or ""}
-    found = found.model_copy(update=called)
+    called = registry.model_name(run)
+    if version is not None:
+        called += f"@{version.version}"
+    said = cautions(reference.repeated, current.repeated, seen) if found.columns else []
+    update = {"cautions": said, "model": called, "schedule": settings.schedule or ""}
+    found = found.model_copy(update=update)
     found, before = _with_memory(found, version, run, datetime.fromisoformat(info.created), now)
     write_json(verdict / "verdict.json", found)
     write_report(verdict / "report.html", reference.sample, current.sample, found, settings)
     notify(found, before, run.id, settings.alert_link)
     publish(found, settings)
+    reasons = [found.reason]
     if found.status == "drifted":
-        reasons = [found.reason, found.retrain_reason]
-    else:
-        reasons = [found.reason]
+        reasons.append(found.retrain_reason)
     headline = "; ".join([*reasons, *found.asides()])
     if found.schedule:
         return f"{found.schedule}: {headline}"
@@ -131,8 +128,11 @@ def _requested_since(when: datetime, version: Version | None) -> int:
     """Retrainings that were requested for other versions of the same name."""
     if version is None:
         return 0
-    others = [one for one in registry.list_versions(version.name) if one.version != version.version]
-    return sum(_memory(one).since(when) for one in others)
+    requested = 0
+    for other in registry.list_versions(version.name):
+        if other.version != version.version:
+            requested += _memory(other).since(when)
+    return requested
 
 
 def _stamp(time: datetime) -> str:

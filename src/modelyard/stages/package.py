@@ -87,10 +87,11 @@ def _is_packed(run: Run, variant: Variant) -> bool:
 
 def _described(variants: Variants, packed: Sequence[Variant]) -> Variants:
     """The variants as the package shows them: those that it does not hold have no files."""
-    shown = [
-        variant if variant in packed else variant.model_copy(update={"graphs": {}})
-        for variant in variants.variants
-    ]
+    shown = []
+    for variant in variants.variants:
+        if variant not in packed:
+            variant = variant.model_copy(update={"graphs": {}})
+        shown.append(variant)
     return variants.model_copy(update={"variants": shown})
 
 

@@ -140,31 +140,43 @@ class Stage:
         }
         outside = self.outside(run) if self.outside else ""
         key = self.key(run, parents, outside)
-        known = self.cached and outside is not None
-        if known and (headline := self._reuse(key, paths)) is not None:
-            return headline, artifact.read_manifest(paths[self.outputs[0]]).cost or Usage()
+        # Nothing that was made before is known to be the same where nobody can tell the outside.
+        may_reuse = self.cached and outside is not None
+        if may_reuse:
+            headline = self._reuse(key, paths)
+            if headline is not None:
+                saved = artifact.read_manifest(paths[self.outputs[0]]).cost
+                return headline, saved or Usage()
+        done = self._make(run, key, parents, paths, meter)
+        if may_reuse:
+            self._remember(key, paths, done.headline)
+        return done.headline, None
+
+    def _make(
+        self,
+        run: Run,
+        key: str,
+        parents: dict[str, Manifest],
+        paths: dict[str, Path],
+        meter: Meter,
+    ) -> Done:
+        """Calls the function; its outputs appear together, sealed, or not at all."""
+        made_from = list(parents.values())
         with ExitStack() as stack:
             work = {
                 name: stack.enter_context(artifact.create(paths[name])) for name in self.outputs
             }
             arguments = {name: paths.get(name) for name in self.inputs} | work
             result = self.function(run, **arguments)
-            if isinstance(result, Done):
-                done = result
-            else:
-                done = Done(result or "")
-            origin = self._origin(run, key, list(parents.values()), meter.stop())
+            done = result if isinstance(result, Done) else Done(result or "")
+            origin = self._origin(run, key, made_from, meter.stop())
             if done.data_revision is not None:
                 origin = origin.model_copy(update={"data_revision": done.data_revision})
             for name, folder in work.items():
-                artifact.seal(
-                    folder, origin.model_copy(update={"kind": name}), list(parents.values())
-                )
+                artifact.seal(folder, origin.model_copy(update={"kind": name}), made_from)
                 if name == "package":
                     signing.sign(folder)
-        if known:
-            self._remember(key, paths, done.headline)
-        return done.headline, None
+        return done
 
     def key(self, run: Run, parents: dict[str, Manifest], outside: str | None = "") -> str:
         """sha256 of all that the outputs follow from: stage, config sections, inputs' content,
@@ -211,7 +223,7 @@ class Stage:
         try:
             for source in sources.values():
                 artifact.verify(source)
-        except ModelyardError:
+        except ModelyardError:  # removed or changed since: it is made again
             return None
         for name, source in sources.items():
             if source != paths[name].resolve():
@@ -279,12 +291,11 @@ def code_version(entry: Entry[Any] | None = None) -> str:
 
     Recorded with every artifact, and handed to every step of a pipeline: Kubeflow's cache follows it.
     """
-    halves: tuple[Half, ...] = ("data", "build", "host")
+    modules = ["modelyard.stages"]
     if entry is not None:
-        own = [entry.module, *map(entry.module_of, halves)]
-    else:
-        own = []
-    return code_digest(["modelyard.stages", *own])
+        halves: tuple[Half, ...] = ("data", "build", "host")
+        modules += [entry.module, *map(entry.module_of, halves)]
+    return code_digest(modules)
 
 
 def _tell_failure(stage_name: str, error: BaseException, used: Usage) -> None:

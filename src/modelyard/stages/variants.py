@@ -135,11 +135,11 @@ def judge_variants(
     )
 
     first = Compiled(NATIVE, {}, native, native_size, 0.0, 0.0)
-    variants = [
-        _variant(one, metric, found[one.name], trained, timings[one.name])
-        for one in (first, *opened)
-        if one.name in found
-    ]
+    variants = []
+    for one in (first, *opened):
+        if one.name in found:
+            seen = found[one.name]
+            variants.append(_variant(one, metric, seen, trained, timings[one.name]))
     larger_is_better = trained.directions[metric] == "max"
     decided = decide(variants, choice, metric, larger_is_better)
     return Variants(variants=decided, left_out=left_out, choice=choice)
@@ -177,20 +177,16 @@ def _requests(run: Run, host: Host, features: Path) -> list[BaseModel]:
 def _variant(
     one: Compiled, metric: str, seen: Evaluation, trained: Evaluation, timing: Timing
 ) -> Variant:
-    is_native = one.name == NATIVE
-    if is_native:
-        change = None
-    else:
+    change = interval = load_ms = None
+    if one.name != NATIVE:
         change = seen.metrics[metric] - trained.metrics[metric]
-    if is_native:
-        interval = None
-    else:
         interval = change_interval(metric, seen, trained)
+        load_ms = one.load_ms
     return Variant(
         name=one.name,
         graphs=one.files,
         bytes=one.size,
-        load_ms=None if is_native else one.load_ms,
+        load_ms=load_ms,
         metric=seen.metrics[metric],
         change=change,
         change_interval=interval,
