@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler
 
@@ -37,6 +38,22 @@ def verdict(
         alerts=[Alert(column=one, what="empty", effect=1.0, summary="") for one in broken],
         model="churn@3",
     )
+
+
+def test_a_webhook_that_answers_something_else_than_http_harms_no_verdict(monkeypatch, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(65_536)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        monkeypatch.setenv(notify.WEBHOOK, f"http://127.0.0.1:{server.getsockname()[1]}/T0")
+        with caplog.at_level(logging.WARNING, "modelyard.monitor"):
+            assert not notify.notify(verdict(in_a_row=1), Memory(), "r1")
+    assert "did not receive this verdict" in caplog.text
+    assert "T0" not in caplog.text
 
 
 @pytest.fixture

@@ -73,7 +73,8 @@ def colour(series: int) -> str:
 def dashes(series: int, of: int) -> tuple[float, ...]:
     """Dash pattern of a series among `of`: its own where there are enough, else a new one when
     colours repeat."""
-    return DASHES[(series if of <= len(DASHES) else series // SERIES) % len(DASHES)]
+    pattern = series if of <= len(DASHES) else series // SERIES
+    return DASHES[pattern % len(DASHES)]
 
 
 @contextmanager
@@ -147,10 +148,12 @@ def _dot(element: ET.Element, clip: str) -> _Shape:
 
 
 def _text(element: ET.Element) -> _Shape:
-    found = dict(part.split(": ", 1) for part in element.get("style", "").split("; "))
-    css = "; ".join(
-        f"{key}: {found[key]}" for key in ("font-size", "text-anchor", "fill") if key in found
-    )
+    # The page's own font stands in place of matplotlib's.
+    look = []
+    for part in element.get("style", "").split("; "):
+        if part.startswith(("font-size: ", "text-anchor: ", "fill: ")):
+            look.append(part)
+    css = "; ".join(look)
     place = f'x="{_round(element.get("x", "0"))}" y="{_round(element.get("y", "0"))}"'
     turn = _round(element.get("transform", ""))
     if turn and not turn.startswith(("rotate(-0 ", "rotate(0 ")):
@@ -168,9 +171,8 @@ def _clip_paths(root: ET.Element, prefix: str) -> str:
     for clip in root.iter(f"{_SVG}clipPath"):
         box = clip.find(f"{_SVG}rect")
         assert box is not None, "axes clip to rectangles"
-        sides = " ".join(
-            f'{side}="{_round(box.get(side, "0"))}"' for side in ("x", "y", "width", "height")
-        )
+        names = ("x", "y", "width", "height")
+        sides = " ".join(f'{name}="{_round(box.get(name, "0"))}"' for name in names)
         rows.append(f'<clipPath id="{prefix}{clip.get("id")}"><rect {sides}/></clipPath>')
     if rows:
         return f"<defs>{''.join(rows)}</defs>"

@@ -35,8 +35,10 @@ class Side:
 
     def digest(self, kind: str) -> str:
         """Of the artifact of that kind that the package was made from; "" where there is none."""
-        found = [digest for digest, origin in self.lineage.items() if origin.kind == kind]
-        return found[0] if found else ""
+        for digest, origin in self.lineage.items():
+            if origin.kind == kind:
+                return digest
+        return ""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _judged_on(evaluation: Evaluation) -> str:
 def _settings(sides: Sequence[Side]) -> Grid:
     """The settings of which not all sides have the same value."""
     configs = [flat(side.info.config) for side in sides]
-    names = list(dict.fromkeys(name for config in configs for name in config))
+    names = _union(configs)
     rows = []
     for name in names:
         if name == "data.uri":  # It stands above.
@@ -152,17 +154,18 @@ def _settings(sides: Sequence[Side]) -> Grid:
 def _metrics(sides: Sequence[Side]) -> Grid:
     """Every metric with its interval where the evaluation holds one; the main metric first."""
     first = sides[0].evaluation
-    names = list(dict.fromkeys(name for side in sides for name in side.evaluation.metrics))
+    names = _union([side.evaluation.metrics for side in sides])
     names.sort(key=lambda name: name != first.main)
+    directions: dict[str, str] = {}
+    for side in sides:
+        directions = {**side.evaluation.directions, **directions}
     rows, best = [], []
     for name in names:
-        values = [side.evaluation.metrics.get(name) for side in sides]
-        direction = next(
-            side.evaluation.directions[name] for side in sides if name in side.evaluation.metrics
-        )
-        arrow = "↑" if direction == "max" else "↓"
+        larger_is_better = directions[name] == "max"
+        arrow = "↑" if larger_is_better else "↓"
         rows.append([f"{name} {arrow}", *(_figure(side.evaluation, name) for side in sides)])
-        best.append(_best(values, direction == "max"))
+        values = [side.evaluation.metrics.get(name) for side in sides]
+        best.append(_best(values, larger_is_better))
     rows.append(["baseline", *(_baseline(side.evaluation, first.main) for side in sides)])
     best.append(None)
     return Grid("Metrics", _columns(sides, "metric"), rows, best)
@@ -192,19 +195,15 @@ def _best(values: Sequence[float | None], larger: bool) -> int | None:
 
 def _variants(sides: Sequence[Side]) -> Grid:
     """Size, latency and metric of each compiled form."""
-    names = list(dict.fromkeys(one.name for side in sides for one in side.info.variants))
+    of_sides = [{one.name: one for one in side.info.variants} for side in sides]
     rows = []
-    for name in names:
-        found = [_variant(side, name) for side in sides]
+    for name in _union(of_sides):
+        found = [variants.get(name) for variants in of_sides]
         rows.append([name, "size", *(_shown(one, "bytes") for one in found)])
         rows.append(["", "p50", *(_shown(one, "p50_ms") for one in found)])
         rows.append(["", "validation", *(_shown(one, "metric") for one in found)])
     columns = ["variant", "", *(side.label for side in sides)]
     return Grid("Variants", columns, rows)
-
-
-def _variant(side: Side, name: str) -> Variant | None:
-    return next((one for one in side.info.variants if one.name == name), None)
 
 
 def _shown(variant: Variant | None, measure: str) -> str:
@@ -214,14 +213,14 @@ def _shown(variant: Variant | None, measure: str) -> str:
         return text.size(variant.bytes)
     if measure == "p50_ms":
         return text.milliseconds(variant.p50_ms)
-    return text.number(variant.metric) + (" ✓ serves" if variant.chosen else "")
+    metric = text.number(variant.metric)
+    return f"{metric} ✓ serves" if variant.chosen else metric
 
 
 def _learning_curves(sides: Sequence[Side]) -> list[Plot]:
     """One plot a curve: the validation split of every side, or what else it has."""
-    names = list(dict.fromkeys(name for side in sides for name in _curves(side)))
     plots = []
-    for name in names:
+    for name in _union([_curves(side) for side in sides]):
         series = []
         for side in sides:
             values = _last_split(_curves(side).get(name))
@@ -259,10 +258,7 @@ def _overlaid(found: Sequence[tuple[Side, Plot]]) -> Plot:
     series = []
     for side, plot in found:
         for one in plot.series:
-            if len(plot.series) > 1:
-                name = f"{side.label}: {one.name}"
-            else:
-                name = side.label
+            name = f"{side.label}: {one.name}" if len(plot.series) > 1 else side.label
             series.append(one.model_copy(update={"name": name}))
     return found[0][1].model_copy(update={"series": series, "caption": ""})
 
@@ -281,6 +277,14 @@ def _notes(sides: Sequence[Side]) -> list[str]:
     if len(mains) > 1:
         notes.append(f"Their main metrics differ: {', '.join(mains)}.")
     return notes
+
+
+def _union(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """All names, each once, in the order in which they come."""
+    names: dict[str, None] = {}
+    for mapping in mappings:
+        names |= dict.fromkeys(mapping)
+    return list(names)
 
 
 def _columns(sides: Sequence[Side], first: str) -> list[str]:

@@ -33,11 +33,10 @@ def bill(info: PackageInfo, made: Sequence[Origin]) -> Bill | None:
     stages = [_stage(one, one.run != info.run, settings) for one in measured]
     total = sum_of(stages, settings)
     shown = table([*stages, total])
+    notes = []
     saved = [one.stage for one in stages if one.reused]
     if saved:
-        notes = [f"Taken from an earlier run and not paid again: {', '.join(saved)}."]
-    else:
-        notes = []
+        notes.append(f"Taken from an earlier run and not paid again: {', '.join(saved)}.")
     if total.price.unpriced:
         notes.append(
             f"Not priced: {', '.join(total.price.unpriced)}. Prices are settings of the section cost."

@@ -49,26 +49,27 @@ def draw(plot: Plot, prefix: str) -> Drawn | None:
         if plot.pictures:
             return _pictures(plot)
         return None
-    if plot.kind == "heatmap":
-        holds = bool(plot.matrix and plot.matrix[0])
-    else:
-        holds = any(one.y or one.x for one in plot.series)
-    if not holds:
+    if not _holds_something(plot):
         return None
     figure, notes = PAINTERS[plot.kind](plot)
     legend = _legend(plot) if len(plot.series) > 1 else []
-    caption = " ".join(part for part in (clean(plot.caption), *notes) if part)
+    caption = " ".join(filter(None, [clean(plot.caption), *notes]))
     return Drawn(clean(plot.title), to_svg(figure, _label(plot), prefix), caption, legend)
+
+
+def _holds_something(plot: Plot) -> bool:
+    if plot.kind == "heatmap":
+        return bool(plot.matrix and plot.matrix[0])
+    return any(one.y or one.x for one in plot.series)
 
 
 def _pictures(plot: Plot) -> Drawn:
     """Pictures with their captions, side by side."""
-    tiles = (
-        Markup('<li><img src="{}" alt="{}"><span>{}</span></li>').format(
-            one.url, clean(one.caption), clean(one.caption)
-        )
-        for one in plot.pictures
-    )
+    tile = Markup('<li><img src="{}" alt="{}"><span>{}</span></li>')
+    tiles = []
+    for one in plot.pictures:
+        caption = clean(one.caption)
+        tiles.append(tile.format(one.url, caption, caption))
     body = Markup('<ul class="pictures">{}</ul>').format(Markup("").join(tiles))
     return Drawn(clean(plot.title), body, clean(plot.caption), [])
 
@@ -108,10 +109,10 @@ def curves(
 ) -> Drawn | None:
     """One learning curve, counted in `unit`s from 1; `best` is the epoch whose weights were
     kept."""
-    series = [
-        Series(name=split, x=[float(epoch + 1) for epoch in range(len(values))], y=_floats(values))
-        for split, values in splits.items()
-    ]
+    series = []
+    for split, values in splits.items():
+        epochs = [float(epoch) for epoch in range(1, len(values) + 1)]
+        series.append(Series(name=split, x=epochs, y=_floats(values)))
     caption = f"Epoch {best:,} was kept." if best else ""
     plot = Plot(
         kind="line", title=f"Learning curve: {name}", x_label=unit, series=series, caption=caption
@@ -145,24 +146,21 @@ def _legend(plot: Plot) -> list[Key]:
     for i, one in enumerate(plot.series):
         line = plot.kind == "line" and not one.high
         pattern = dashes(i, len(plot.series)) if line else ()
-        keys.append(
-            Key(
-                clean(one.name),
-                i % SERIES,
-                " ".join(f"{d * 1.8:g}" for d in pattern),
-                line,
-            )
-        )
+        # matplotlib counts dashes in line widths, of 1.8 units; SVG in units.
+        lengths = " ".join(f"{length * 1.8:g}" for length in pattern)
+        keys.append(Key(clean(one.name), i % SERIES, lengths, line))
     return keys
 
 
 def _label(plot: Plot) -> str:
-    if plot.kind != "heatmap":
-        axes = f"{plot.y_label or 'value'} by {plot.x_label or 'position'}"
-    else:
+    axes = f"{plot.y_label or 'value'} by {plot.x_label or 'position'}"
+    if plot.kind == "heatmap":
         axes = "table of values"
+    label = f"{plot.title}: {plot.kind} of {axes}"
     names = ", ".join(one.name for one in plot.series)
-    return clean(f"{plot.title}: {plot.kind} of {axes}" + (f"; series {names}" if names else ""))
+    if names:
+        label += f"; series {names}"
+    return clean(label)
 
 
 def sparkline(values: Sequence[float], label: str, prefix: str) -> Markup:
@@ -173,10 +171,9 @@ def sparkline(values: Sequence[float], label: str, prefix: str) -> Markup:
     different = len(set(values))
     low, high = min(values), max(values)
     # Numbers that differ in their last digits only leave no room for bins.
+    bins = 1
     if high - low > 1e-12 * max(abs(low), abs(high)):
         bins = min(24, different)
-    else:
-        bins = 1
     heights, edges = np.histogram(values, bins=bins)
     axes.stairs(heights, edges, fill=True, color=colour(0), alpha=0.75, lw=0)
     axes.set_axis_off()

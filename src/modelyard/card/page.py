@@ -87,10 +87,7 @@ def _curves(training: Mapping[str, Any]) -> Iterator[Drawn]:
     best = training.get("best_epoch")
     unit = figures.step_of(training)
     for i, (name, splits) in enumerate((training.get("curves") or {}).items()):
-        if isinstance(splits, Mapping):
-            by_split = splits
-        else:
-            by_split = {name: splits}
+        by_split = splits if isinstance(splits, Mapping) else {name: splits}
         kept = best if isinstance(best, int) and best > 0 else None
         if (figure := figures.curves(str(name), by_split, kept, unit, f"c{i}-")) is not None:
             yield figure
@@ -119,17 +116,15 @@ def _hero(info: PackageInfo, evaluation: Evaluation) -> dict[str, Any]:
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     rows = data.get("rows") or {}
     # Columns are no rows, and have a table of their own.
-    dropped = {
-        reason: count
-        for reason, count in (data.get("dropped") or {}).items()
-        if not (reason.startswith("columns: ") and data.get("left_out"))
-    }
+    dropped = {}
+    for reason, count in (data.get("dropped") or {}).items():
+        if not (reason.startswith("columns: ") and data.get("left_out")):
+            dropped[reason] = count
     total = sum(rows.values())
     headline = data.get("headline") or (f"{total:,} rows" if total else "")
+    tables = []
     if rows:
-        tables = [views.counted("Rows by split", rows, "split")]
-    else:
-        tables = []
+        tables.append(views.counted("Rows by split", rows, "split"))
     if dropped:
         tables.append(views.counted("Rows dropped", dropped, "reason"))
     if (classes := views.classes(data.get("classes"))) is not None:
@@ -170,19 +165,15 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _commands(info: PackageInfo) -> list[tuple[str, str]]:
-    name = shlex.quote(info.registered)
+    name, quoted = shlex.quote(info.registered), shlex.quote(info.family)
     if not info.gate.passed:
+        tune = f"modelyard tune {quoted} --trials 30"
         return [
-            (
-                f"modelyard tune {shlex.quote(info.family)} --trials 30",
-                "look for better settings, with the same --data",
-            ),
-            (f"modelyard families {shlex.quote(info.family)}", "the settings that there are"),
+            (tune, "look for better settings, with the same --data"),
+            (f"modelyard families {quoted}", "the settings that there are"),
         ]
-    if ":" in info.family:
-        family = f" --family {shlex.quote(info.family)}"
-    else:
-        family = ""
+    # One from outside is not imported unless somebody names it.
+    family = f" --family {quoted}" if ":" in info.family else ""
     return [
         (f"modelyard serve {name}{family}", "answer requests over HTTP"),
         (

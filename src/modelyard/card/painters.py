@@ -45,11 +45,9 @@ def line(plot: Plot, mark: float | None = None) -> tuple[Figure, list[str]]:
     axes.grid(axis="y")
     names = _categories(plot)
     for i, one in enumerate(plot.series):
-        if names:
-            x = np.arange(len(one.x), dtype=float)
-        else:
-            x = _numbers(one.x)
+        x = np.arange(len(one.x), dtype=float) if names else _numbers(one.x)
         if one.high:
+            # Along the lower edge and back along the upper one.
             edge = np.concatenate([_numbers(one.y), _numbers(one.high)[::-1]])
             axes.fill(np.concatenate([x, x[::-1]]), edge, color=colour(i), alpha=0.25, lw=0)
             continue
@@ -78,20 +76,22 @@ def scatter(plot: Plot) -> tuple[Figure, list[str]]:
     figure, axes = _axes(plot)
     axes.grid()
     notes: list[str] = []
-    names = list(
-        dict.fromkeys(clean(name) for one in plot.series for name in one.x if isinstance(name, str))
-    )
+    places: dict[str, int] = {}
+    for one in plot.series:
+        for name in one.x:
+            if isinstance(name, str):
+                places.setdefault(clean(name), len(places))
     for i, one in enumerate(plot.series):
-        if names:
-            x = np.array([names.index(clean(str(name))) for name in one.x], float)
+        if places:
+            x = np.array([places[clean(str(name))] for name in one.x], float)
         else:
             x = _numbers(one.x)
         keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(int))
         if len(keep) < len(x):
             notes.append(f"{len(keep):,} of {len(x):,} points of {clean(one.name)} are drawn.")
         axes.scatter(x[keep], _numbers(one.y)[keep], color=colour(i), alpha=0.45, s=14, lw=0)
-    if names:
-        _name_ticks(axes, names)
+    if places:
+        _name_ticks(axes, list(places))
     if plot.diagonal:
         _diagonal(axes, plot)
     return figure, notes
@@ -114,10 +114,9 @@ def bar(plot: Plot) -> tuple[Figure, list[str]]:
     names = _categories(plot)
     if not names:
         return _number_bars(plot), []
+    notes = []
     if len(names) > MOST_BARS:
-        notes = [f"The first {MOST_BARS} of {len(names):,} are drawn."]
-    else:
-        notes = []
+        notes.append(f"The first {MOST_BARS} of {len(names):,} are drawn.")
     names = names[:MOST_BARS]
     if len(names) > 8 or sum(map(len, names)) > 48:
         return _lying_bars(plot, names), notes
@@ -169,9 +168,8 @@ def histogram(plot: Plot) -> tuple[Figure, list[str]]:
     figure, axes = _axes(plot)
     axes.grid(axis="y")
     everything = np.concatenate([_finite(one.x) for one in plot.series])
-    shared = np.histogram_bin_edges(
-        everything, bins=min(MOST_BINS, max(10, math.isqrt(len(everything))))
-    )
+    bins = min(MOST_BINS, max(10, math.isqrt(len(everything))))
+    shared = np.histogram_bin_edges(everything, bins=bins)
     for i, one in enumerate(plot.series):
         heights, edges = _bins(one, shared)
         axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.3, lw=0)
@@ -200,14 +198,14 @@ def heatmap(plot: Plot) -> tuple[Figure, list[str]]:
 
     matrix, notes = _blocks(np.array(plot.matrix, dtype=float))
     whole = not notes
-    if len(matrix) > 3:
-        height = min(380.0, 60 + 300 * len(matrix) / max(len(matrix[0]), 1))
-    else:
-        height = HEIGHT / 1.6
+    rows, columns = matrix.shape
+    height = HEIGHT / 1.6
+    if rows > 3:
+        height = min(380.0, 60 + 300 * rows / max(columns, 1))
     figure, axes = _axes(plot, height)
-    written = matrix.size <= 36 or (
-        bool(plot.columns) and matrix.shape[1] <= 10 and matrix.shape[0] <= 20
-    )
+    is_table = bool(plot.columns) and columns <= 10 and rows <= 20
+    written = matrix.size <= 36 or is_table
+    # The strongest shade is of the value that is farthest from 0.
     bound = float(np.nanmax(np.abs(matrix), initial=0.0, where=np.isfinite(matrix))) or 1.0
     for (row, column), value in np.ndenumerate(matrix):
         strength = round(abs(value) / bound, 2) if math.isfinite(value) else 0.0
@@ -217,8 +215,8 @@ def heatmap(plot: Plot) -> tuple[Figure, list[str]]:
             axes.add_artist(Rectangle((column, row), 0.96, 0.96, color=shade, alpha=alpha, lw=0))
         if written and math.isfinite(value):
             axes.text(column + 0.48, row + 0.5, _short(value), ha="center", va="center", fontsize=9)
-    axes.set_xlim(0, matrix.shape[1])
-    axes.set_ylim(matrix.shape[0], 0)
+    axes.set_xlim(0, columns)
+    axes.set_ylim(rows, 0)
     _cell_ticks(axes, plot, whole)
     return figure, notes
 
@@ -227,8 +225,10 @@ def _cell_ticks(axes: Axes, plot: Plot, whole: bool) -> None:
     rows = [cut(clean(name), 18) for name in plot.rows]
     columns = [cut(clean(name), 18) for name in plot.columns]
     turned = sum(map(len, columns)) > 56
-    axes.set_yticks(np.arange(len(rows)) + 0.48 if whole else [], rows if whole else [])
-    axes.set_xticks(np.arange(len(columns)) + 0.48 if whole else [], columns if whole else [])
+    if not whole:  # a block has no name of its own
+        rows, columns = [], []
+    axes.set_yticks(np.arange(len(rows)) + 0.48, rows)
+    axes.set_xticks(np.arange(len(columns)) + 0.48, columns)
     if turned:
         axes.tick_params(axis="x", labelrotation=90)
     for spine in axes.spines.values():
@@ -240,13 +240,12 @@ def _blocks(matrix: Floats) -> tuple[Floats, list[str]]:
     if max(matrix.shape) <= MOST_CELLS:
         return matrix, []
     for axis in (0, 1):
-        starts = np.linspace(
-            0, matrix.shape[axis], min(matrix.shape[axis], MOST_CELLS), endpoint=False
-        ).astype(int)
-        sizes = np.diff([*starts, matrix.shape[axis]])
-        matrix = np.add.reduceat(matrix, starts, axis=axis) / (
-            sizes[:, None] if axis == 0 else sizes
-        )
+        cells = matrix.shape[axis]
+        starts = np.linspace(0, cells, min(cells, MOST_CELLS), endpoint=False).astype(int)
+        sizes = np.diff([*starts, cells])
+        # Along the same axis as the sums that they divide.
+        sizes = np.expand_dims(sizes, 1 - axis)
+        matrix = np.add.reduceat(matrix, starts, axis=axis) / sizes
     return matrix, ["Cells are means of blocks."]
 
 

@@ -45,10 +45,12 @@ def changed(info: PackageInfo) -> list[Setting] | None:
     defaults, meanings = _defaults(info.family)
     if not defaults:
         return None
-    rows = [
-        _setting(name, name, value, defaults, meanings) for name, value in flat(info.config).items()
-    ]
-    return [row for row in rows if row.default]
+    rows = []
+    for name, value in flat(info.config).items():
+        row = _setting(name, name, value, defaults, meanings)
+        if row.default:
+            rows.append(row)
+    return rows
 
 
 def settings(info: PackageInfo) -> list[tuple[str, list[Setting]]]:
@@ -58,11 +60,11 @@ def settings(info: PackageInfo) -> list[tuple[str, list[Setting]]]:
     for name, value in flat(info.config).items():
         if value == {} and "." not in name:
             continue
-        section, _, rest = name.partition(".")
-        block, field = (section, rest) if rest else ("", section)
-        sections.setdefault(clean(block), []).append(
-            _setting(name, field, value, defaults, meanings)
-        )
+        section, dot, field = name.partition(".")
+        if not dot:
+            section, field = "", name
+        row = _setting(name, field, value, defaults, meanings)
+        sections.setdefault(clean(section), []).append(row)
     return sorted(sections.items(), key=lambda section: section[0] == "")
 
 
@@ -71,13 +73,15 @@ def _setting(
 ) -> Setting:
     shown = setting(value)
     short = cut(shown, 40)
-    changed = name in defaults and defaults[name] != value
+    default = ""
+    if name in defaults and defaults[name] != value:
+        default = cut(setting(defaults[name]), 40)
     return Setting(
-        clean(field),
-        short,
-        shown if short != shown else "",
-        cut(setting(defaults[name]), 40) if changed else "",
-        clean(" ".join(meanings.get(name, "").split())),
+        name=clean(field),
+        value=short,
+        full=shown if short != shown else "",
+        default=default,
+        meaning=clean(" ".join(meanings.get(name, "").split())),
     )
 
 
@@ -103,23 +107,29 @@ def _meanings(node: BaseModel, prefix: str = "") -> dict[str, str]:
 
 def chain(info: PackageInfo, lineage: Mapping[str, Origin]) -> list[Step]:
     """From the data to the package, oldest first."""
-    made = sorted(lineage.items(), key=lambda entry: entry[1].created)
-    steps = [
-        Step(clean(origin.kind), digest, text.duration(origin.seconds), _facts(origin))
-        for digest, origin in made
-    ]
-    facts = [("run", info.run), ("code", info.code_version), ("created", _moment(info.created))]
-    return [
-        *steps,
-        Step("package", info.version, "", [(label, clean(value)) for label, value in facts]),
-    ]
+    steps = []
+    for digest, origin in sorted(lineage.items(), key=lambda entry: entry[1].created):
+        time = text.duration(origin.seconds)
+        steps.append(Step(clean(origin.kind), digest, time, _facts(origin)))
+    facts = {"run": info.run, "code": info.code_version, "created": _moment(info.created)}
+    steps.append(Step("package", info.version, "", _cleaned(facts)))
+    return steps
 
 
 def _facts(origin: Origin) -> list[tuple[str, str]]:
-    facts = [("stage", origin.stage if origin.stage != origin.kind else ""), ("run", origin.run)]
-    facts += [("code", origin.code_version), ("revision", origin.data_revision or "")]
-    facts += [("config", origin.config_hash[:12]), ("created", _moment(origin.created))]
-    return [(label, clean(value)) for label, value in facts if value]
+    facts = {
+        "stage": origin.stage if origin.stage != origin.kind else "",
+        "run": origin.run,
+        "code": origin.code_version,
+        "revision": origin.data_revision or "",
+        "config": origin.config_hash[:12],
+        "created": _moment(origin.created),
+    }
+    return _cleaned(facts)
+
+
+def _cleaned(facts: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(label, clean(value)) for label, value in facts.items() if value]
 
 
 def total(lineage: Mapping[str, Origin]) -> str:

@@ -49,7 +49,7 @@ def page(runs: Sequence[RunRow]) -> str:
     newest = sorted(runs, key=lambda run: run.created, reverse=True)
     with_card = [run for run in newest if run.card]
     cards = {run.id: run.card for run in with_card[:MOST_CARDS]}
-    title = f"{len(runs):,} run{'' if len(runs) == 1 else 's'}"
+    title = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
     return render(
         "runs.html.j2",
         title,

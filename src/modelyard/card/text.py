@@ -43,16 +43,21 @@ def number(value: float | None) -> str:
 
 def short(value: float) -> str:
     """Three significant digits: for a line with many numbers."""
-    return (f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.3g}").replace(
-        "-", "−", value < 0
-    )
+    size = abs(value)
+    digits = f"{size:,.0f}" if 1e3 <= size < 1e12 else f"{size:.3g}"
+    return f"−{digits}" if value < 0 else digits
 
 
 def signed(value: float | None) -> str:
     """A difference, with its sign: `+0.1200`, `−3`."""
     if value is None:
         return NOTHING
-    return ("+" if value > 0 else "−" if value < 0 else "±") + number(abs(value))
+    sign = "±"
+    if value > 0:
+        sign = "+"
+    elif value < 0:
+        sign = "−"
+    return sign + number(abs(value))
 
 
 def percent(share: float) -> str:
@@ -108,7 +113,9 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return number(value)
-    return clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    if isinstance(value, str):
+        return clean(value)
+    return clean(json.dumps(value, ensure_ascii=False))
 
 
 def setting(value: Any) -> str:

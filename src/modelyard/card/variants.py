@@ -50,16 +50,16 @@ class LeftOutRow:
 
 def rows(info: PackageInfo, evaluation: Evaluation) -> list[VariantRow]:
     """All measured variants, held against `native` where it is there."""
-    native = next((variant for variant in info.variants if variant.name == NATIVE), None)
+    native = {variant.name: variant for variant in info.variants}.get(NATIVE)
     return [_row(variant, native, info.gate.metric, evaluation) for variant in info.variants]
 
 
 def left_out(info: PackageInfo) -> list[LeftOutRow]:
     """Those that were not measured, by reason."""
-    return [
-        LeftOutRow(clean(", ".join(names)), verdict, clean(reason))
-        for (verdict, reason), names in by_reason(info.left_out).items()
-    ]
+    found = []
+    for (verdict, reason), names in by_reason(info.left_out).items():
+        found.append(LeftOutRow(clean(", ".join(names)), verdict, clean(reason)))
+    return found
 
 
 def pareto(info: PackageInfo, evaluation: Evaluation) -> Drawn | None:
@@ -71,10 +71,7 @@ def pareto(info: PackageInfo, evaluation: Evaluation) -> Drawn | None:
     front = _front(info.variants, 1 if evaluation.directions[metric] == "max" else -1)
     series = []
     for variant in info.variants:
-        if variant.rejected:
-            name = f"{variant.name}, rejected"
-        else:
-            name = variant.name
+        name = f"{variant.name}, rejected" if variant.rejected else variant.name
         series.append(Series(name=name, x=[variant.p50_ms], y=[variant.metric]))
     plot = Plot(
         kind="scatter",
@@ -90,45 +87,50 @@ def pareto(info: PackageInfo, evaluation: Evaluation) -> Drawn | None:
 def _front(variants: Sequence[Variant], sign: int) -> list[str]:
     """The Pareto front: those that no other one beats in one of both without losing in the
     other."""
-    front = []
-    for one in variants:
-        beaten = any(
-            other.p50_ms <= one.p50_ms
-            and sign * other.metric >= sign * one.metric
-            and (other.p50_ms < one.p50_ms or other.metric != one.metric)
-            for other in variants
-        )
-        if not beaten:
-            front.append(one.name)
-    return front
+    # Fastest first, of equals the best: each then needs to be better than all before it.
+    ranked = sorted(variants, key=lambda one: (one.p50_ms, -sign * one.metric))
+    front: list[Variant] = []
+    for one in ranked:
+        if not front or sign * one.metric > sign * front[-1].metric or _equal(one, front[-1]):
+            front.append(one)
+    return [one.name for one in variants if one in front]
+
+
+def _equal(one: Variant, other: Variant) -> bool:
+    return (one.p50_ms, one.metric) == (other.p50_ms, other.metric)
 
 
 def _row(one: Variant, native: Variant | None, gate: str, evaluation: Evaluation) -> VariantRow:
+    delta = better = None
+    speedup, difference = "", text.NOTHING
     if native is not None and native is not one:
-        base = native
-    else:
-        base = None
-    # The same answers summed in another order differ in the last digits: no change.
-    delta = round(one.metric - base.metric, 9) if base else None
-    known = gate in evaluation.directions and delta
+        # The same answers summed in another order differ in the last digits: no change.
+        delta = round(one.metric - native.metric, 9)
+        if delta and gate in evaluation.directions:
+            better = evaluation.better(gate, one.metric, native.metric)
+        if one.p50_ms:
+            speedup = text.times(native.p50_ms / one.p50_ms)
+        difference = f"{one.max_difference:.1e}"
     interval = ""
     if one.change_interval is not None:
-        interval = " to ".join(signed(round(bound, 9)) for bound in one.change_interval)
+        low, high = one.change_interval
+        interval = f"{signed(round(low, 9))} to {signed(round(high, 9))}"
+    batch = text.NOTHING
+    if one.batch:
+        batch = f"{one.batch}: {_both(one.batch_p50_ms, one.batch_p99_ms)}"
     return VariantRow(
         name=clean(one.name),
         size=text.size(one.bytes),
         load=_milliseconds(one.load_ms),
         single=_both(one.p50_ms, one.p99_ms),
-        speedup=text.times(base.p50_ms / one.p50_ms) if base and one.p50_ms else "",
-        batch=f"{one.batch}: {_both(one.batch_p50_ms, one.batch_p99_ms)}"
-        if one.batch
-        else text.NOTHING,
+        speedup=speedup,
+        batch=batch,
         per_second=f"{one.per_second:,.0f} a second" if one.per_second else text.NOTHING,
         metric=number(one.metric),
         delta=signed(delta),
         interval=interval,
-        better=evaluation.better(gate, one.metric, base.metric) if known and base else None,
-        difference=f"{one.max_difference:.1e}" if base else text.NOTHING,
+        better=better,
+        difference=difference,
         verdict=one.verdict,
         reason=clean(one.reason),
         chosen=one.chosen,

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from modelyard.card import text
@@ -72,15 +73,15 @@ class ConfusionView:
 def cell(value: Any) -> Cell:
     """A JSON value as a cell, cut where it is long."""
     shown = plain(value)
-    short = cut(shown)
-    numeric = _is_number(value)
-    return Cell(
-        short, shown if short != shown else "", numeric or bool(_WRITTEN_NUMBER.fullmatch(shown))
-    )
+    numeric = _is_number(value) or _WRITTEN_NUMBER.fullmatch(shown) is not None
+    return replace(_cut(shown), numeric=numeric)
 
 
 def _name(name: str) -> Cell:
-    shown = clean(str(name))
+    return _cut(clean(str(name)))
+
+
+def _cut(shown: str) -> Cell:
     short = cut(shown)
     return Cell(short, shown if short != shown else "")
 
@@ -93,20 +94,20 @@ def metrics(evaluation: Evaluation, gate: str) -> list[MetricRow]:
 
 def _metric(evaluation: Evaluation, name: str, gate: str) -> MetricRow:
     value, baseline = evaluation.metrics[name], evaluation.baseline.get(name)
-    difference = None if baseline is None else value - baseline
-    if baseline is None or value == baseline:
-        better = None
-    else:
-        better = evaluation.better(name, value, baseline)
+    difference = better = None
+    if baseline is not None:
+        difference = value - baseline
+        if difference:
+            better = evaluation.better(name, value, baseline)
     return MetricRow(
-        clean(name),
-        number(value),
-        number(baseline),
-        evaluation.directions[name],
-        signed(difference),
-        better,
-        name == evaluation.main,
-        name == gate,
+        name=clean(name),
+        value=number(value),
+        baseline=number(baseline),
+        direction=evaluation.directions[name],
+        difference=signed(difference),
+        better=better,
+        main=name == evaluation.main,
+        gate=name == gate,
     )
 
 
@@ -117,10 +118,10 @@ def confusion(counts: Confusion) -> ConfusionView:
     worst = _worst(counts, totals) if len(labels) > 2 else None
     if len(labels) > MOST_LABELS:
         return ConfusionView(labels, [], [], worst)
-    cells = [
-        [_share(count, total, i == j) for j, count in enumerate(row)]
-        for i, (row, total) in enumerate(zip(counts.matrix, totals, strict=True))
-    ]
+    cells = []
+    for actual, row in enumerate(counts.matrix):
+        total = totals[actual]
+        cells.append([_share(count, total, actual == at) for at, count in enumerate(row)])
     return ConfusionView(labels, cells, [f"{total:,}" for total in totals], worst)
 
 
@@ -131,26 +132,19 @@ def _share(count: int, total: int, diagonal: bool) -> tuple[str, str, float, boo
 
 def _worst(counts: Confusion, totals: Sequence[int]) -> Table | None:
     """Off-diagonal cells by count."""
-    found = [
-        (count, counts.labels[i], counts.labels[j], count / totals[i])
-        for i, row in enumerate(counts.matrix)
-        for j, count in enumerate(row)
-        if i != j and count
-    ]
+    found = []
+    for actual, row in enumerate(counts.matrix):
+        for predicted, count in enumerate(row):
+            if count and actual != predicted:
+                found.append((count, actual, predicted))
     found.sort(key=lambda entry: -entry[0])
-    if len(totals) > MOST_LABELS:
-        most = MOST_CONFUSIONS
-    else:
-        most = MOST_CONFUSIONS // 2
-    rows = [
-        [
-            _name(actual),
-            _name(predicted),
-            Cell(f"{count:,}", numeric=True),
-            Cell(percent(share), numeric=True),
-        ]
-        for count, actual, predicted, share in found[:most]
-    ]
+    # Next to a matrix that is written out, half as many will do.
+    most = MOST_CONFUSIONS if len(totals) > MOST_LABELS else MOST_CONFUSIONS // 2
+    rows = []
+    for count, actual, predicted in found[:most]:
+        share = percent(count / totals[actual])
+        names = [_name(counts.labels[actual]), _name(counts.labels[predicted])]
+        rows.append([*names, Cell(f"{count:,}", numeric=True), Cell(share, numeric=True)])
     columns = [
         Cell("actual"),
         Cell("predicted as"),
@@ -166,46 +160,36 @@ def table(raw: Mapping[str, Any], *, bars: bool = False) -> Table:
     """A family's own `{"title", "columns", "rows"}`; `bars` draws its first numeric column."""
     rows = [list(row) for row in raw.get("rows", ())]
     cells = [[cell(value) for value in row] for row in rows[:MOST_ROWS]]
-    numeric = [
-        all(row[i].numeric or row[i].text in ("", text.NOTHING) for row in cells)
-        for i in range(_width(cells))
-    ]
-    columns = [
-        Cell(cut(plain(name), 40), numeric=i < len(numeric) and numeric[i])
-        for i, name in enumerate(raw.get("columns", ()))
-    ]
-    numbers: list[int] = []
-    for place in range(len(columns)):
-        if rows and all(_is_number(row[place]) for row in rows):
-            numbers.append(place)
-    if bars and numbers:
-        drawn = numbers[0]
-        columns[drawn] = replace(columns[drawn], bar=0.0)
-        _draw_bars(cells, rows, drawn)
-    if len(rows) > MOST_ROWS:
-        note = f"{MOST_ROWS:,} of {len(rows):,} rows."
-    else:
-        note = ""
+    width = min(map(len, rows), default=0)
+    columns = []
+    for place, name in enumerate(raw.get("columns", ())):
+        numeric = place < width and all(_aligns_right(row[place]) for row in cells)
+        columns.append(Cell(cut(plain(name), 40), numeric=numeric))
+    for place in range(min(width, len(columns)) if bars else 0):
+        if all(_is_number(row[place]) for row in rows):
+            columns[place] = replace(columns[place], bar=0.0)
+            _draw_bars(cells, rows, place)
+            break
+    note = f"{MOST_ROWS:,} of {len(rows):,} rows." if len(rows) > MOST_ROWS else ""
     return Table(clean(str(raw.get("title", ""))), columns, cells, note)
+
+
+def _aligns_right(one: Cell) -> bool:
+    """Whether a cell is a number, or nothing among numbers."""
+    return one.numeric or one.text in ("", text.NOTHING)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _width(cells: Sequence[Sequence[Cell]]) -> int:
-    return min(map(len, cells), default=0)
-
-
 def _draw_bars(cells: list[list[Cell]], rows: Sequence[Sequence[Any]], column: int) -> None:
     values = [float(row[column]) for row in rows[: len(cells)]]
-    most = max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
+    finite = [value for value in values if math.isfinite(value)]
+    most = max(map(abs, finite), default=0.0) or 1.0
     both = min(values, default=0.0) < 0
     for row, value in zip(cells, values, strict=True):
-        if math.isfinite(value):
-            share = round(value / most, 3)
-        else:
-            share = 0.0
+        share = round(value / most, 3) if math.isfinite(value) else 0.0
         row[column] = Cell(row[column].text, numeric=True, bar=share, both=both)
 
 
@@ -213,41 +197,33 @@ def counted(title: str, counts: Mapping[str, float], column: str) -> Table:
     """Counts by name with their share of the whole; the longest bar is the largest count."""
     total = sum(counts.values()) or 1
     most = max(counts.values(), default=1) or 1
-    rows = [
-        [
-            _name(name),
-            Cell(number(count), numeric=True),
-            Cell(percent(count / total), numeric=True, bar=count / most),
-        ]
-        for name, count in counts.items()
-    ]
-    return Table(
-        title,
-        [Cell(column), Cell("rows", numeric=True), Cell("share", numeric=True, bar=0.0)],
-        rows,
-    )
+    columns = [Cell(column), Cell("rows", numeric=True), Cell("share", numeric=True, bar=0.0)]
+    rows = []
+    for name, count in counts.items():
+        share = Cell(percent(count / total), numeric=True, bar=count / most)
+        rows.append([_name(name), Cell(number(count), numeric=True), share])
+    return Table(title, columns, rows)
 
 
 def classes(raw: Any) -> Table | None:
     """Class counts: `{class: count}`, or `{class or split: {split or class: count}}`."""
-    if isinstance(raw, Mapping) and raw:
-        if all(isinstance(inner, Mapping) for inner in raw.values()):
-            inner_names = list(dict.fromkeys(name for inner in raw.values() for name in inner))
-            rows = [
-                [name, *(inner.get(column) for column in inner_names)]
-                for name, inner in raw.items()
-            ]
-            return table({"title": "Classes", "columns": ["", *inner_names], "rows": rows})
-        if all(isinstance(count, int | float) for count in raw.values()):
-            return counted("Classes", raw, "class")
+    if not isinstance(raw, Mapping) or not raw:
+        return None
+    if all(isinstance(inner, Mapping) for inner in raw.values()):
+        names = list(dict.fromkeys(chain.from_iterable(raw.values())))
+        rows = [[name, *map(inner.get, names)] for name, inner in raw.items()]
+        return table({"title": "Classes", "columns": ["", *names], "rows": rows})
+    if all(isinstance(count, int | float) for count in raw.values()):
+        return counted("Classes", raw, "class")
     return None
 
 
 def facts(summary: Mapping[str, Any], known: Iterable[str]) -> list[tuple[str, Cell]]:
     """The single values of a summary that no section of its own shows."""
     skip = set(known)
-    return [
-        (words(name), cell(value))
-        for name, value in summary.items()
-        if name not in skip and isinstance(value, str | int | float | bool) and value != ""
-    ]
+    found = []
+    for name, value in summary.items():
+        is_single = isinstance(value, str | int | float | bool) and value != ""
+        if is_single and name not in skip:
+            found.append((words(name), cell(value)))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,11 +36,9 @@ def columns(reference: Mapping[str, Sequence[Any]]) -> list[Watched]:
 
     Call inside `canvas.style()`.
     """
-    every = list(reference.items())
-    if len(every) <= MOST_COLUMNS:
-        chosen = every
-    else:
-        chosen = every[: MOST_COLUMNS - LAST] + every[-LAST:]
+    chosen = list(reference.items())
+    if len(chosen) > MOST_COLUMNS:
+        chosen = chosen[: MOST_COLUMNS - LAST] + chosen[-LAST:]
     return [_column(name, list(values), f"w{i}-") for i, (name, values) in enumerate(chosen)]
 
 
@@ -50,19 +49,18 @@ def _column(name: str, values: list[Any], prefix: str) -> Watched:
     if not present:
         return Watched(clean(name), "no values")
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
-        numbers = sorted(float(value) for value in present)
-        middle = numbers[len(numbers) // 2]
-        summary = f"{short(numbers[0])} to {short(numbers[-1])}, median {short(middle)}{missing}"
-        return Watched(
-            clean(name), summary, sparkline(numbers, f"{name}: histogram, {summary}", prefix)
-        )
-    counts = Counter(plain(value) for value in present)
-    top = [
-        (cut(value, 18), percent(count / len(present)), round(count / len(present), 3))
-        for value, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[
-            :MOST_CATEGORIES
-        ]
-    ]
+        numbers = [float(value) for value in present]
+        low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
+        summary = f"{short(low)} to {short(high)}, median {short(middle)}{missing}"
+        drawn = sparkline(numbers, f"{name}: histogram, {summary}", prefix)
+        return Watched(clean(name), summary, drawn)
+    counts = Counter(map(plain, present))
+    # Equally frequent ones by name: the same package gives the same card.
+    ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    top = []
+    for value, count in ranked[:MOST_CATEGORIES]:
+        share = count / len(present)
+        top.append((cut(value, 18), percent(share), round(share, 3)))
     noun = "category" if len(counts) == 1 else "categories"
     return Watched(clean(name), f"{len(counts):,} {noun}{missing}", categories=top)
 

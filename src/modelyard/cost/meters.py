@@ -24,8 +24,11 @@ BUSY = ("user", "nice", "system", "irq", "softirq")
 
 def cpu_seconds() -> float:
     """User and system time of this process and of all children that ended and were waited for."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    seconds = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        seconds += usage.ru_utime + usage.ru_stime
+    return seconds
 
 
 class MemoryMeter:
@@ -90,12 +93,11 @@ class PackageMeter:
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
         # Top level only: `intel-rapl:0` holds what `intel-rapl:0:0` counts.
-        counters = sorted(powercap.glob("intel-rapl:[0-9]*/energy_uj"))
-        self._counters = [
-            file
-            for file in counters
-            if file.parent.name.count(":") == 1 and os.access(file, os.R_OK)
-        ]
+        self._counters: list[Path] = []
+        for file in sorted(powercap.glob("intel-rapl:[0-9]*/energy_uj")):
+            is_package = file.parent.name.count(":") == 1
+            if is_package and os.access(file, os.R_OK):
+                self._counters.append(file)
         self._last = {file: int(file.read_text()) for file in self._counters}
         self._microjoules = 0
         self._busy_began = busy_seconds()
@@ -104,12 +106,11 @@ class PackageMeter:
         """Adds what was used since the last look. A counter that fell has begun again at 0 after
         its largest value."""
         for file in self._counters:
-            now, last = int(file.read_text()), self._last[file]
-            if now >= last:
-                round_trip = 0
-            else:
-                round_trip = int((file.parent / "max_energy_range_uj").read_text()) + 1
-            self._microjoules += now - last + round_trip
+            now = int(file.read_text())
+            used = now - self._last[file]
+            if used < 0:
+                used += int((file.parent / "max_energy_range_uj").read_text()) + 1
+            self._microjoules += used
             self._last[file] = now
 
     def joules(self, cpu: float) -> float | None:
@@ -123,7 +124,9 @@ class PackageMeter:
             return None
         self.look()
         busy = busy_seconds() - self._busy_began
-        return self._microjoules / 1e6 * min(1.0, cpu / busy if busy > 0 else 1.0)
+        # The machine counts in steps of 10 ms: short work may have taken more than it says.
+        share = min(1.0, cpu / busy) if busy > 0 else 1.0
+        return self._microjoules / 1e6 * share
 
 
 def busy_seconds() -> float:
@@ -175,12 +178,11 @@ class GpuMeter:
 
     def joules(self) -> float | None:
         """Energy of the used GPUs; None where none was used or the driver does not count it."""
-        used = [
-            now - began
-            for uuid, handle in self._held()
-            if (now := self._millijoules(handle)) is not None
-            and (began := self._began[uuid]) is not None
-        ]
+        used = []
+        for uuid, handle in self._held():
+            began, now = self._began[uuid], self._millijoules(handle)
+            if began is not None and now is not None:
+                used.append(now - began)
         if used:
             return sum(used) / 1e3
         return None
@@ -202,10 +204,17 @@ class GpuMeter:
         allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
         if allowed is None:
             return devices
-        names = [name.strip().removeprefix("GPU-") for name in allowed.split(",") if name.strip()]
-        by_name = devices | {str(index): handle for index, handle in enumerate(handles)}
-        chosen = [handle for name in names if (handle := by_name.get(name)) is not None]
-        return {uuid: handle for one in chosen for uuid, handle in devices.items() if handle is one}
+        uuids = list(devices)
+        visible: dict[str, Any] = {}
+        for name in allowed.split(","):
+            uuid = name.strip().removeprefix("GPU-")
+            if uuid.isdecimal() and int(uuid) < count:
+                uuid = uuids[int(uuid)]
+            # CUDA hides what stands behind a name that it does not know, such as -1.
+            if uuid not in devices:
+                break
+            visible[uuid] = devices[uuid]
+        return visible
 
     def _memory(self, handle: Any) -> int:
         return int(self._nvml.nvmlDeviceGetMemoryInfo(handle).used)
@@ -237,14 +246,12 @@ def torch_devices() -> set[str]:
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
         return set()
-    taken = [
-        number
-        for number in range(torch.cuda.device_count())
-        if torch.cuda.max_memory_reserved(number)
-    ]
-    return {
-        str(torch.cuda.get_device_properties(number).uuid).removeprefix("GPU-") for number in taken
-    }
+    uuids = set()
+    for number in range(torch.cuda.device_count()):
+        if torch.cuda.max_memory_reserved(number):
+            uuid = str(torch.cuda.get_device_properties(number).uuid)
+            uuids.add(uuid.removeprefix("GPU-"))
+    return uuids
 
 
 def _nvml() -> Any:

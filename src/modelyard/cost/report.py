@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, compress
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard.cost.usage import Price, figures, price
+from modelyard.cost.usage import Price, figures, price, total
 from modelyard.errors import UsageError
 from modelyard.settings.cost import CostSettings
 from modelyard.store.artifact import Manifest, Origin
-from modelyard.store.usage import Usage
+from modelyard.store.usage import Usage, added
 
 Events = Iterable[Mapping[str, Any]]
 STARTING = "starting"
@@ -66,27 +67,30 @@ def by_stage(events: Events, settings: CostSettings) -> list[StageCost]:
     stages = [_stage(stage, list_of, settings) for stage, list_of in events_of.items()]
     if not around.wall_seconds:
         return stages
-    left = around.without(sum((one.used for one in stages), Usage()))
+    left = around.without(total([one.used for one in stages]))
     nothing = price(Usage(), settings)
-    return [
-        *stages,
-        StageCost(stage=STARTING, used=left, price=price(left, settings), saved_price=nothing),
-    ]
+    starting = StageCost(
+        stage=STARTING, used=left, price=price(left, settings), saved_price=nothing
+    )
+    return [*stages, starting]
 
 
 def _stage(stage: str, events: Sequence[Mapping[str, Any]], settings: CostSettings) -> StageCost:
     count = Counter(event["event"] for event in events)
-    measured = [Usage.model_validate(event["cost"]) for event in events if "cost" in event]
-    saved = sum(
-        (Usage.model_validate(event["saved"]) for event in events if "saved" in event), Usage()
-    )
-    used = sum(measured, Usage())
+    used = saved = Usage()
+    measured = 0
+    for event in events:
+        if "cost" in event:
+            measured += 1
+            used += Usage.model_validate(event["cost"])
+        if "saved" in event:
+            saved += Usage.model_validate(event["saved"])
     return StageCost(
         stage=stage,
         finished=count["finished"],
         failed=count["failed"],
         reused=count["reused"],
-        unmeasured=count["started"] - len(measured),
+        unmeasured=count["started"] - measured,
         used=used,
         saved=saved,
         price=price(used, settings),
@@ -101,9 +105,9 @@ def over_runs(runs: Iterable[Sequence[StageCost]]) -> list[StageCost]:
         UsageError: the runs are priced in different currencies.
     """
     found: dict[str, StageCost] = {}
-    for stages in runs:
-        for one in stages:
-            found[one.stage] = found[one.stage] + one if one.stage in found else one
+    for one in chain.from_iterable(runs):
+        known = found.get(one.stage)
+        found[one.stage] = one if known is None else known + one
     return list(found.values())
 
 
@@ -117,11 +121,15 @@ def sum_of(stages: Sequence[StageCost], settings: CostSettings) -> StageCost:
 def paid(run: str, made: Iterable[Manifest], settings: CostSettings) -> dict[str, float]:
     """Figures `cost_…` of everything that `run` itself made, among `made` and what that was made
     from."""
+    # By key: two outputs of one stage have the cost of the stage, which was paid once.
     origins: dict[str, Origin] = {}
     for manifest in made:
         for one in (manifest, *manifest.lineage.values()):
             origins[one.key] = one
-    used = sum((one.cost for one in origins.values() if one.cost and one.run == run), Usage())
+    used = Usage()
+    for one in origins.values():
+        if one.cost is not None and one.run == run:
+            used += one.cost
     return figures(used, price(used, settings))
 
 
@@ -136,37 +144,43 @@ def add_prices(prices: Sequence[Price]) -> Price:
         raise UsageError(
             f"prices in {' and '.join(currencies)} cannot be added. Type: --set cost.currency=EUR"
         )
-    names = dict.fromkeys(name for one in prices for name in one.parts)
-    parts = {name: sum(one.parts.get(name, 0.0) for one in prices) for name in names}
-    unpriced = list(dict.fromkeys(name for one in prices for name in one.unpriced))
+    parts: dict[str, float] = {}
+    unpriced: dict[str, None] = {}
+    for one in prices:
+        parts = added(parts, one.parts)
+        unpriced |= dict.fromkeys(one.unpriced)
     amount = sum(parts.values()) if parts or not unpriced else None
-    return Price(currency=currencies[0], amount=amount, parts=parts, unpriced=unpriced)
+    return Price(currency=currencies[0], amount=amount, parts=parts, unpriced=list(unpriced))
 
 
-def line(total: StageCost) -> str:
+def line(cost: StageCost) -> str:
     """One line for people: `12.3 core-minutes, 0.0042 EUR; reuse saved 3.1 core-minutes`."""
-    words = [f"{total.used.cpu_seconds / 60:.3g} core-minutes"]
-    if total.used.gpu_seconds:
-        words.append(f"{total.used.gpu_hours * 60:.3g} GPU-minutes")
-    if total.used.kwh is not None:
-        words.append(f"{total.used.kwh:.3g} kWh")
-    words.append(
-        "not priced"
-        if total.price.amount is None
-        else money(total.price.amount, total.price.currency)
-    )
-    if total.reused:
-        saved = f"; reuse saved {total.saved.cpu_seconds / 60:.3g} core-minutes"
+    used, amount = cost.used, cost.price.amount
+    words = [f"{used.cpu_seconds / 60:.3g} core-minutes"]
+    if used.gpu_seconds:
+        words.append(f"{used.gpu_hours * 60:.3g} GPU-minutes")
+    if used.kwh is not None:
+        words.append(f"{used.kwh:.3g} kWh")
+    if amount is None:
+        words.append("not priced")
     else:
-        saved = ""
-    return ", ".join(words) + saved
+        words.append(money(amount, cost.price.currency))
+    said = ", ".join(words)
+    if cost.reused:
+        said += f"; reuse saved {cost.saved.cpu_seconds / 60:.3g} core-minutes"
+    return said
 
 
 def money(amount: float, currency: str = "") -> str:
     """Two digits behind the point from 1 on, three significant ones below: `12.50 EUR`, `0.00417
     EUR`."""
-    small = "<0.0001" if 0 < amount < 1e-4 else f"{amount:.3g}"
-    return f"{f'{amount:,.2f}' if abs(amount) >= 1 else small} {currency}".strip()
+    if abs(amount) >= 1:
+        figure = f"{amount:,.2f}"
+    elif 0 < amount < 1e-4:
+        figure = "<0.0001"
+    else:
+        figure = f"{amount:.3g}"
+    return f"{figure} {currency}".strip()
 
 
 class Stakes(BaseModel):
@@ -222,10 +236,7 @@ def return_on(
     Raises:
         UsageError: nothing costs anything, so that there is no return to tell.
     """
-    if larger_is_better:
-        improvement = model - baseline
-    else:
-        improvement = baseline - model
+    improvement = model - baseline if larger_is_better else baseline - model
     unit = stakes.per_unit * stakes.decisions_per_month
     monthly, months = unit * improvement, stakes.horizon_months
     spent = runs + stakes.one_off
@@ -236,6 +247,9 @@ def return_on(
             f"a return needs a worth and a cost above 0, seen {unit:g} and {cost:g}. Type: {example}"
         )
     gain = monthly - stakes.serving_per_month
+    npv = None
+    if stakes.discount_rate is not None:
+        npv = _discounted(gain, months, stakes.discount_rate) - spent
     return Return(
         improvement=improvement,
         benefit_per_month=monthly,
@@ -244,9 +258,7 @@ def return_on(
         roi=(monthly * months - cost) / cost,
         break_even_improvement=cost / (unit * months),
         payback_months=spent / gain if gain > 0 else None,
-        npv=None
-        if stakes.discount_rate is None
-        else _discounted(gain, months, stakes.discount_rate) - spent,
+        npv=npv,
     )
 
 
@@ -262,15 +274,12 @@ def table(stages: Sequence[StageCost]) -> dict[str, Any]:
     currency = stages[0].price.currency if stages else ""
     columns = ["stage", "wall", "core-min", "GPU-min", "Wh", "peak MB", f"price, {currency}"]
     rows = [[one.stage, *row(one)] for one in stages]
-    shown = [index for index in range(len(columns)) if any(cells[index] for cells in rows)]
+    # A column that no stage has a figure for is left out.
+    is_shown = [any(cells) for cells in zip(*rows, strict=True)]
     return {
-        "columns": _picked(columns, shown),
-        "rows": [_picked(cells, shown) for cells in rows],
+        "columns": list(compress(columns, is_shown)),
+        "rows": [list(compress(cells, is_shown)) for cells in rows],
     }
-
-
-def _picked(cells: Sequence[str], places: Sequence[int]) -> list[str]:
-    return [cells[place] for place in places]
 
 
 def row(one: StageCost) -> list[str]:

@@ -50,15 +50,18 @@ def price(usage: Usage, settings: CostSettings) -> Price:
         "memory": (usage.memory_gb_seconds / HOUR, settings.memory_gb_hour),
         "energy": (usage.kwh or 0.0, settings.kwh),
     }
-    used |= {
-        f"gpu {name}": (held / HOUR, gpu_hour(name, settings.gpu_hour))
-        for name, held in usage.gpu_seconds.items()
-    }
+    for name, held in usage.gpu_seconds.items():
+        used[f"gpu {name}"] = held / HOUR, gpu_hour(name, settings.gpu_hour)
     parts: dict[str, float] = {}
+    unpriced = []
     for name, (amount, each) in used.items():
-        if each is not None and amount:
+        if not amount:
+            continue
+        if each is None:
+            unpriced.append(name)
+        else:
+            # GPUs of all names are one part of the price.
             parts = added(parts, {name.partition(" ")[0]: amount * each})
-    unpriced = [name for name, (amount, each) in used.items() if amount and each is None]
     known = sum(parts.values()) if parts or not unpriced else None
     return Price(currency=settings.currency, amount=known, parts=parts, unpriced=unpriced)
 
@@ -66,10 +69,10 @@ def price(usage: Usage, settings: CostSettings) -> Price:
 def gpu_hour(name: str, prices: Mapping[str, float]) -> float | None:
     """The price of the first pattern that fits a GPU's name, `*` for any text, upper and lower
     case alike."""
-    return next(
-        (each for pattern, each in prices.items() if fnmatchcase(name.lower(), pattern.lower())),
-        None,
-    )
+    for pattern, each in prices.items():
+        if fnmatchcase(name.lower(), pattern.lower()):
+            return each
+    return None
 
 
 def figures(usage: Usage, priced: Price) -> dict[str, float]:
@@ -97,7 +100,8 @@ class Meter:
         self._elsewhere = Usage()
         self._final: Usage | None = None
         self._ended = threading.Event()
-        threading.Thread(target=self._sample, daemon=True).start()
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
+        self._sampler.start()
 
     def add(self, usage: Usage) -> None:
         """Counts work done elsewhere; its wall time has passed here too and is not counted
@@ -108,20 +112,23 @@ class Meter:
         """What was used until now, or until it was first stopped."""
         if self._final is None:
             self._ended.set()
+            # Two looks at once would count the same energy twice.
+            self._sampler.join()
             self._final = self._measure()
         return self._final
 
     def _measure(self) -> Usage:
         wall, cpu = time.monotonic() - self._began, cpu_seconds() - self._cpu_began
         peak = self._memory.peak()
-        energy = {"cpu": self._package.joules(cpu), "gpu": self._gpu.joules()}
+        energy = {}
+        for source, joules in (("cpu", self._package.joules(cpu)), ("gpu", self._gpu.joules())):
+            if joules is not None:
+                energy[source] = round(joules, 3)
         own = Usage(
             wall_seconds=round(wall, 4),
             cpu_seconds=round(cpu, 4),
             gpu_seconds={name: round(held * wall, 4) for name, held in self._gpu.held().items()},
-            energy_joules={
-                name: round(value, 3) for name, value in energy.items() if value is not None
-            },
+            energy_joules=energy,
             memory_gb_seconds=round(peak / 1e9 * wall, 6),
             peak_memory_bytes=peak,
         )
@@ -173,9 +180,8 @@ def leave(file: Path, gpus: int = 0) -> Iterator[None]:
 def collect(folder: Path) -> Usage:
     """The usage of all processes that left a `cost-*.json` in `folder` and ran at the same time:
     the longest wall time, the sum of all else, peak memory too."""
-    left = [
-        Usage.model_validate_json(file.read_text()) for file in sorted(folder.glob("cost-*.json"))
-    ]
+    files = sorted(folder.glob("cost-*.json"))
+    left = [Usage.model_validate_json(file.read_text()) for file in files]
     at_once = {
         "wall_seconds": max((one.wall_seconds for one in left), default=0.0),
         "peak_memory_bytes": sum(one.peak_memory_bytes for one in left),

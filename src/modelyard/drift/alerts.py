@@ -44,11 +44,15 @@ class Alert(BaseModel):
 
     def in_words(self) -> str:
         """`amount is empty (missing 5.0% → 100%)`."""
-        words = {"missing": "lacks values", "new type": "has a new type", "gone": "is gone"}
+        words = {
+            "missing": "lacks values",
+            "new type": "has a new type",
+            "other values": "holds other values",
+        }
         said = words.get(self.what, f"is {self.what}")
-        if self.what == "other values":
-            said = "holds other values"
-        return f"{self.column} {said}" + (f" ({self.summary})" if self.summary else "")
+        if self.summary:
+            return f"{self.column} {said} ({self.summary})"
+        return f"{self.column} {said}"
 
 
 def alert(
@@ -60,6 +64,7 @@ def alert(
 ) -> Alert | None:
     """The alert that a column of so many raises, if any; `findings` come with adjusted p-values."""
     sure = [finding for finding, p in findings if p <= SURE]
+    # The worst first: a column raises one alert.
     for finding in sure:
         if (what := _structure(finding)) is not None:
             return Alert(column=name, what=what, effect=1.0, summary=finding.summary)
@@ -68,16 +73,18 @@ def alert(
             what = "missing" if after.present else "empty"
             return Alert(column=name, what=what, effect=finding.effect, summary=finding.summary)
     value = _constant(before, after)
+    # Times the columns: by chance alone, one of many is stuck in a short window (Bonferroni).
     if value is not None and _by_chance(before, after) * columns <= SURE:
         return Alert(column=name, what="constant", effect=1.0, summary=f"always {value}")
-    tests = ("kolmogorov-smirnov", "chi-squared", "new values")
-    large = [one for one in sure if one.test in tests and one.effect >= LARGE]
-    if large:
-        largest = max(large, key=lambda one: one.effect)
-        return Alert(
-            column=name, what="other values", effect=largest.effect, summary=largest.summary
-        )
-    return None
+    largest = None
+    for finding in sure:
+        if finding.test not in ("kolmogorov-smirnov", "chi-squared", "new values"):
+            continue
+        if finding.effect >= LARGE and (largest is None or finding.effect > largest.effect):
+            largest = finding
+    if largest is None:
+        return None
+    return Alert(column=name, what="other values", effect=largest.effect, summary=largest.summary)
 
 
 def cautions(reference: float, current: float, seen: Seen) -> list[str]:
@@ -89,11 +96,11 @@ def cautions(reference: float, current: float, seen: Seen) -> list[str]:
             f"{percent(current)} of the rows repeat another one near by, {percent(reference)} of "
             f"the reference's do: is a caller or a log sending them twice?"
         )
-    if seen.late > LATE_SHARE * (seen.rows + seen.outside):
-        share = seen.late / (seen.rows + seen.outside)
+    read = seen.rows + seen.outside
+    if seen.late > LATE_SHARE * read:
         said.append(
-            f"{percent(share)} of the rows are more than an hour older than the hour that they are "
-            f"filed under: rows come late, and windows before this one lacked them"
+            f"{percent(seen.late / read)} of the rows are more than an hour older than the hour "
+            f"that they are filed under: rows come late, and windows before this one lacked them"
         )
     return said
 
@@ -115,12 +122,11 @@ def _lacks(before: Column, after: Column) -> bool:
 def _constant(before: Column, after: Column) -> str | None:
     """The one value of a column that held several; None where it is not stuck."""
     if before.kind == after.kind == "numeric":
-        stuck = after.least == after.most and before.least < before.most
-        if stuck:
-            return f"{after.least:g}"
-        return None
-    if before.kind == after.kind == "category" and len(before.counts) > 1 == len(after.counts):
-        return repr(short(next(iter(after.counts))))
+        is_stuck = after.least == after.most and before.least < before.most
+        return f"{after.least:g}" if is_stuck else None
+    if before.kind == after.kind == "category":
+        is_stuck = len(before.counts) > 1 and len(after.counts) == 1
+        return repr(short(next(iter(after.counts)))) if is_stuck else None
     return None
 
 

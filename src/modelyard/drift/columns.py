@@ -54,10 +54,11 @@ Columns = Mapping[str, Sequence[Any] | Column]
 
 def rows_of(columns: Columns) -> int:
     """Rows of a side."""
-    sizes = (
-        values.rows if isinstance(values, Column) else len(values) for values in columns.values()
-    )
-    return max(sizes, default=0)
+    rows = 0
+    for values in columns.values():
+        size = values.rows if isinstance(values, Column) else len(values)
+        rows = max(rows, size)
+    return rows
 
 
 def column(values: Sequence[Any] | Column | None, numeric: bool = False) -> Column:

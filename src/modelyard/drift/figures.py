@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def publish(verdict: Verdict, settings: MonitorSettings) -> None:
     Raises:
         MissingExtra: a package for it is missing.
     """
-    collector = next((name for name in OTLP if os.environ.get(name)), None)
+    collectors = [name for name in OTLP if os.environ.get(name)]
+    # OpenTelemetry reads the address from the variable itself.
+    collector = collectors[0] if collectors else None
     wanted = [(settings.textfile, _write), (settings.pushgateway, _push), (collector, _export)]
     for place, send in wanted:
         if place is None:
@@ -52,7 +55,7 @@ def publish(verdict: Verdict, settings: MonitorSettings) -> None:
             send(place, list(figures(verdict)), _model(verdict))
         except ModuleNotFoundError:
             raise MissingExtra(f"figures of drift for {place}", "monitor") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             log.warning("%s did not receive the figures of this verdict: %s", place, error)
 
 

@@ -64,12 +64,9 @@ class Look:
 def _quality(found: Any) -> Quality | None:
     """None where no label came, or none that fits."""
     if found is None:
-        quality = None
-    else:
-        quality = Quality.model_validate(found)
-    if quality is not None and quality.rows:
-        return quality
-    return None
+        return None
+    quality = Quality.model_validate(found)
+    return quality if quality.rows else None
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,9 @@ class History:
     @property
     def columns(self) -> list[str]:
         """Columns that drifted, those that did so most often first."""
-        times = Counter(name for look in self.looks for name in look.drifted)
+        times: Counter[str] = Counter()
+        for look in self.looks:
+            times.update(look.drifted)
         return sorted(times, key=lambda name: (-times[name], name))
 
 
@@ -125,11 +124,11 @@ def history(name: str) -> History:
         except (ValueError, KeyError, TypeError):
             unreadable.append(file)
     if not looks and not unreadable:
-        known = sorted(one.name for one in place("x").parent.glob("*") if one.is_dir())
+        folders = sorted(place(name).parent.glob("*"))
+        known = [folder.name for folder in folders if folder.is_dir()]
+        problem = f"nobody has looked at {name}"
         if known:
             problem = choices("watched model", name, known)
-        else:
-            problem = f"nobody has looked at {name}"
         raise UsageError(f"{problem}. Type: modelyard monitor {name}, or modelyard watch {name}")
     looks.sort(key=lambda look: look.at)
     return History(name, looks, unreadable)

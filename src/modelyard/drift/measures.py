@@ -96,8 +96,11 @@ def _distance(before: Column, after: Column) -> Finding:
     smaller."""
     x, y = np.sort(before.numbers), np.sort(after.numbers)
     both = np.concatenate([x, y])
-    gaps = np.searchsorted(x, both, "right") / len(x) - np.searchsorted(y, both, "right") / len(y)
-    effect = float(np.abs(gaps).max())
+    # Both distribution functions at every value: D is where they are farthest apart.
+    below_x = np.searchsorted(x, both, "right") / len(x)
+    below_y = np.searchsorted(y, both, "right") / len(y)
+    effect = float(np.abs(below_x - below_y).max())
+    # Two samples are as good as one of n m / (n + m) rows.
     size = max(1, round(len(x) * len(y) / (len(x) + len(y))))
     p_value = max(float(stats().kstwo.sf(effect, size)), _least_p(len(x), len(y)))
     summary = _moved((before.mean, after.mean), x, y)
@@ -124,35 +127,40 @@ def _spread(before: np.ndarray, after: np.ndarray) -> Finding:
     sizes = len(before), len(after)
     pooled = np.concatenate([before, after])
     low, middle, high = np.percentile(pooled, (1, 50, 99), method="nearest")
-    with np.errstate(invalid="ignore"):
-        sides = [np.clip(side, low, high) for side in (before, after)]
-        widths = [float(np.abs(side - middle).mean()) for side in sides]
+    widths = []
+    with np.errstate(invalid="ignore"):  # infinities
+        for side in (before, after):
+            widths.append(float(np.abs(np.clip(side, low, high) - middle).mean()))
     if min(sizes) < 3 or not all(map(math.isfinite, widths)) or not max(widths):
         return _finding("spread", *sizes, 0.0, 1.0, "")
     with np.errstate(invalid="ignore", divide="ignore"):
         p_value = float(stats().mood(before, after).pvalue)
+    if math.isnan(p_value):
+        p_value = 1.0
     effect = 1 - min(widths) / max(widths)
     summary = f"spread {widths[0]:.3g} → {widths[1]:.3g}"
-    return _finding("spread", *sizes, effect, 1.0 if math.isnan(p_value) else p_value, summary)
+    return _finding("spread", *sizes, effect, p_value, summary)
 
 
 def _shares(old: Counter[str], new: Counter[str]) -> Finding:
     """Pearson's chi-squared with the rare values pooled; effect: total variation distance."""
     before, after = old.total(), new.total()
     smaller = min(before, after) / (before + after)
-    common = sorted(
-        value for value in old | new if (old[value] + new[value]) * smaller >= LEAST_EXPECTED
-    )
-    rows = [[side[value] for value in common] for side in (old, new)]
-    counts = np.array(
-        [[*row, side.total() - sum(row)] for row, side in zip(rows, (old, new), strict=True)]
-    )
+    together = old + new
+    # The expected count of a value on the smaller side decides whether it stands for itself.
+    common = sorted(value for value, rows in together.items() if rows * smaller >= LEAST_EXPECTED)
+    table = []
+    for side in (old, new):
+        row = [side[value] for value in common]
+        table.append([*row, side.total() - sum(row)])
+    counts = np.array(table)  # (2, common + 1); the last column is of all rare values
     shares = counts / counts.sum(axis=1, keepdims=True)
     change = shares[1] - shares[0]
     most = int(np.abs(change).argmax())
     value = [*common, OTHER][most]
-    known = "" if shares[0, most] else "new value "
-    summary = f"{known}{short(value)!r} {percent(shares[0, most])} → {percent(shares[1, most])}"
+    was, now = shares[:, most]
+    known = "" if was else "new value "
+    summary = f"{known}{short(value)!r} {percent(was)} → {percent(now)}"
     effect = float(np.abs(change).sum() / 2)
     return _finding("chi-squared", before, after, effect, chi_squared_p(counts), summary)
 
@@ -168,7 +176,10 @@ def new_values(old: Counter[str], new: Counter[str]) -> Finding:
     (Joag-Dev and Proschan 1983), so that the p-value is never too small.
     """
     before, after = old.total(), new.total()
-    unseen = Counter({value: count for value, count in new.items() if value not in old})
+    unseen = Counter(new)
+    for value in old:
+        del unseen[value]
+    # Values by how many rows they have in all: `numbers` of them have `sizes` rows.
     sizes, numbers = np.unique([*(old + new).values()], return_counts=True)
     log_only_new = log_share_of_divisions(sizes, before, after)
     expected = float((sizes * numbers * np.exp(log_only_new)).sum())
@@ -205,6 +216,7 @@ def _chernoff(seen: int, sizes: np.ndarray, numbers: np.ndarray, log_p: np.ndarr
     exp(log_p): the least over s of exp(K(s) - s * seen), K the cumulant generating function."""
     from scipy.optimize import minimize_scalar
 
+    # In logarithms, since P underflows; a value that comes for sure would give log(0).
     log_not = np.log1p(-np.exp(np.minimum(log_p, -1e-12)))
 
     def bound(s: float) -> float:
@@ -245,7 +257,10 @@ def chi_squared_p(counts: np.ndarray) -> float:
     if expected.min() >= LEAST_EXPECTED or tail > FAR_FROM_SIGNIFICANT:
         return tail
     shuffled = _shuffled(counts)
-    statistics = ((shuffled - expected[1]) ** 2 * (1 / expected[0] + 1 / expected[1])).sum(axis=1)
+    # The first side lacks what the second has too many of: both terms have the same square.
+    weights = 1 / expected[0] + 1 / expected[1]
+    statistics = ((shuffled - expected[1]) ** 2 * weights).sum(axis=1)
+    # A shuffle that gives the same table must count as reaching it, whatever the rounding.
     reached = int((statistics >= statistic * (1 - 1e-9)).sum())
     if reached:
         return (reached + 1) / (PERMUTATIONS + 1)
@@ -268,7 +283,8 @@ def _moved(means: tuple[float, float], x: np.ndarray, y: np.ndarray) -> str:
     and y are sorted."""
     before, after = means
     with np.errstate(invalid="ignore", over="ignore"):
-        (a, b), (c, d) = (np.percentile(side, (25, 75), method="nearest") for side in (x, y))
+        a, b = np.percentile(x, (25, 75), method="nearest")
+        c, d = np.percentile(y, (25, 75), method="nearest")
         wider = abs((d - c) - (b - a)) / 2
     if math.isfinite(after - before) and abs(after - before) >= wider:
         return f"mean {before:.3g} → {after:.3g}"

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,7 +39,7 @@ def notify(verdict: Verdict, before: Memory, run: str, link: str | None = None) 
         )
         with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
             return True
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         log.warning("%s did not receive this verdict: %s", _host(address), error)
         return False
 
@@ -59,10 +60,7 @@ def message(verdict: Verdict, run: str, link: str | None, address: str) -> dict[
     words = [f"{model}: {verdict.reason}", *verdict.asides()]
     if verdict.status == "drifted":
         words.append(verdict.retrain_reason)
-    if link:
-        place = f"report: {link.rstrip('/')}/{run}"
-    else:
-        place = f"run {run}"
+    place = f"report: {link.rstrip('/')}/{run}" if link else f"run {run}"
     text = "\n".join([*words, place])
     if _host(address) == SLACK:
         # Slack reads <, > and & as its markup: what callers sent must not become a link or a mention.

@@ -31,15 +31,18 @@ def looks_grid(name: str, looks: Sequence[Look]) -> Grid:
             _words(look),
             "requested" if look.retrains else "",
         ]
-        rows.append([*row, _error(look.quality)] if labelled else row)
+        if labelled:
+            row.append(_error(look.quality))
+        rows.append(row)
     return Grid("Looks", columns, rows)
 
 
 def champions_grid(changes: Sequence[Change]) -> Grid:
     """A row a change of the champion."""
-    rows = [
-        [stamp(one.when), f"{one.before or '-'} → {one.after}", one.by, one.why] for one in changes
-    ]
+    rows = []
+    for change in changes:
+        version = f"{change.before or '-'} → {change.after}"
+        rows.append([stamp(change.when), version, change.by, change.why])
     return Grid("Champions", ["when", "version", "by", "why"], rows)
 
 
@@ -50,68 +53,71 @@ def plots(history: History) -> list[Plot]:
         return []
     newest = looks[-1].at
     days = [(look.at - newest).total_seconds() / _DAY for look in looks]
-    retrained = [day for day, look in zip(days, looks, strict=True) if look.retrains]
-    shown = history.columns[:MOST_COLUMNS]
-    effects = [
-        Series(name=name, x=days, y=[look.effects.get(name, 0.0) for look in looks])
-        for name in shown
-    ]
-    days_ago = ", ".join(f"{abs(day):.1f}" for day in retrained)
-    if days_ago:
-        caption = f"Retrainings were requested {days_ago} days before the newest look."
-    else:
-        caption = ""
-    if left := len(history.columns) - len(shown):
-        caption = f"{left} more columns drifted less often. {caption}".strip()
-    days_label = "days before the newest look"
-    found = [
-        Plot(
-            kind="line",
-            title="rows compared",
-            x_label=days_label,
-            y_label="rows",
-            series=[Series(name="rows", x=days, y=[float(look.rows) for look in looks])],
-        )
-    ]
+    label = "days before the newest look"
+    found = []
+    if history.columns:
+        found.append(_effects(history, days, label))
     if any(look.quality is not None for look in looks):
-        found.insert(0, _errors(looks, days, days_label))
-    if effects:
-        drifted = Plot(
-            kind="line",
-            title="effect in the columns that ever drifted",
-            x_label=days_label,
-            y_label="effect",
-            series=effects,
-            caption=caption,
-        )
-        found.insert(0, drifted)
+        found.append(_errors(looks, days, label))
+    rows = Series(name="rows", x=days, y=[float(look.rows) for look in looks])
+    found.append(
+        Plot(kind="line", title="rows compared", x_label=label, y_label="rows", series=[rows])
+    )
     return found
+
+
+def _effects(history: History, days: Sequence[float], label: str) -> Plot:
+    """The effects of the columns that drifted, over time; a look that had no such column has 0."""
+    shown = history.columns[:MOST_COLUMNS]
+    series = []
+    for name in shown:
+        effects = [look.effects.get(name, 0.0) for look in history.looks]
+        series.append(Series(name=name, x=list(days), y=effects))
+    captions = []
+    if left := len(history.columns) - len(shown):
+        captions.append(f"{left} more columns drifted less often.")
+    retrained = []
+    for day, look in zip(days, history.looks, strict=True):
+        if look.retrains:
+            retrained.append(f"{abs(day):.1f}")
+    if retrained:
+        days_ago = ", ".join(retrained)
+        captions.append(f"Retrainings were requested {days_ago} days before the newest look.")
+    return Plot(
+        kind="line",
+        title="effect in the columns that ever drifted",
+        x_label=label,
+        y_label="effect",
+        series=series,
+        caption=" ".join(captions),
+    )
 
 
 def _errors(looks: Sequence[Look], days: Sequence[float], label: str) -> Plot:
     """The mean error of labelled answers with its interval, over time."""
-    seen = [
-        (day, look.quality)
-        for day, look in zip(days, looks, strict=True)
-        if look.quality is not None
+    seen: dict[float, Quality] = {}
+    before: dict[float, float] = {}
+    for day, look in zip(days, looks, strict=True):
+        if look.quality is None:
+            continue
+        seen[day] = look.quality
+        if look.quality.reference is not None:
+            before[day] = look.quality.reference
+    x, found = list(seen), list(seen.values())
+    low, high = [one.low for one in found], [one.high for one in found]
+    series = [
+        Series(name="95 %", x=x, y=low, high=high),
+        Series(name="labelled answers", x=x, y=[one.value for one in found]),
     ]
-    x = [day for day, _ in seen]
-    band = Series(
-        name="95 %",
-        x=x,
-        y=[quality.low for _, quality in seen],
-        high=[quality.high for _, quality in seen],
-    )
-    mean = Series(name="labelled answers", x=x, y=[quality.value for _, quality in seen])
-    known = [(day, quality.reference) for day, quality in seen if quality.reference is not None]
-    before = Series(name="test data", x=[day for day, _ in known], y=[one for _, one in known])
-    measure = seen[-1][1].measure
+    if before:
+        series.append(Series(name="test data", x=list(before), y=list(before.values())))
+    measure = found[-1].measure
     return Plot(
         kind="line",
         title=f"{measure} where labels came",
         x_label=label,
         y_label=measure,
-        series=[band, mean, before] if known else [band, mean],
+        series=series,
     )
 
 

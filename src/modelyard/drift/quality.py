@@ -58,26 +58,19 @@ class Quality(BaseModel):
 
     def in_words(self) -> str:
         """A clause for the line of the verdict."""
-        aside = [
-            f"{what}: {number:,}"
-            for what, number in (
-                ("labels without an answer in the log", self.unmatched),
-                ("labels unknown to the model", self.unclear),
-                ("files that cannot be read", self.skipped),
-            )
-            if number
-        ]
+        counts = {
+            "labels without an answer in the log": self.unmatched,
+            "labels unknown to the model": self.unclear,
+            "files that cannot be read": self.skipped,
+        }
+        aside = [f"{what}: {number:,}" for what, number in counts.items() if number]
         also = f" ({', '.join(aside)})" if aside else ""
         if not self.rows:
             return f"labels: none that fit{also}"
+        before = ""
         if self.reference is not None:
             before = f", {self.reference:.3g} on the test data"
-        else:
-            before = ""
-        if self.rows == 1:
-            answers = "1 labelled answer"
-        else:
-            answers = f"{self.rows:,} labelled answers"
+        answers = "1 labelled answer" if self.rows == 1 else f"{self.rows:,} labelled answers"
         return (
             f"{self.measure} {self.value:.3g} (95 % {self.low:.3g} to {self.high:.3g}) over "
             f"{answers}{before}{also}"
@@ -132,8 +125,12 @@ def _outcomes(
     host: Host, rows: Iterable[Mapping[str, Any]], labels: Iterable[Any]
 ) -> list[Outcome]:
     """Those whose label means something."""
-    found = (host.outcome(row, label) for row, label in zip(rows, labels, strict=True))
-    return [one for one in found if one is not None]
+    found = []
+    for row, label in zip(rows, labels, strict=True):
+        outcome = host.outcome(row, label)
+        if outcome is not None:
+            found.append(outcome)
+    return found
 
 
 def of_package(package: Path, host: Host) -> list[Outcome]:
@@ -143,7 +140,9 @@ def of_package(package: Path, host: Host) -> list[Outcome]:
         return []
     columns = read_parquet(package / "reference.parquet")
     truths = json.loads(file.read_text())
-    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    rows = []
+    for cells in zip(*columns.values(), strict=True):
+        rows.append(dict(zip(columns, cells, strict=True)))
     return _outcomes(host, rows, truths)
 
 
@@ -160,10 +159,7 @@ def _quality(measure: str, now: Sequence[Outcome], before: Sequence[Outcome]) ->
     # scikit-learn takes a second: only where labels came.
     from modelyard.kit.classes.judged import calibration_error
 
-    if before:
-        reference = float(np.mean([one.error for one in before]))
-    else:
-        reference = None
+    reference = float(np.mean([one.error for one in before])) if before else None
     if not now:
         return Quality(measure=measure, rows=0, reference=reference)
     errors = np.array([one.error for one in now])
@@ -173,7 +169,8 @@ def _quality(measure: str, now: Sequence[Outcome], before: Sequence[Outcome]) ->
     if pairs:
         predicted, happened = np.array(pairs, np.float64).T
         found = {"predicted": float(predicted.mean()), "happened": float(happened.mean())}
-        if set(np.unique(happened)) <= {0.0, 1.0} and 0 <= predicted.min() <= predicted.max() <= 1:
+        is_probability = predicted.min() >= 0 and predicted.max() <= 1
+        if is_probability and set(np.unique(happened)) <= {0.0, 1.0}:
             found["calibration_error"] = calibration_error(happened, predicted)
     return Quality(
         measure=measure,
@@ -195,7 +192,6 @@ def _interval(errors: np.ndarray) -> tuple[float, float]:
     mean, rows = float(errors.mean()), len(errors)
     if rows < 2:
         return mean, mean
-    width = (
-        float(errors.std(ddof=1)) / np.sqrt(rows) * stats().t.ppf((1 + CONFIDENCE) / 2, rows - 1)
-    )
-    return mean - float(width), mean + float(width)
+    standard_error = float(errors.std(ddof=1)) / np.sqrt(rows)
+    width = float(standard_error * stats().t.ppf((1 + CONFIDENCE) / 2, rows - 1))
+    return mean - width, mean + width

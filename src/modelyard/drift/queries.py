@@ -69,11 +69,11 @@ class Group:
 
     def _texts(self) -> list[tuple[int, str]]:
         """Columns of numbers that these files hold as something else, with their place."""
-        return [
-            (at, name)
-            for at, (name, role) in enumerate(self._compared.items())
-            if role == "numbers" and name in self._types and not self.is_number(name)
-        ]
+        found = []
+        for at, (name, role) in enumerate(self._compared.items()):
+            if role == "numbers" and name in self._types and not self.is_number(name):
+                found.append((at, name))
+        return found
 
     def is_number(self, name: str) -> bool:
         """Whether all these files hold numbers there."""
@@ -146,10 +146,9 @@ class Group:
             read = f"CAST({identifier(name)} AS DOUBLE)"
             if not self.is_number(name):
                 read = f"TRY_CAST({self._text(name)} AS DOUBLE)"
-            whole = self._types[name] not in ("FLOAT", "DOUBLE", "VARCHAR")
-            if whole:
-                return read
-            return f"nullif({read}, 'NaN'::DOUBLE)"
+            if self._types[name] in ("FLOAT", "DOUBLE", "VARCHAR"):
+                return f"nullif({read}, 'NaN'::DOUBLE)"
+            return read
         text = self._text(name)
         short = f"left({text}, {BEGINNING}) || '…' || md5({text})"
         return f"CASE WHEN strlen({text}) > {LONGEST_VALUE} THEN {short} ELSE {text} END"

@@ -41,10 +41,9 @@ def write_report(
     Raises:
         MissingExtra: Evidently is not installed.
     """
+    opinion = None
     if verdict.columns:
         opinion = second.ask(verdict.columns, reference, current)
-    else:
-        opinion = None
     banner = _banner(verdict, settings, opinion)
     if opinion is None:
         write_text(file, _page(banner, pages.policy()))
@@ -94,14 +93,10 @@ def _of_labels(quality: Quality | None) -> list[str]:
         return []
     lines = [f"With labels: {quality.in_words()}."]
     if quality.predicted is not None and quality.happened is not None:
-        lines.append(
-            f"On average {quality.predicted:.3g} was predicted and {quality.happened:.3g} came"
-            + (
-                f"; calibration error {quality.calibration_error:.3f}."
-                if quality.calibration_error is not None
-                else "."
-            )
-        )
+        said = f"On average {quality.predicted:.3g} was predicted and {quality.happened:.3g} came"
+        if quality.calibration_error is not None:
+            said += f"; calibration error {quality.calibration_error:.3f}"
+        lines.append(f"{said}.")
     return lines
 
 
@@ -121,13 +116,11 @@ def _read(verdict: Verdict) -> str:
 
 def _watched(verdict: Verdict) -> str:
     """`churn@3 (tabular 1f3c…), schedule payments`."""
-    package = f"{verdict.family} {verdict.package}"
+    named = f"{verdict.family} {verdict.package}"
     if verdict.model:
-        named = f"{verdict.model} ({package})"
-    else:
-        named = package
+        named = f"{verdict.model} ({named})"
     if verdict.schedule:
-        return f"{named}, schedule {verdict.schedule}"
+        named += f", schedule {verdict.schedule}"
     return named
 
 
@@ -157,15 +150,9 @@ def _differences(verdict: Verdict, settings: MonitorSettings, opinion: Opinion) 
 
 
 def _difference(column: ColumnDrift, other: ColumnOpinion, settings: MonitorSettings) -> str:
-    if column.effect < column.least_effect:
-        size = "below"
-    else:
-        size = "at least"
+    size = "below" if column.effect < column.least_effect else "at least"
     effect = f"effect {column.effect:.3f}, {size} {column.least_effect:.3g}"
-    if column.adjusted_p > settings.alpha:
-        surety = "above"
-    else:
-        surety = "at most"
+    surety = "above" if column.adjusted_p > settings.alpha else "at most"
     chance = f"adjusted p {column.adjusted_p:.2g}, {surety} {settings.alpha:g}"
     ours = "drifted" if column.drifted else "stable"
     theirs = "drifted" if other.drifted else "stable"
@@ -192,17 +179,14 @@ def _table(verdict: Verdict, opinions: dict[str, ColumnOpinion]) -> str:
 
 
 def _row(column: ColumnDrift, other: ColumnOpinion | None) -> str:
+    state = '<td class="s">stable</td>'
     if column.drifted:
         state = '<td class="s bad">drifted</td>'
-    else:
-        state = '<td class="s">stable</td>'
-    if column.least_effect:
-        least = f" (least {column.least_effect:.3g})"
-    else:
-        least = ""
+    least = f" (least {column.least_effect:.3g})" if column.least_effect else ""
     opinion = NO_OPINION
     if other is not None:
-        opinion = f"{'drifted' if other.drifted else 'stable'}: {_measured(other)}"
+        theirs = "drifted" if other.drifted else "stable"
+        opinion = f"{theirs}: {_measured(other)}"
     return (
         f'<tr><td>{_text(column.name)}</td>{state}<td class="s">{_text(column.test)}</td>'
         f'<td class="n">{column.effect:.3f}{least}</td>'
@@ -214,11 +198,9 @@ def _row(column: ColumnDrift, other: ColumnOpinion | None) -> str:
 
 def _text(text: str) -> str:
     """Text from outside, as HTML; a page is no place for more of it than a person reads."""
-    if len(text) <= LONGEST_TEXT:
-        shown = text
-    else:
-        shown = text[: LONGEST_TEXT - 1] + "…"
-    return escape(pages.clean(shown))
+    if len(text) > LONGEST_TEXT:
+        text = text[: LONGEST_TEXT - 1] + "…"
+    return escape(pages.clean(text))
 
 
 def _page(body: str, policy: str) -> str:

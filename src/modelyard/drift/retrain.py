@@ -77,6 +77,7 @@ def decide(
     because its step was retried, counts once, and what it requested it requests again. `too few
     rows` and `no rows` neither count nor end a row; `stable` ends it.
     """
+    # A run that looks again begins where it began the first time.
     again = run == memory.run and run != NO_RUN
     before = memory.before if again else memory.in_a_row
     counted = memory.before_until if again else memory.counted_until
@@ -92,10 +93,9 @@ def decide(
     counts = verdict.status == "drifted" and (fresh or not before)
     requested_before = again and memory.requested_by == run
     lost = not requested_before and _is_lost(memory, verdict, now, ended)
-    if lost:
+    counting = memory
+    if lost:  # its cooldown keeps nobody waiting
         counting = memory.model_copy(update={"requested": None})
-    else:
-        counting = memory
     retrain, reason = _due(verdict, counting, in_a_row, requested_before, made, now, settings)
     if retrain and not requested_before:
         retrain, reason = _allowed(reason, memory, now, settings, requested_since)
@@ -185,10 +185,9 @@ def _due(
     last = max(made, memory.requested or made)
     free = last + timedelta(hours=settings.cooldown_hours)
     if now < free and not requested_before:
+        what = "the package was made"
         if memory.requested and last == memory.requested:
             what = "a retraining was requested"
-        else:
-            what = "the package was made"
         hours = (now - last).total_seconds() / 3600
         return False, (
             f"no retraining before {free:%Y-%m-%d %H:%M} UTC: {what} {hours:.1f} h ago "

@@ -153,8 +153,11 @@ def _said(found: dict[str, Any]) -> dict[str, ColumnOpinion]:
 
 
 def _data_drifted(found: dict[str, Any]) -> bool:
-    whole = [test for test in found["tests"] if "column" not in test["metric_config"]["params"]]
-    return any(test["status"] == "FAIL" for test in whole)
+    for test in found["tests"]:
+        is_of_column = "column" in test["metric_config"]["params"]
+        if not is_of_column and test["status"] == "FAIL":
+            return True
+    return False
 
 
 def _numbers(values: Sequence[Any]) -> np.ndarray:
@@ -164,9 +167,13 @@ def _numbers(values: Sequence[Any]) -> np.ndarray:
 
 def _categories(values: Sequence[Any]) -> np.ndarray:
     counts = Counter("" if value is None else str(value) for value in values)
-    common = _labels([value for value, _ in counts.most_common(DRAWN_CATEGORIES)], LONGEST_CATEGORY)
-    labels = [None if value is None else common.get(str(value), "(rare)") for value in values]
-    return np.array(labels, dtype=object)
+    frequent = [value for value, _ in counts.most_common(DRAWN_CATEGORIES)]
+    known = _labels(frequent, LONGEST_CATEGORY)
+    labels = np.empty(len(values), dtype=object)
+    for place, value in enumerate(values):
+        if value is not None:
+            labels[place] = known.get(str(value), "(rare)")
+    return labels
 
 
 def _labels(names: Sequence[str], longest: int) -> dict[str, str]:
@@ -174,11 +181,12 @@ def _labels(names: Sequence[str], longest: int) -> dict[str, str]:
     found: dict[str, str] = {}
     taken: set[str] = set()
     for name in names:
-        label = pages.harmless(name, longest) or "(blank)"
+        plain = pages.harmless(name, longest) or "(blank)"
+        label = plain
         number = 1
         while label in taken:
             number += 1
-            label = f"{pages.harmless(name, longest) or '(blank)'} ({number})"
+            label = f"{plain} ({number})"
         taken.add(label)
         found[name] = label
     return found

@@ -31,6 +31,8 @@ MEMORY = "1GB"
 """What DuckDB may hold; beyond it, it writes into its temporary folder."""
 SETS = 32
 """Columns whose categories one query counts."""
+ROLES: dict[Role, Kind] = {"numbers": "numeric", "categories": "category", "presence": "missing"}
+"""What a column of the reference is that is looked at in this way."""
 
 
 class _Totals:
@@ -64,13 +66,8 @@ class _Totals:
     def kind(self) -> Kind:
         if not self.present:
             return "missing"
-        if self.role == "numbers":
-            if self.not_numbers:
-                return "category"
-            return "numeric"
-        if self.as_text:
-            return "category"
-        return "numeric"
+        is_text = self.not_numbers > 0 if self.role == "numbers" else self.as_text
+        return "category" if is_text else "numeric"
 
 
 class Sketch:
@@ -94,9 +91,10 @@ class Sketch:
         self._checked = self._repeated = 0
         self._since, self._hidden = since, hidden
         self._totals = {name: _Totals(_role(one)) for name, one in reference.items()}
-        self._compared = {
-            name: totals.role for name, totals in self._totals.items() if totals.role != "presence"
-        }
+        self._compared: dict[str, Role] = {}
+        for name, totals in self._totals.items():
+            if totals.role != "presence":
+                self._compared[name] = totals.role
         self._sample_rows = min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(self._compared)))
         self._block = max((one.rows for one in reference.values()), default=1)
         self._database = connect()
@@ -160,11 +158,11 @@ class Sketch:
 
     def _countable(self) -> dict[int, str]:
         """The columns whose categories were few so far, by their place."""
-        return {
-            at: name
-            for at, (name, role) in enumerate(self._compared.items())
-            if role == "categories" and self._totals[name].countable
-        }
+        found = {}
+        for at, (name, role) in enumerate(self._compared.items()):
+            if role == "categories" and self._totals[name].countable:
+                found[at] = name
+        return found
 
     def _counted(
         self, group: Group, places: list[int], files: list[str]
@@ -226,22 +224,15 @@ class Sketch:
             field = f"c{list(self._compared).index(name)}"
             if totals.role == "numbers":
                 numbers = self._numbers(field)
-                # As good as empty: a few numbers of which none is in the sample.
-                if kind == "numeric" and not len(numbers):
-                    kind = "missing"
-            elif not totals.countable:
-                counts = Counter(
-                    dict(
-                        self._fetch(
-                            f"SELECT {field}, count(*) FROM sample"  # noqa: S608
-                            f" WHERE {field} IS NOT NULL GROUP BY {field}"
-                        )
-                    )
-                )
-        if totals.present:
-            mean = totals.total / totals.present
-        else:
-            mean = 0.0
+                is_sampled = len(numbers) > 0
+            else:
+                if not totals.countable:
+                    counts = self._sampled(field)
+                is_sampled = bool(counts)
+            # As good as empty: a few values of which none is in the sample.
+            if kind == ROLES[totals.role] and not is_sampled:
+                kind = "missing"
+        mean = totals.total / totals.present if totals.present else 0.0
         return Column(
             kind,
             self.rows,
@@ -252,6 +243,11 @@ class Sketch:
             most=totals.most,
             mean=mean,
         )
+
+    def _sampled(self, field: str) -> Counter[str]:
+        """Sampled rows by category."""
+        query = f"SELECT {field}, count(*) FROM sample WHERE {field} IS NOT NULL GROUP BY {field}"  # noqa: S608
+        return Counter(dict(self._fetch(query)))
 
     def _numbers(self, field: str) -> np.ndarray:
         query = f"SELECT {field} FROM sample WHERE {field} IS NOT NULL"  # noqa: S608
@@ -270,5 +266,5 @@ class Sketch:
 
 
 def _role(reference: Column) -> Role:
-    roles: dict[Kind, Role] = {"numeric": "numbers", "category": "categories"}
-    return roles.get(reference.kind, "presence")
+    roles = {kind: role for role, kind in ROLES.items()}
+    return roles[reference.kind]

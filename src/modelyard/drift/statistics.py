@@ -66,15 +66,14 @@ def compared(
     """
     sides: dict[str, tuple[Column, Column]] = {}
     found: dict[str, list[Finding]] = {}
-    for name in [*reference, *(name for name in current if name not in reference)]:
+    for name in dict.fromkeys([*reference, *current]):
         before = column(reference.get(name))
         after = column(current.get(name), numeric=before.kind == "numeric")
         sides[name] = before, after
         structure = _structure(name, reference, current, before, after)
         found[name] = [structure] if structure else findings(before, after)
-    judged = _judge(
-        found, {name: before.least_share for name, (before, _) in sides.items()}, settings
-    )
+    shares = {name: before.least_share for name, (before, _) in sides.items()}
+    judged = _judge(found, shares, settings)
     columns = [_decisive(name, *sides[name], judged[name]) for name in sides]
     alerts = []
     for name in sides:
@@ -101,8 +100,13 @@ def _structure(
 def _judge(
     found: dict[str, list[Finding]], shares: dict[str, float], settings: MonitorSettings
 ) -> dict[str, list[_Judged]]:
-    tested = [one.p_value for of_column in found.values() for one in of_column if _tested(one)]
-    adjusted = iter(stats().false_discovery_control(tested, method="bh") if tested else [])
+    p_values = []
+    for of_column in found.values():
+        p_values += [one.p_value for one in of_column if _tested(one)]
+    adjusted = iter(p_values)
+    if p_values:
+        adjusted = iter(stats().false_discovery_control(p_values, method="bh"))
+    # The adjusted values come back in the order in which they were given.
     judged: dict[str, list[_Judged]] = {}
     for name, of_column in found.items():
         judged[name] = []

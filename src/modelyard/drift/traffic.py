@@ -36,10 +36,7 @@ def reference_of(package: Path, hidden: frozenset[str]) -> Side:
     rows = read_parquet(package / "reference.parquet")
     values = {name: cells for name, cells in rows.items() if name not in hidden}
     contents = Counter(zip(*values.values(), strict=True))
-    if contents:
-        repeated = 1 - len(contents) / contents.total()
-    else:
-        repeated = 0.0
+    repeated = 1 - len(contents) / contents.total() if contents else 0.0
     return Side({name: column(cells) for name, cells in values.items()}, values, repeated)
 
 

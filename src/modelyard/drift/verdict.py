@@ -82,21 +82,13 @@ class Verdict(BaseModel):
         """What a reader must know besides the reason: broken columns, odd rows, skipped files."""
         said = []
         if self.alerts:
-            first = "; ".join(one.in_words() for one in self.alerts[:SHOWN])
-            if len(self.alerts) > SHOWN:
-                more = f" and {len(self.alerts) - SHOWN} more"
-            else:
-                more = ""
-            said.append(f"alert: {first}{more}")
+            words = [one.in_words() for one in self.alerts]
+            said.append(f"alert: {_first('; ', words)}")
         said += self.cautions
         if self.quality is not None:
             said.append(self.quality.in_words())
-        if self.seen is not None:
-            skipped = self.seen.in_words()
-        else:
-            skipped = ""
-        if skipped:
-            return [*said, skipped]
+        if self.seen is not None and self.seen.in_words():
+            said.append(self.seen.in_words())
         return said
 
 
@@ -124,10 +116,7 @@ def judge(
     if before and after >= settings.min_rows:
         columns, alerts = compared(reference, current, settings)
         drifted = [column for column in columns if column.drifted]
-        if len(drifted) > settings.share * len(columns):
-            status = "drifted"
-        else:
-            status = "stable"
+        status = "drifted" if len(drifted) > settings.share * len(columns) else "stable"
     return Verdict(
         family=family,
         package=package,
@@ -152,26 +141,24 @@ def _reason(
     seen: Seen | None,
 ) -> str:
     if status == "no rows":
-        if seen is not None and seen.newest:
-            where = f": {seen.newest}"
-        else:
-            where = ""
+        where = f": {seen.newest}" if seen is not None and seen.newest else ""
         return f"no rows in the last {settings.window_hours:g} h{where}"
     if status == "too few rows":
         return f"too few rows: {rows:,} in {settings.window_hours:g} h, at least {settings.min_rows} are needed"
     changed = [_in_words(column) for column in columns if column.drifted]
-    if len(changed) > SHOWN:
-        more = f" and {len(changed) - SHOWN} more"
-    else:
-        more = ""
-    listed = ", ".join(changed[:SHOWN]) + more
+    listed = _first(", ", changed)
     if status == "drifted":
         return f"drifted: {listed}"
-    if changed:
-        aside = f"; {listed}: not over {settings.share:.0%} of the columns"
-    else:
-        aside = ""
+    aside = f"; {listed}: not over {settings.share:.0%} of the columns" if changed else ""
     return f"stable over {rows:,} rows{aside}"
+
+
+def _first(separator: str, words: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    listed = separator.join(words[:SHOWN])
+    if len(words) > SHOWN:
+        return f"{listed} and {len(words) - SHOWN} more"
+    return listed
 
 
 def _in_words(column: ColumnDrift) -> str:

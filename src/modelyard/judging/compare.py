@@ -24,16 +24,18 @@ def difference(left: Any, right: Any, tolerance: float = TOLERANCE, at: str = "a
     elif isinstance(left, list) and isinstance(right, list):
         if len(left) != len(right):
             return f"{at} has {len(left)} and {len(right)} items"
-        pairs = [
-            (f"{at}[{number}]", *pair) for number, pair in enumerate(zip(left, right, strict=True))
-        ]
+        pairs = []
+        for number, (a, b) in enumerate(zip(left, right, strict=True)):
+            pairs.append((f"{at}[{number}]", a, b))
     else:
         if _same(left, right, tolerance):
             return ""
         return f"{at} is {left!r} and {right!r}"
-    return next(
-        (found for place, a, b in pairs if (found := difference(a, b, tolerance, place))), ""
-    )
+    for place, a, b in pairs:
+        found = difference(a, b, tolerance, place)
+        if found:
+            return found
+    return ""
 
 
 def _same(left: Any, right: Any, tolerance: float) -> bool:

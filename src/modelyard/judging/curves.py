@@ -21,12 +21,13 @@ def counts(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
     Returns:
         Positives and negatives at or above each threshold, and the thresholds, descending: (steps,)
-            each. The first
-        is above every score, and finite: nothing is answered positive.
+            each. The first is above every score, and finite: nothing is answered positive.
     """
     order = np.argsort(-score, kind="stable")
     ranked, hits = score[order], np.cumsum(y[order] == 1)
+    # Equal scores are answered alike: a step ends where the next score is another one.
     last = np.r_[np.flatnonzero(np.diff(ranked)), len(ranked) - 1]
+    # Adding 1 to a large score changes nothing.
     above = max(ranked[0] + 1, np.nextafter(ranked[0], np.inf))
     return np.r_[0, hits[last]], np.r_[0, last + 1 - hits[last]], np.r_[above, ranked[last]]
 
@@ -35,9 +36,11 @@ def roc_auc(truth: np.ndarray, score: np.ndarray) -> float:
     """The chance that a positive is scored above a negative, ties counting half (Mann and
     Whitney 1947)."""
     _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    # Tied scores share the mean of their ranks.
     rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     positive = truth == 1
     n, m = int(positive.sum()), int((~positive).sum())
+    # The rank sum less the least that n positives can have is U, the pairs in the right order.
     return float((rank[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
@@ -49,6 +52,7 @@ def roc(y: np.ndarray, score: np.ndarray, most: int = MOST_POINTS) -> Roc:
         y: 1 for positive examples, (n,), both classes present; score: (n,).
     """
     found, alarms, thresholds = counts(y, score)
+    # A point in the middle of two equal steps is no corner: the line goes through it anyway.
     straight = (np.diff(found, 2) == 0) & (np.diff(alarms, 2) == 0)
     corners = np.flatnonzero(np.r_[True, ~straight, True])
     kept = corners[thinned(len(corners), most)]

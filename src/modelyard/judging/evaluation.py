@@ -219,10 +219,7 @@ class GateResult(BaseModel):
         """What it asks for: `beat the baseline's 0.5000 and reach 0.9000`."""
         asked = []
         if self.baseline is not None:
-            if self.over_baseline:
-                by = f" by more than {figure(self.over_baseline)}"
-            else:
-                by = ""
+            by = f" by more than {figure(self.over_baseline)}" if self.over_baseline else ""
             asked.append(f"beat the baseline's {figure(self.baseline)}{by}")
         if self.threshold is not None:
             asked.append(f"reach {figure(self.threshold)}")
@@ -246,41 +243,27 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
     Raises:
         UsageError: the gate names a metric that the family does not report.
     """
-    if gate.metric == "auto":
-        metric = evaluation.main
-    else:
-        metric = gate.metric
+    metric = evaluation.main if gate.metric == "auto" else gate.metric
     if metric not in evaluation.metrics:
         raise UsageError(f"setting 'gate.metric': {choices('metric', metric, evaluation.metrics)}")
     value, baseline = evaluation.metrics[metric], evaluation.baseline.get(metric)
-    failures = []
-    if gate.threshold is not None and evaluation.better(metric, gate.threshold, value):
-        failures.append(f"it must be {_bound(evaluation, metric)} {gate.threshold:.4g}")
-    if baseline is not None and not evaluation.better(metric, value, baseline, gate.over_baseline):
-        failures.append(
-            f"it must beat the baseline ({evaluation.baseline_name}, {baseline:.4g})"
-            + (f" by more than {gate.over_baseline:.4g}" if gate.over_baseline else "")
-        )
-    gains = [gain for gain in evaluation.gains if gain.metric == metric]
-    over_baseline = next((gain for gain in gains if gain.over == evaluation.baseline_name), None)
-    failures += [
-        f"it is worse than {gain.over} (by {-gain.value:.4g}, 95 % interval {-gain.high:.4g} to {-gain.low:.4g})"
-        for gain in gains
-        if gain is not over_baseline and gain.high < 0
-    ]
-    chance = over_baseline is None or over_baseline.low <= gate.over_baseline
-    if gate.beyond_chance and chance:
-        if over_baseline is None:
-            seen = "not known"
-        else:
-            seen = over_baseline.words
+    over_baseline = None
+    for gain in evaluation.gains:
+        if gain.metric == metric and gain.over == evaluation.baseline_name:
+            over_baseline = gain
+            break
+    by_chance = over_baseline is None or over_baseline.low <= gate.over_baseline
+    failures = _failures(gate, evaluation, metric)
+    if gate.beyond_chance and by_chance:
+        seen = "not known" if over_baseline is None else over_baseline.words
         failures.append(f"its gain over the baseline must be beyond chance ({seen})")
-    remark = ""
-    if over_baseline is not None and not failures:
-        remark = f"; gain over the baseline {over_baseline.words}"
-        if chance:
-            remark += ": not better than the baseline beyond chance"
-    verdict = f"{metric} = {value:.4g} on the {evaluation.split} split ({evaluation.rows} {evaluation.unit})"
+    reason = f"{metric} = {value:.4g} on the {evaluation.split} split ({evaluation.rows} {evaluation.unit})"
+    if failures:
+        reason += f": {' and '.join(failures)}"
+    elif over_baseline is not None:
+        reason += f"; gain over the baseline {over_baseline.words}"
+        if by_chance:
+            reason += ": not better than the baseline beyond chance"
     return GateResult(
         metric=metric,
         value=value,
@@ -289,11 +272,28 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
         over_baseline=gate.over_baseline,
         gain=over_baseline,
         passed=not failures,
-        reason=f"{verdict}: {' and '.join(failures)}" if failures else verdict + remark,
+        reason=reason,
     )
 
 
-def _bound(evaluation: Evaluation, metric: str) -> str:
-    if evaluation.directions[metric] == "max":
-        return "at least"
-    return "at most"
+def _failures(gate: GateSettings, evaluation: Evaluation, metric: str) -> list[str]:
+    """What a metric misses of the bound, the baseline and the other simple answers."""
+    value, baseline = evaluation.metrics[metric], evaluation.baseline.get(metric)
+    failures = []
+    if gate.threshold is not None and evaluation.better(metric, gate.threshold, value):
+        bound = "at least" if evaluation.directions[metric] == "max" else "at most"
+        failures.append(f"it must be {bound} {gate.threshold:.4g}")
+    if baseline is not None and not evaluation.better(metric, value, baseline, gate.over_baseline):
+        by = f" by more than {gate.over_baseline:.4g}" if gate.over_baseline else ""
+        failures.append(
+            f"it must beat the baseline ({evaluation.baseline_name}, {baseline:.4g}){by}"
+        )
+    for gain in evaluation.gains:
+        is_rival = gain.metric == metric and gain.over != evaluation.baseline_name
+        # The whole interval lies below 0: worse beyond chance.
+        if is_rival and gain.high < 0:
+            failures.append(
+                f"it is worse than {gain.over} (by {-gain.value:.4g}, "
+                f"95 % interval {-gain.high:.4g} to {-gain.low:.4g})"
+            )
+    return failures

@@ -8,6 +8,8 @@ import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import compress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +43,14 @@ class Writer:
         left out: it has no type yet, and as text here it would turn the numbers of other files into
         text when they are read together.
         """
-        found = {
-            name: array
-            for name, values in columns.items()
-            if (array := _column(values)) is not None
-        }
+        found = {}
+        for name, values in columns.items():
+            array = _column(values)
+            if array is not None:
+                found[name] = array
         inside = f"date={hour[:10]}/hour={hour[11:13]}/{stem}-{uuid.uuid4().hex}.parquet"
-        inside = f"{within}/{inside}" if within else inside
+        if within:
+            inside = f"{within}/{inside}"
         if isinstance(self._place, Path):
             self._write_whole(found, self._place / inside)
         else:
@@ -114,13 +117,16 @@ def read_labelled(
     rows, labels = read_log(folder, since, package), read_log(Path(folder) / FEEDBACK)
     if not rows or not labels:
         return {}
-    order = sorted(range(len(labels["_id"])), key=lambda at: labels["_time"][at])
-    known = {labels["_id"][at]: labels["_label"][at] for at in order}
-    kept = [at for at, name in enumerate(rows["_id"]) if name in known]
-    if not kept:
+    came = zip(labels["_time"], labels["_id"], labels["_label"], strict=True)
+    known = {}
+    for _, name, label in sorted(came, key=itemgetter(0)):
+        known[name] = label
+    is_known = [name in known for name in rows["_id"]]
+    if not any(is_known):
         return {}
-    found = {name: [values[at] for at in kept] for name, values in rows.items()}
-    return found | {"_label": [known[name] for name in found["_id"]]}
+    found = {name: list(compress(values, is_known)) for name, values in rows.items()}
+    found["_label"] = [known[name] for name in found["_id"]]
+    return found
 
 
 def hour_of(stamp: float) -> str:
@@ -154,9 +160,9 @@ def _column(values: Sequence[Any]) -> np.ndarray | None:
             return None
         return numbers
     texts = [_text(value) for value in values]
-    if any(text is not None for text in texts):
-        return np.array(texts, object)
-    return None
+    if texts.count(None) == len(texts):
+        return None
+    return np.array(texts, object)
 
 
 def _text(value: Any) -> str | None:

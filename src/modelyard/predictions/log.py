@@ -90,15 +90,14 @@ class _Batch:
 
     def columns(self) -> dict[str, Sequence[Any]]:
         """All of them, by name; a row without a column has None there."""
-        columns = zip(self._names, zip(*self._described, strict=True), strict=True)
-        found: dict[str, Sequence[Any]] = {
-            name: values for name, values in columns if name not in self._hidden
-        }
-        return (
-            found
-            | self._own
-            | {name: [value] * self.rows for name, value in self._constant.items()}
-        )
+        found: dict[str, Sequence[Any]] = {}
+        for name, values in zip(self._names, zip(*self._described, strict=True), strict=True):
+            if name not in self._hidden:
+                found[name] = values
+        found |= self._own
+        for name, value in self._constant.items():
+            found[name] = [value] * self.rows
+        return found
 
     def _widen(self, described: Mapping[str, Any]) -> None:
         """Makes room for columns that no row had before."""
@@ -201,11 +200,8 @@ class PredictionLog:
 
     def _take(self, entries: Sequence[_Entry | _Label], rows: int, size: int) -> bool:
         waiting, held = self._rows_in - self._rows_out, self._bytes_in - self._bytes_out
-        if (
-            self._closed
-            or waiting + rows > self._capacity_rows
-            or held + size > self._capacity_bytes
-        ):
+        is_full = waiting + rows > self._capacity_rows or held + size > self._capacity_bytes
+        if is_full or self._closed:
             self._refused += rows
             self.observe("dropped", rows)
             return False
@@ -214,8 +210,8 @@ class PredictionLog:
         self._entries.extend(entries)
         # Waking the thread costs more than the rest of this; it looks by itself when there is no
         # hurry.
-        hurry = waiting + rows >= self._batch_rows or (held + size) * 4 >= self._capacity_bytes
-        if hurry and not self._wake.is_set():
+        is_large = waiting + rows >= self._batch_rows or (held + size) * 4 >= self._capacity_bytes
+        if is_large and not self._wake.is_set():
             self._wake.set()
         return True
 
@@ -251,9 +247,8 @@ class PredictionLog:
             return 1
         info, host, many = entry.package.info, entry.package.host, len(entry.requests) > 1
         try:
-            described = [
-                host.describe(*pair) for pair in zip(entry.requests, entry.answers, strict=True)
-            ]
+            pairs = zip(entry.requests, entry.answers, strict=True)
+            described = [host.describe(request, answer) for request, answer in pairs]
         except Exception:
             log.exception(
                 "the prediction log drops a request that it cannot describe: %s", entry.id
@@ -264,25 +259,19 @@ class PredictionLog:
         finally:
             self._bytes_out += entry.size
         file = _File(hour, "", info.version, info.family)
-        if (found := batches.get(file)) is None:
-            found = batches[file] = _Batch(
-                {"_package": info.version, "_family": info.family}, unlogged(host)
-            )
+        found = batches.get(file)
+        if found is None:
+            constant = {"_package": info.version, "_family": info.family}
+            found = batches[file] = _Batch(constant, unlogged(host))
         latency = round(entry.latency_ms, 4)
         for number, row in enumerate(described):
-            fields = sorted({one.field for one in cautions_of(entry.answers[number])})
+            own: dict[str, Any] = {}
             if self._whole:
-                whole = {"_request": _whole(entry.requests[number], host)}
-            else:
-                whole = {}
-            found.add(
-                row,
-                **whole,
-                _warnings=", ".join(fields) or None,
-                _id=f"{entry.id}-{number}" if many else entry.id,
-                _time=stamp,
-                _latency_ms=latency,
-            )
+                own["_request"] = _whole(entry.requests[number], host)
+            fields = sorted({one.field for one in cautions_of(entry.answers[number])})
+            own["_warnings"] = ", ".join(fields) or None
+            own["_id"] = f"{entry.id}-{number}" if many else entry.id
+            found.add(row, **own, _time=stamp, _latency_ms=latency)
         return len(described)
 
     def _write(self, file: _File, batch: _Batch) -> None:
@@ -315,7 +304,10 @@ def _whole(request: BaseModel, host: Host) -> str:
 def unlogged(host: Host) -> frozenset[str]:
     """What must never be logged: `host.sensitive`, by the fields' own names and by their
     aliases, described under another name or not."""
-    fields, names = host.Request.model_fields, host.sensitive
-    aliases = {fields[name].alias or name for name in names if name in fields}
-    hidden = names | aliases | {name for name, field in fields.items() if field.alias in names}
-    return hidden | {f"input.{name}" for name in hidden}
+    hidden = set(host.sensitive)
+    for name, field in host.Request.model_fields.items():
+        alias = field.alias or name
+        if name in host.sensitive or alias in host.sensitive:
+            hidden |= {name, alias}
+    # As `described` calls an input that is named as a column of the log.
+    return frozenset(hidden | {f"input.{name}" for name in hidden})

@@ -98,6 +98,11 @@ class LogFile:
         return "/".join(self.path.split("/")[-3:])
 
     @property
+    def time(self) -> str:
+        """Its partition for people, `2026-01-31 13:00 UTC`."""
+        return f"{self.hour[:10]} {self.hour[11:]}:00 UTC"
+
+    @property
     def package(self) -> str:
         """Version of the package that answered."""
         return self.path.rpartition("/")[2].lstrip(".").rpartition("-")[0]
@@ -152,20 +157,15 @@ class LogPlace:
         newest, own = self._newest_hour(dates, package)
         if newest is None:
             return f"{self.place} has folders of a prediction log and no file in them"
+        words = f"the newest rows in {self.place} are of {newest.time}, by "
         if newest.package == package:
-            of = "this package"
-        else:
-            of = f"package {newest.package}"
-        words = f"the newest rows in {self.place} are of {newest.hour[:10]} {newest.hour[11:]}:00 UTC, by {of}"
-        if newest.package == package:
-            return words
+            return f"{words}this package"
+        words += f"package {newest.package}"
         if own is None:
             return (
                 f"{words}; none of the last {LOOKED_BACK} days with rows are by package {package}"
             )
-        return (
-            f"{words}; those of package {package} end with {own.hour[:10]} {own.hour[11:]}:00 UTC"
-        )
+        return f"{words}; those of package {package} end with {own.time}"
 
     @contextmanager
     def here(self, files: list[LogFile]) -> Iterator[tuple[list[Path], list[Skipped]]]:
@@ -224,13 +224,14 @@ class LogPlace:
 
     def _folders(self, path: str, key: str, least: str = "") -> list[str]:
         """Folders `key=value` of a path from one value on, in order."""
-        names = [str(entry["name"]).rstrip("/") for entry in self._list(path)]
-        values = {name: name.rpartition("/")[2] for name in names}
-        return sorted(
-            name
-            for name, value in values.items()
-            if value.startswith(key) and value[len(key) :] >= least
-        )
+        found = []
+        for entry in self._list(path):
+            name = str(entry["name"]).rstrip("/")
+            value = name.rpartition("/")[2]
+            # Dates and hours are written so that they sort as text.
+            if value.startswith(key) and value.removeprefix(key) >= least:
+                found.append(name)
+        return sorted(found)
 
     def _list(self, path: str) -> list[dict[str, Any]]:
         with self._reading():
