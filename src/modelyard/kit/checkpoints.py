@@ -92,7 +92,7 @@ def checkpoint_shape(folder: Path, files: Sequence[Path], kinds: Sequence[str]) 
             )
     if not any(folder.glob("*.safetensors")):
         raise UsageError(f"checkpoint {folder} has no *.safetensors: pickled weights are not read")
-    shape: dict[str, Any] = json.loads(files[0].read_text())
+    shape = _json_object(folder, files[0])
     kind = str(shape.get("model_type"))
     if kind not in kinds:
         raise UsageError(f"checkpoint {folder}: {choices('model_type', kind, kinds)}")
@@ -109,6 +109,16 @@ def body_shape(folder: Path, kind: str) -> dict[str, Any]:
     shape = checkpoint_shape(folder, [folder / "config.json"], [kind])
     others = ("id2label", "label2id", "num_labels", "architectures", "dtype")
     return {name: value for name, value in shape.items() if name not in others}
+
+
+def _json_object(folder: Path, file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"checkpoint {folder}: {file.name} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"checkpoint {folder}: {file.name} holds no JSON object")
+    return content
 
 
 def _fetched(name: str, hub: bool) -> Path:

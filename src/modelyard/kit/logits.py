@@ -7,6 +7,7 @@ import numpy as np
 
 def softmax(logits: np.ndarray, axis: int = -1) -> np.ndarray:
     """Probabilities that add up to 1 over the axis."""
+    # The highest becomes exp(0): exp(1000) would overflow.
     powers = np.exp(logits - logits.max(axis=axis, keepdims=True))
     return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
 

@@ -26,10 +26,9 @@ def backbone(shape: dict[str, Any], checkpoint: str | Path | None = None) -> Pre
     Raises:
         UsageError: the weights cannot be read.
     """
+    more = {}
     if shape["model_type"] in POOLED:
-        more = {"add_pooling_layer": False}
-    else:
-        more = {}
+        more["add_pooling_layer"] = False
     return network(transformers.AutoModel, shape, checkpoint, **more)
 
 

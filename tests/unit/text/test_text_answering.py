@@ -100,6 +100,10 @@ GOOD = asked("Who?", TEXT, "Ada")
             squad((TEXT, [GOOD | {"answers": [{"text": "Bo", "answer_start": "8"}]}])),
             'answer_start\': must be a whole number, seen "8"',
         ),
+        (
+            {"data": [{"title": "\ud83d", "paragraphs": [{"context": TEXT, "qas": [GOOD]}]}]},
+            r"data\[0\].title': holds half of a surrogate pair",
+        ),
         (squad((TEXT, [])), "has no question"),
         (squad((TEXT, [asked("Who?", TEXT, None)])), "no question has an answer"),
     ],
@@ -110,6 +114,16 @@ def test_a_broken_file_gives_one_line(tmp_path: Path, content: Any, said: str) -
     with pytest.raises(BadData, match=said) as caught:
         read_squad(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("title", [None, "", 7, ["a"], {"a": 1}])
+def test_an_article_whose_title_is_no_text_is_called_by_its_place(
+    tmp_path: Path, title: Any
+) -> None:
+    content = squad((TEXT, [GOOD]))
+    content["data"][0]["title"] = title
+    (tmp_path / "data.json").write_text(json.dumps(content))
+    assert [one.article for one in read_squad(tmp_path).questions] == ["data[0]"]
 
 
 def test_both_versions_of_squad_are_read_and_said(tmp_path: Path) -> None:

@@ -281,9 +281,12 @@ def test_a_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:
     for content, said in (
         (None, "has no config.json"),
         ({"model_type": "gpt2"}, "model_type 'gpt2' is unknown.*bert"),
+        ([], "config.json holds no JSON object"),
+        ("{", "config.json is not JSON"),
     ):
         if content is not None:
-            (folder / "config.json").write_text(json.dumps(content))
+            text = content if isinstance(content, str) else json.dumps(content)
+            (folder / "config.json").write_text(text)
             (folder / "tokenizer.json").write_text("{}")
             (folder / "model.safetensors").touch()
         with pytest.raises(UsageError, match=said):

@@ -16,7 +16,7 @@ from modelyard.families.text.family import Text
 from modelyard.families.text.host import TextHost, TextRequest
 from modelyard.families.text.network import MOST_WEIGHTS, SPEED, WideRecurrent, plan
 from modelyard.kit.classifier import store
-from modelyard.kit.text.encoder import Guessing
+from modelyard.kit.text.encoder import Encoder, Guesses, Guessing
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.training.loop import Trainer
 from tests.unit.text.test_text_data import reviews, table
@@ -145,6 +145,28 @@ def test_guessing_hidden_tokens_comes_before_the_labels_and_lowers_its_loss(tmp_
     assert last < first
     assert not (tmp_path / "model/pretrained").exists()
     assert len(host.predict(run, [TextRequest(text="good film")])) == 1
+
+
+def test_hidden_tokens_are_guessed_by_an_electra_whose_embedding_is_narrower(
+    tmp_path: Path,
+) -> None:
+    plain = family(tmp_path / "plain", "bert")
+    spec = plain.Spec.load(tmp_path / "plain/out/assets")
+    config = transformers.ElectraConfig(
+        vocab_size=500,
+        max_position_embeddings=40,
+        pad_token_id=spec.pad,
+        embedding_size=16,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
+    net = Encoder(transformers.ElectraModel(config), 32, 0.0, spec).eval()
+    rows = store.load_arrays(tmp_path / "plain/out", "train")[:3]
+    tokens = torch.from_numpy(rows.astype(np.int64))
+    logits = Guesses(net)(tokens)["logits"]
+    assert logits.shape[::2] == (3, 500)
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "electra", "roberta"])

@@ -148,6 +148,11 @@ def test_json_lines_are_read_and_empty_sentences_counted(tmp_path: Path) -> None
         ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', "row 1: has 2 tokens and 1 tags"),
         ("a.jsonl", '{"tokens": [" "], "tags": ["O"]}', "column 'tokens': holds the token"),
         ("a.jsonl", '{"tokens": ["a"], "tags": ["X"]}', "row 1, column 'tags': 'X' is no tag"),
+        (
+            "a.jsonl",
+            '{"tokens": ["\\ud83d"], "tags": ["B-X"]}',
+            "row 1, column 'tokens': holds half of a surrogate pair",
+        ),
     ],
 )
 def test_a_broken_file_gives_one_line(tmp_path: Path, name: str, content: str, said: str) -> None:

@@ -43,6 +43,7 @@ from modelyard.families.text.translating.spec import (
 from modelyard.host import Streams
 from modelyard.kit.classifier import store
 from modelyard.kit.text.tokenizer import open_tokenizer
+from modelyard.kit.text.words import figures_of
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.training.loop import Trainer
 
@@ -218,6 +219,33 @@ def test_a_target_ends_also_where_a_checkpoints_tokenizer_writes_no_end(raw):
     targets = [target for _, target in phrases()]
     assert endless.opened.encode(targets[0]).ids[-1] != spec.end
     assert np.array_equal(endless.written(targets), spec.written(targets))
+
+
+def test_an_empty_text_has_figures_also_where_a_tokenizer_writes_no_end(raw):
+    (raw / "pairs.tsv").write_text(lines([("source", "target"), *phrases()]), encoding="utf-8")
+    _, out = read(raw, config())
+    spec = TranslationSpec.load(out / "assets")
+    bare = json.loads(spec.tokenizer) | {"post_processor": None}
+    endless = spec.model_copy(update={"tokenizer": json.dumps(bare)})
+    assert endless.encoded("").ids == []
+    assert figures_of(endless, "")["unknown_share"] is None
+
+
+def test_a_checkpoint_names_its_end_and_its_tokenizer_need_not_call_it_so(raw, tmp_path):
+    (raw / "pairs.tsv").write_text(lines([("source", "target"), *phrases()]), encoding="utf-8")
+    folder = tmp_path / "t5"
+    folder.mkdir()
+    (folder / "model.safetensors").touch()
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5", "eos_token_id": 1}))
+    both = [text for pair in phrases() for text in pair]
+    renamed = trained_tokenizer(both, 350).replace("</s>", "<end>")
+    (folder / "tokenizer.json").write_text(renamed)
+    settings = config(model={"checkpoint": str(folder)})
+    _, out = read(raw, settings)
+    assert TranslationSpec.load(out / "assets").end == 1
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    with pytest.raises(UsageError, match="neither config.json names eos_token_id nor"):
+        read(raw, settings)
 
 
 class Copying:
@@ -409,6 +437,23 @@ def test_bleu_and_chrf_are_those_of_sacrebleu_with_its_signature():
     evaluation = judge_translations(judged, split="test")
     assert "BLEU: sacrebleu, nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|" in evaluation.notes[1]
     assert evaluation.baseline_name == COPY
+
+
+@pytest.mark.parametrize(
+    ("lengths", "quarters"),
+    [
+        (
+            [1, 2, 3, 4, 5, 6, 7, 8, 9],
+            [["1 to 3", 2], ["3 to 5", 2], ["5 to 7", 2], ["7 to 9", 3]],
+        ),
+        ([4, 4, 4], [["4 to 4", 3]]),
+    ],
+)
+def test_figures_by_length_are_of_all_pairs(lengths, quarters):
+    sources = ["x" * length for length in lengths]
+    judged = JudgedTranslations(sources, sources, sources, [0.9] * len(sources), sources)
+    by_length, _ = judge_translations(judged, split="test").tables
+    assert [row[:2] for row in by_length.rows] == quarters
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,9 @@ class TextConfig(ClassifierConfig):
             needs |= {"seqeval": "text"}
         if self.features.task == "translate":
             needs |= {"babel": "text", "sacrebleu": "text"}
-        return needs | ({"transformers": "text"} if self.model.kind in ("bert", "t5") else {})
+        if self.model.kind in ("bert", "t5"):
+            needs["transformers"] = "text"
+        return needs
 
     @model_validator(mode="before")
     @classmethod
@@ -171,11 +173,12 @@ class TextConfig(ClassifierConfig):
 
     def _fits_no_labels(self) -> None:
         """What is for whole texts is refused."""
-        for name, own in (
-            ("features.labels", self.features.labels == "one"),
-            ("features.long", self.features.long == "head"),
-            ("model.class_weight", self.model.class_weight == "none"),
-            ("model.least_sensitivity", self.model.least_sensitivity is None),
-        ):
-            if not own:
+        changed = {
+            "features.labels": self.features.labels != "one",
+            "features.long": self.features.long != "head",
+            "model.class_weight": self.model.class_weight != "none",
+            "model.least_sensitivity": self.model.least_sensitivity is not None,
+        }
+        for name, is_changed in changed.items():
+            if is_changed:
                 raise ValueError(f"{name} is for features.task=classify")

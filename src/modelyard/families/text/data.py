@@ -63,8 +63,10 @@ class TextData(TokensData[TextSpec]):
         for split in SPLITS:
             texts[split] = [data.decode() for _, data in store.load_files(out, split)]
         save_simple(out, texts, store.load_labels(out, "train"), len(spec.classes))
-        every = [text for split in SPLITS for text in texts[split]]
-        if cut := int((spec.counts_of(every) > spec.length).sum()):
+        cut = 0
+        for some in texts.values():
+            cut += int((spec.counts_of(some) > spec.length).sum())
+        if cut:
             said = f"{cut:,} texts cut at {spec.length} tokens"
             summary["headline"] += f"; {said}"
             summary["notes"].append(f"{said} (features.length, features.long).")

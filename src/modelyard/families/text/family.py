@@ -55,8 +55,7 @@ class Networks(TokensData[T], Classifier[TextConfig, T], Generic[T]):
 
     def plan(self, spec: T) -> Plan:
         """The network that the settings ask for."""
-        found = self.checkpoint()
-        return network.plan(self.config.model, spec, found.shape if found else None)
+        return network.plan(self.config.model, spec, self._shape())
 
     def network(self, plan: Plan, spec: T) -> torch.nn.Module:
         """Recurrent, or a transformer."""
@@ -65,7 +64,8 @@ class Networks(TokensData[T], Classifier[TextConfig, T], Generic[T]):
     def start(self, plan: Plan, spec: T) -> torch.nn.Module:
         """With a checkpoint's weights, and those that guessing hidden tokens has trained."""
         found = self.checkpoint()
-        net = self.build(plan, spec, found.folder if found else None)
+        folder = found.folder if found else None
+        net = self.build(plan, spec, folder)
         if self._pretrained is not None:
             assert isinstance(net, Encoder)
             load_weights(Guesses(net), self._pretrained)
@@ -85,6 +85,11 @@ class Networks(TokensData[T], Classifier[TextConfig, T], Generic[T]):
         self._pretrained = None
         shutil.rmtree(Path(out) / PRETRAINED, ignore_errors=True)
         return report | {"notes": [*report["notes"], *notes]}
+
+    def _shape(self) -> dict[str, Any] | None:
+        """What the checkpoint's config.json holds."""
+        found = self.checkpoint()
+        return found.shape if found else None
 
     def _pretrain(self, features: Path, folder: Path, trainer: Trainer) -> str:
         """Guesses hidden tokens; says how well."""
@@ -138,8 +143,9 @@ class Text(TextData, Networks[TextSpec]):
         names = [*judged.classes, "another"]
         rows: list[list[str | float]] = []
         for row in np.argsort(truth, kind="stable")[:HARDEST].tolist():
-            labels = [names[int(judged.y[row])], names[int(judged.labels[row])]]
-            rows.append([" ".join(texts[row].split())[:SHOWN], *labels, round(truth[row], 4)])
+            text = " ".join(texts[row].split())[:SHOWN]
+            label, answer = names[int(judged.y[row])], names[int(judged.labels[row])]
+            rows.append([text, label, answer, round(truth[row], 4)])
         columns = ["text", "label", "answer", "probability of the label"]
         return [Table(title="Hardest texts", columns=columns, rows=rows)]
 
@@ -155,9 +161,15 @@ class LabelsText(LabelsTextData, ManyLabels[TextConfig, TextSpec], Text):
         texts = [data.decode() for _, data in store.load_files(features, split)]
         rows: list[list[str | float]] = []
         for row in np.argsort(-surprise, kind="stable")[:HARDEST].tolist():
-            labels = []
-            for held in (judged.y[row], judged.answers[row]):
-                labels.append(", ".join(judged.classes[one] for one in np.flatnonzero(held)) or "–")
-            rows.append([" ".join(texts[row].split())[:SHOWN], *labels, round(surprise[row], 3)])
+            text = " ".join(texts[row].split())[:SHOWN]
+            labels = _names(judged, judged.y[row])
+            answer = _names(judged, judged.answers[row])
+            rows.append([text, labels, answer, round(surprise[row], 3)])
         columns = ["text", "labels", "answer", "surprise (nats)"]
         return [Table(title="Hardest texts", columns=columns, rows=rows)]
+
+
+def _names(judged: JudgedLabels, held: np.ndarray) -> str:
+    """The labels that an example has, bool (classes,)."""
+    names = [judged.classes[place] for place in np.flatnonzero(held)]
+    return ", ".join(names) or "–"

@@ -108,7 +108,8 @@ class Recurrent(nn.Module):
         seen = tokens != self.pad
         vectors, forth, back, _ = self.read(tokens)
         states = torch.cat([forth, back], -1)
-        highest = torch.where(seen[..., None], states, -1.0).amax(1)  # states lie above
+        # States lie between -1 and 1: padding is never the highest.
+        highest = torch.where(seen[..., None], states, -1.0).amax(1)
         pooled = torch.cat([highest, mean_of(states, seen), mean_of(vectors, seen)], -1)
         return {"logits": self.head(self.dropout(pooled))}
 
@@ -132,16 +133,12 @@ def plan(settings: TextModel, spec: TokenSpec, shape: Plan | None) -> Plan:
         UsageError: the checkpoint has fewer tokens than its tokenizer.
     """
     known = spec.opened.get_vocab_size()
-    if settings.dropout is None:
-        dropout = DROPOUT
-    else:
-        dropout = settings.dropout
+    dropout = DROPOUT if settings.dropout is None else settings.dropout
     made = {"kind": settings.kind, "dropout": dropout, "tokens": known}
     if settings.kind != "bert":
+        pairs = 0
         if settings.wide:
             pairs = min(PAIRS, MOST_WEIGHTS // len(spec.classes))
-        else:
-            pairs = 0
         return made | {"width": settings.width, "pairs": pairs}
     if shape is None:
         shape = {
@@ -158,7 +155,7 @@ def plan(settings: TextModel, spec: TokenSpec, shape: Plan | None) -> Plan:
         raise UsageError(
             f"model.checkpoint has {shape['vocab_size']:,} tokens, its tokenizer.json {known:,}"
         )
-    width = shape.get("hidden_size") or shape["dim"]
+    width = shape.get("hidden_size") or shape["dim"]  # as DistilBERT calls it
     return made | {"width": width, "config": shape}
 
 

@@ -44,18 +44,26 @@ def write_sample(
 ) -> None:
     """Writes `docstrings.csv`: `text,area`, in a random order, at most `count` texts. With many
     labels, `text,labels`: the area and what the code below the docstring does, between `|`."""
+    library = Path(sysconfig.get_path("stdlib"))
     found: dict[str, str] = {}
     for area, modules in AREAS.items():
         for module in modules.split():
-            for text, code in _docstrings(Path(sysconfig.get_path("stdlib")), module):
-                deeds = [name for name, pattern in DEEDS.items() if pattern.search(code)]
-                found.setdefault(text, "|".join([area, *deeds]) if labels == "many" else area)
+            for text, code in _docstrings(library, module):
+                label = area
+                if labels == "many":
+                    label = "|".join([area, *_deeds(code)])
+                # The first of equal ones: many methods are documented in the same words.
+                found.setdefault(text, label)
     rows = list(found.items())
     order = np.random.default_rng(seed).permutation(len(rows))[:count]
     with (raw / "docstrings.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["text", "labels" if labels == "many" else "area"])
         writer.writerows(rows[place] for place in order)
+
+
+def _deeds(code: str) -> list[str]:
+    return [name for name, pattern in DEEDS.items() if pattern.search(code)]
 
 
 def _docstrings(library: Path, module: str) -> Iterator[tuple[str, str]]:
@@ -71,6 +79,8 @@ def _docstrings(library: Path, module: str) -> Iterator[tuple[str, str]]:
         source = file.read_text(encoding="utf-8")
         for found in DOCSTRING.finditer(source):
             text = inspect.cleandoc(found[1])
-            if len(text) >= SHORTEST:
-                after = NEXT.search(source, found.end())
-                yield text, source[found.end() : after.start() if after else len(source)]
+            if len(text) < SHORTEST:
+                continue
+            after = NEXT.search(source, found.end())
+            end = after.start() if after else len(source)
+            yield text, source[found.end() : end]

@@ -14,5 +14,7 @@ SPLITS = SPLIT_NAMES | {"testa": "validation", "testb": "test"}
 def split_of(file: File) -> str | None:
     """The split that a file's name says: `train.conll`, `eng.testa`, `dev-v2.0.json`."""
     name = PurePosixPath(file.name).name.lower()
-    parts = re.split(r"[^a-z]+", name)
-    return next((SPLITS[part] for part in parts if part in SPLITS), None)
+    for part in re.split(r"[^a-z]+", name):
+        if part in SPLITS:
+            return SPLITS[part]
+    return None

@@ -57,7 +57,8 @@ class Guesses(nn.Module):
         super().__init__()
         self.net = net
         weight: torch.Tensor = net.encoder.get_input_embeddings().weight  # type: ignore[operator]
-        self.change = nn.Linear(weight.shape[1], weight.shape[1])
+        # A small ELECTRA's embedding is narrower than its states.
+        self.change = nn.Linear(net.head.in_features, weight.shape[1])
         self.norm = nn.LayerNorm(weight.shape[1])
         self.bias = nn.Parameter(torch.zeros(len(weight)))
 
@@ -90,9 +91,11 @@ class Guessing(Trainable):
         whole = store.load_arrays(features, split)
         number = epoch if split == "train" else 0
         generator = epoch_draws(self.seed, number)
-        order = np.arange(len(whole))
         if split == "train":
             order = torch.randperm(len(whole), generator=generator).numpy()
+        else:
+            order = np.arange(len(whole))
+        # All is drawn at once: what is hidden of a text does not depend on its batch.
         hide = hiding(len(whole), generator, GUESSED, self.spec)
 
         def take(rows: np.ndarray) -> Batch:
@@ -119,6 +122,7 @@ class Guessing(Trainable):
 
 def hiding(count: int, generator: torch.Generator, share: float, spec: TokenSpec) -> Change:
     """Hides `share` of the tokens of each text, but for special ones."""
+    # Bytes, not floats: a quarter of the memory, and a 256th is as fine a share as anyone sets.
     draws = torch.randint(256, (count, spec.length), dtype=torch.uint8, generator=generator)
     special = torch.tensor(spec.special)
 

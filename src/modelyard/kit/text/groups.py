@@ -29,7 +29,8 @@ def similar(counts: np.ndarray, most: int) -> Iterator[np.ndarray]:
         # Padding all to the longest text would cost more than a further call.
         longest = 1.25 * counts[order[start]] + 8
         some = order[start : start + most]
-        padded = counts[some] * np.arange(1, len(some) + 1)  # all are as long as the last
+        # Sorted: each text pads all before it to its own length.
+        padded = counts[some] * np.arange(1, len(some) + 1)
         fit = (counts[some] <= longest) & (padded <= TOKENS)
         rows = some[: max(1, int(fit.sum()))]
         start += len(rows)

@@ -29,6 +29,7 @@ def save_simple(
         sublinear_tf=True, ngram_range=(1, 2), token_pattern=WORDS, max_features=MOST_WORDS
     )
     many = labels.ndim == 2
+    columns = np.arange(classes)
     if many:
         # Two classes at a time, so the solver for these: a tenth of the time of the other.
         two = LogisticRegression(C=10, max_iter=500, solver="liblinear")
@@ -36,16 +37,22 @@ def save_simple(
     else:
         model = make_pipeline(words, LogisticRegression(C=10, max_iter=500))
     model.fit(texts["train"], labels)
+    if not many:
+        # A class of an earlier model may be missing in this training split.
+        columns = model.classes_
     for split in ("validation", "test"):
         p = np.zeros((len(texts[split]), classes))
-        p[:, np.arange(classes) if many else model.classes_] = model.predict_proba(texts[split])
+        p[:, columns] = model.predict_proba(texts[split])
         np.save(_file(features, split), p.astype(np.float32), allow_pickle=False)
 
 
 def load_simple(features: Path, split: str) -> np.ndarray | None:
     """Its probabilities for a split, float64 (texts, classes); None for the training split."""
     file = _file(features, split)
-    return np.load(file, allow_pickle=False).astype(np.float64) if file.is_file() else None
+    if not file.is_file():
+        return None
+    p: np.ndarray = np.load(file, allow_pickle=False).astype(np.float64)
+    return p
 
 
 def _file(features: Path, split: str) -> Path:

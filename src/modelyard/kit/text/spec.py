@@ -114,6 +114,7 @@ class TokenSpec(FileSpec):
     def fitted(self, ids: list[int]) -> np.ndarray:
         """Tokens of a text to int32 (length,): what `long` says of more, and the last one."""
         if len(ids) > self.length:
+            # The last token says that the text ends: it stays in any case.
             kept = self.length - 1
             tail = kept // 2 if self.long == "ends" else 0
             ids = ids[: kept - tail] + ids[len(ids) - 1 - tail :]
@@ -133,7 +134,8 @@ class TokenSpec(FileSpec):
         return {}
 
     def _noted(self, text: str, ids: list[int]) -> Tally:
-        found = Tally(len(ids), ids.count(self.unknown) if self.unknown is not None else 0)
+        unknown = ids.count(self.unknown) if self.unknown is not None else 0
+        found = Tally(len(ids), unknown)
         if len(self._recent) >= RECENT:
             self._recent.clear()
         self._recent[hash(text)] = found

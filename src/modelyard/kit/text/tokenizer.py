@@ -95,15 +95,13 @@ def special_tokens(tokenizer: str) -> dict[str, Any]:
         UsageError: the tokenizer does not pad.
     """
     added = {token["content"]: token["id"] for token in json.loads(tokenizer)["added_tokens"]}
-    found = {}
-    for name, spellings in (
-        ("pad", (PAD, "<pad>")),
-        ("unknown", (UNKNOWN, "<unk>")),
-        ("hidden", (HIDDEN, "<mask>")),
-    ):
-        found[name] = next((added[one] for one in spellings if one in added), None)
-    if found["pad"] is None:
+    # As BERT spells them, or as RoBERTa and T5 do.
+    pad = added.get(PAD, added.get("<pad>"))
+    unknown = added.get(UNKNOWN, added.get("<unk>"))
+    hidden = added.get(HIDDEN, added.get("<mask>"))
+    if pad is None:
         raise UsageError(f"the checkpoint's tokenizer.json has no {PAD} or <pad> token")
-    if found["hidden"] is None:
-        found["hidden"] = found["pad"] if found["unknown"] is None else found["unknown"]
-    return {**found, "special": sorted(added.values())}
+    if hidden is None:
+        hidden = pad if unknown is None else unknown
+    special = sorted(added.values())
+    return {"pad": pad, "unknown": unknown, "hidden": hidden, "special": special}

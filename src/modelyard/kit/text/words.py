@@ -11,13 +11,19 @@ def figures_of(spec: TokenSpec, text: str) -> dict[str, float | str | None]:
     """Sizes, tokens a word, the share of tokens that the tokenizer cannot write, and that of
     letters beyond ASCII."""
     tally, words = spec.tally(text), len(text.split())
-    return {
+    found: dict[str, float | str | None] = {
         "characters": float(len(text)),
         "words": float(words),
-        "tokens_per_word": tally.tokens / words if words else None,
-        "unknown_share": tally.unknown / tally.tokens,
+        "tokens_per_word": None,
+        "unknown_share": None,
         "non_ascii_share": beyond_ascii(text),
     }
+    if words:
+        found["tokens_per_word"] = tally.tokens / words
+    # Not every checkpoint's tokenizer marks the ends of a text: an empty one may have no token.
+    if tally.tokens:
+        found["unknown_share"] = tally.unknown / tally.tokens
+    return found
 
 
 def beyond_ascii(text: str) -> float:
@@ -39,8 +45,8 @@ def each_hidden(spec: TokenSpec, text: str, most: int) -> tuple[list[str], np.nd
     for hidden in list(places.values())[:most]:
         begin, end = encoding.offsets[hidden[0]][0], encoding.offsets[hidden[-1]][1]
         names.append(f"{len(names) + 1} {text[begin:end]}")
-        ids = [
-            spec.hidden if place in hidden else token for place, token in enumerate(encoding.ids)
-        ]
+        ids = list(encoding.ids)
+        for place in hidden:
+            ids[place] = spec.hidden
         rows.append(spec.fitted(ids))
     return names, np.stack(rows)

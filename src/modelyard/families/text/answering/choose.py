@@ -57,8 +57,10 @@ def best_span(pair: Pair, logits: list[np.ndarray], most_tokens: int) -> Best:
     count = len(pair.offsets)
     for begin, scores in zip(pair.begins.tolist(), logits, strict=True):
         log_p = log_softmax(scores.astype(np.float64), axis=0)
+        # A window without the answer says none: the text has one where a single window sees it.
         none = min(none, float(log_p[0].sum()))
         inside = log_p[pair.first : pair.first + count - begin]
+        # All pairs of places would be a matrix of the window's length squared.
         firsts = np.argsort(-inside[:, 0], kind="stable")[:TOP]
         lasts = np.argsort(-inside[:, 1], kind="stable")[:TOP]
         length = lasts[None] - firsts[:, None] + 1
@@ -83,6 +85,7 @@ def choose_threshold(ahead: np.ndarray, f1: np.ndarray, f1_of_none: np.ndarray) 
     values = ahead[order]
     # After `k` places: the first k are answered with none, the others with their span.
     total = np.r_[0, np.cumsum((f1_of_none - f1)[order])] + f1.sum()
+    # No threshold parts two questions that are equally far ahead.
     edges = np.r_[True, values[1:] > values[:-1], True]
     best = int(np.argmax(np.where(edges, total, -np.inf)))
     if best == 0:

@@ -13,7 +13,12 @@ from modelyard.families.text.answering import network
 from modelyard.families.text.answering.choose import Best, choose_threshold
 from modelyard.families.text.answering.data import AnswerData
 from modelyard.families.text.answering.host import AnswerHost
-from modelyard.families.text.answering.judged import JudgedAnswers, judge_answers, overlap
+from modelyard.families.text.answering.judged import (
+    Accepted,
+    JudgedAnswers,
+    f1_of_each,
+    judge_answers,
+)
 from modelyard.families.text.answering.spec import PairSpec, stored_of
 from modelyard.families.text.family import OtherNetworks
 from modelyard.family import Split
@@ -60,7 +65,7 @@ class AnswerText(AnswerData, OtherNetworks[PairSpec]):
         stored = _stored(features, "validation")
         found = self._found(host, TorchRuntime(self.graphs(out)), stored)
         ahead = np.array([best.ahead for best in found])
-        f1 = np.array([overlap(*pair) for pair in _given(stored, found)])
+        f1 = f1_of_each(*_given(stored, found))
         none = np.array([float(not one["answers"]) for one in stored])
         threshold = choose_threshold(ahead, f1, none)
         note = (
@@ -78,13 +83,17 @@ class AnswerText(AnswerData, OtherNetworks[PairSpec]):
         assert isinstance(host, AnswerHost)
         stored = _stored(features, split)
         found = self._found(host, run, stored)
-        given = []
-        for (span, _), best in zip(_given(stored, found), found, strict=True):
-            given.append(span if host.answers(best) else None)
+        spans, accepted = _given(stored, found)
+        given: list[str | None] = []
+        for span, best in zip(spans, found, strict=True):
+            if host.answers(best):
+                given.append(span)
+            else:
+                given.append(None)
         judged = JudgedAnswers(
             questions=[one["question"] for one in stored],
             contexts=[one["context"] for one in stored],
-            accepted=[[text for text, _ in one["answers"]] for one in stored],
+            accepted=accepted,
             answers=given,
             scores=[float(np.exp(best.log_p)) for best in found],
         )
@@ -105,10 +114,11 @@ def _stored(features: Path, split: str) -> list[dict[str, Any]]:
     return [stored_of(data) for _, data in store.load_files(features, split)]
 
 
-def _given(stored: list[dict[str, Any]], found: list[Best]) -> list[tuple[str, list[str]]]:
-    """Each question's best span, and the accepted answers."""
-    pairs = []
+def _given(stored: list[dict[str, Any]], found: list[Best]) -> tuple[list[str], Accepted]:
+    """The best span of each question, and the answers that are accepted for it."""
+    spans: list[str] = []
+    accepted: Accepted = []
     for one, best in zip(stored, found, strict=True):
-        accepted = [text for text, _ in one["answers"]]
-        pairs.append((one["context"][best.start : best.end], accepted))
-    return pairs
+        spans.append(one["context"][best.start : best.end])
+        accepted.append([text for text, _ in one["answers"]])
+    return spans, accepted

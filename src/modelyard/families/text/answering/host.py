@@ -117,6 +117,7 @@ class AnswerHost(Host):
         asked = min(len(request.question) / CHARACTERS, self.spec.length / MOST_ASKED)
         room = max(1.0, self.spec.length - asked)
         shown = len(request.context) / CHARACTERS
+        # Windows share a quarter of their tokens: each adds three quarters.
         windows = 1 + math.ceil(shown / (0.75 * room))
         if shown < room:
             tokens = min(windows * self.spec.length, shown + asked)
@@ -133,8 +134,8 @@ class AnswerHost(Host):
 
     def _checked(self, request: BaseModel) -> QuestionRequest:
         assert isinstance(request, QuestionRequest)
-        for name in ("question", "context"):
-            check_size(getattr(request, name), self.spec.limits, name)
+        check_size(request.question, self.spec.limits, "question")
+        check_size(request.context, self.spec.limits, "context")
         return request
 
     def _answer(self, context: str, best: Best) -> TextAnswer:
@@ -152,7 +153,11 @@ class AnswerHost(Host):
 
 def _cautions(request: QuestionRequest, pair: Pair) -> tuple[Caution, ...]:
     """What is empty, and a question that was cut."""
-    found = [empty(name) for name in ("question", "context") if not getattr(request, name).strip()]
+    found = []
+    if not request.question.strip():
+        found.append(empty("question"))
+    if not request.context.strip():
+        found.append(empty("context"))
     if pair.cut:
         found.append(Caution(field="question", message="only its beginning was read"))
     return tuple(found)

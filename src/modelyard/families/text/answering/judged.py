@@ -48,28 +48,30 @@ def normalized(text: str) -> str:
 
 def exact(answer: str | None, accepted: Sequence[str]) -> float:
     """1 where it is one of those that are accepted, normalized, or both are none."""
-    own = normalized(answer or "")
-    return float(any(own == normalized(one) for one in accepted or [""]))
+    truths = [normalized(one) for one in accepted or [""]]
+    return float(normalized(answer or "") in truths)
 
 
 def overlap(answer: str | None, accepted: Sequence[str]) -> float:
     """The F1 of its words, the best over the accepted answers; where either is none, whether both
     are."""
-    return max(_overlap(normalized(answer or ""), normalized(one)) for one in accepted or [""])
+    own = normalized(answer or "")
+    truths = [normalized(one) for one in accepted or [""]]
+    return max(_overlap(own, truth) for truth in truths)
 
 
 def _overlap(answer: str, truth: str) -> float:
     own, true = answer.split(), truth.split()
     if not own or not true:
         return float(own == true)
-    common = sum((Counter(own) & Counter(true)).values())
+    # A word that both hold twice counts twice.
+    common = (Counter(own) & Counter(true)).total()
     return 2 * common / (len(own) + len(true))
 
 
 def answer_metrics(answers: Given, accepted: Accepted) -> dict[str, float]:
     """`f1` and `exact_match` of all questions; where some have no answer, of both sorts too."""
-    pairs = list(zip(answers, accepted, strict=True))
-    f1, match = (np.array([rule(*pair) for pair in pairs]) for rule in (overlap, exact))
+    f1, match = f1_of_each(answers, accepted), _exact_of_each(answers, accepted)
     has = np.array([bool(one) for one in accepted])
     found = {"f1": f1.mean(), "exact_match": match.mean()}
     if has.any() and not has.all():
@@ -95,12 +97,15 @@ def judge_answers(
     """Figures of a split next to the baseline's; `groups` are those of the questions, (n,)."""
     simple = similar_sentences(judged.questions, judged.contexts)
     metrics = answer_metrics(judged.answers, judged.accepted)
-    f1 = _each(judged.answers, judged.accepted)
-    silent = _each([None] * len(f1), judged.accepted)
-    found = resample(
-        mean_of, f1, f1, _each(simple, judged.accepted), silent, varied=False, groups=groups
-    )
+    f1 = f1_of_each(judged.answers, judged.accepted)
+    f1_of_simple = f1_of_each(simple, judged.accepted)
+    # Who answers nothing is right wherever there is no answer: a rival on SQuAD 2.0.
+    f1_of_silent = f1_of_each([None] * len(f1), judged.accepted)
+    found = resample(mean_of, f1, f1, f1_of_simple, f1_of_silent, varied=False, groups=groups)
     lacking = sum(not one for one in judged.accepted)
+    rivals = {}
+    if lacking:
+        rivals[SILENT] = float(f1_of_silent.mean())
     notes = [note] if note else []
     notes.append(found.sentence("f1", within=(0, 1)))
     notes.append(f"{lacking:,} of {len(f1):,} questions of the split have no answer.")
@@ -111,7 +116,7 @@ def judge_answers(
         metrics=metrics,
         baseline=answer_metrics(simple, judged.accepted),
         baseline_name=BASELINE,
-        rivals={SILENT: float(silent.mean())} if lacking else {},
+        rivals=rivals,
         directions=directions(list(metrics)),
         **found.compared("f1", "max", BASELINE, SILENT),
         notes=notes,
@@ -120,13 +125,18 @@ def judge_answers(
     )
 
 
-def _each(answers: Given, accepted: Accepted) -> np.ndarray:
+def f1_of_each(answers: Given, accepted: Accepted) -> np.ndarray:
+    """The F1 of each answer, float64 (n,)."""
     return np.array([overlap(*pair) for pair in zip(answers, accepted, strict=True)])
+
+
+def _exact_of_each(answers: Given, accepted: Accepted) -> np.ndarray:
+    return np.array([exact(*pair) for pair in zip(answers, accepted, strict=True)])
 
 
 def _scores(judged: JudgedAnswers) -> Plot:
     scores = np.array(judged.scores)
-    right = np.array([exact(*pair) for pair in zip(judged.answers, judged.accepted, strict=True)])
+    right = _exact_of_each(judged.answers, judged.accepted)
     return Plot(
         kind="histogram",
         title="Scores of right and wrong answers",
@@ -151,9 +161,10 @@ def _by_word(judged: JudgedAnswers, f1: np.ndarray) -> Table:
 def _hardest(judged: JudgedAnswers, f1: np.ndarray) -> Table:
     """Wrong answers, the surest first."""
     scores = np.array(judged.scores)
-    wrong = [row for row in np.argsort(-scores, kind="stable").tolist() if f1[row] < 0.5]
+    surest = np.argsort(-scores, kind="stable")
+    wrong = surest[f1[surest] < 0.5]
     rows: list[list[str | float]] = []
-    for row in wrong[:HARDEST]:
+    for row in wrong[:HARDEST].tolist():
         truth = " / ".join(judged.accepted[row]) or "–"
         given = judged.answers[row] or "–"
         texts = (judged.questions[row], given, truth, judged.contexts[row])

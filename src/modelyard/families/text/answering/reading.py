@@ -55,9 +55,10 @@ def read_squad(raw: Path) -> Asked:
         found.questions += _questions(file)
     if not found.questions:
         raise BadData("has no question", file=files[0].path)
-    if not any(one.answers for one in found.questions):
-        raise BadData("no question has an answer", file=files[0].path)
     without = sum(not one.answers for one in found.questions)
+    if without == len(found.questions):
+        raise BadData("no question has an answer", file=files[0].path)
+    # Version 2.0 added questions that the text does not answer.
     version = "2.0" if without else "1.1"
     found.notes.append(
         f"SQuAD {version}: {without:,} of {len(found.questions):,} questions have no answer."
@@ -76,7 +77,9 @@ def read_asked(file: File) -> list[dict[str, Any]]:
     for entry in _entries_asked(file):
         body = {"question": entry.question, "context": entry.context}
         name = entry.holder.get("id")
-        bodies.append(body if name is None else {"id": name, **body})
+        if name is not None:
+            body = {"id": name, **body}
+        bodies.append(body)
     return bodies
 
 
@@ -109,25 +112,30 @@ def _entries_asked(file: File) -> Iterator[_Entry]:
         raise BadData("must be an object with a list `data`, as of SQuAD", file=file.path)
     for number, article in enumerate(content["data"]):
         at = f"data[{number}]"
-        if isinstance(article, dict):
-            title = article.get("title", "")
-        else:
-            title = ""
+        title = _title(article, at, file)
         for place, paragraph in _entries(article, "paragraphs", at, file):
             context = _text(paragraph, "context", place, file)
             for where, asked in _entries(paragraph, "qas", place, file):
                 question = _text(asked, "question", where, file)
-                yield _Entry(where, title or at, question, context, asked)
+                yield _Entry(where, title, question, context, asked)
+
+
+def _title(article: Any, at: str, file: File) -> str:
+    """What an article is called; where it has no title, its place in the file."""
+    title = article.get("title") if isinstance(article, dict) else None
+    if not isinstance(title, str) or not title:
+        return at
+    in_utf8(title, file.path, f"{at}.title")
+    return title
 
 
 def _content(file: File) -> Any:
     try:
         return json.loads(read_utf8(file))
     except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", "too deeply nested")
         row = getattr(error, "lineno", None)
-        raise BadData(
-            f"is not JSON: {getattr(error, 'msg', 'too deeply nested')}", file=file.path, row=row
-        ) from None
+        raise BadData(f"is not JSON: {reason}", file=file.path, row=row) from None
 
 
 def _entries(holder: Any, name: str, at: str, file: File) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -8,6 +8,7 @@ does not say.
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +49,14 @@ def write_sample(raw: Path, count: int | None, seed: int) -> None:
         context, told, unknown = _note(draw)
         asked = []
         for place in range(ASKED):
-            lacks = bool(draw.random() < UNANSWERED) and bool(unknown)
-            name, kind = _one_of(unknown if lacks else list(told), draw)
+            lacks = bool(draw.random() < UNANSWERED)
             if lacks:
+                name, kind = _one_of(unknown, draw)
                 answers = []
             else:
-                answers = [{"text": told[name, kind][0], "answer_start": told[name, kind][1]}]
+                name, kind = _one_of(list(told), draw)
+                thing, begin = told[name, kind]
+                answers = [{"text": thing, "answer_start": begin}]
             question = str(draw.choice(QUESTIONS[kind])).format(name)
             one = {"id": f"{number}-{place}", "question": question}
             asked.append(one | {"answers": answers, "is_impossible": lacks})
@@ -69,8 +72,9 @@ Facts = dict[tuple[str, str], tuple[str, int]]
 def _note(draw: np.random.Generator) -> tuple[str, Facts, list[tuple[str, str]]]:
     """A text; what it says, by person and kind, with its place; and what it does not say."""
     people = sorted({new_name(draw) for _ in range(draw.integers(3, 6))})
-    pairs = [(name, kind) for name in people for kind in FACTS]
+    pairs = list(product(people, FACTS))
     chosen = [pairs[place] for place in draw.permutation(len(pairs))]
+    # Two of a person's five facts on average: the others are what the note does not say.
     said, unknown = chosen[: 2 * len(people)], chosen[2 * len(people) :]
     text, told = "", {}
     for name, kind in said:

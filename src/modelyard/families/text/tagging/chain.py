@@ -38,13 +38,16 @@ class Chain(Asset):
                 least.
         """
         many, longest, tags = emissions.shape
+        # Onwards: the best score of a way to each tag, and the tag that it comes from.
         come = np.zeros((many, longest, tags), np.int64)
         score = self._starts + emissions[:, 0]
         for word in range(1, longest):
             ways = score[:, :, None] + self._moves
             come[:, word] = ways.argmax(axis=1)
             moved = ways.max(axis=1) + emissions[:, word]
+            # A shorter sentence waits with the score of its last word.
             score = np.where((word < counts)[:, None], moved, score)
+        # Back from the best last tag, each sentence from its own end.
         found = np.zeros((many, longest), np.int64)
         row, tag = np.arange(many), (score + self._ends).argmax(axis=1)
         for word in range(longest - 1, -1, -1):
@@ -87,11 +90,13 @@ class Chain(Asset):
         found = []
         for start, end in spans:
             own = tags[start:end]
+            # All ways to the span's first tag, the one way through it, and all ways on from it.
             score = alpha[start, own[0]]
             score += self._moves[own[:-1], own[1:]].sum()
             score += emissions[np.arange(start + 1, end), own[1:]].sum()
-            last = self._after(own[-1], end, emissions, beta)
-            found.append(float(np.exp(min(score + last - total, 0.0))))
+            score += self._after(own[-1], end, emissions, beta)
+            # Rounding may lift a sure span a little above 1.
+            found.append(float(np.exp(min(score - total, 0.0))))
         return found
 
     def _after(
@@ -103,7 +108,10 @@ class Chain(Asset):
             last: np.floating = self._ends[tag]
             return last
         ways = self._moves[tag] + emissions[end] + beta[end]
-        return log_sum(np.delete(ways, self.inside[tag]) if self.inside[tag] >= 0 else ways, 0)
+        inside = self.inside[tag]
+        if inside >= 0:
+            ways = np.delete(ways, inside)
+        return log_sum(ways, 0)
 
     @cached_property
     def _moves(self) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 from modelyard.errors import BadData, UsageError
 from modelyard.families.text.checkpoint import LABELLING, TokensData
 from modelyard.families.text.splits import split_of
+from modelyard.families.text.tagging.kind import SENTENCES
 from modelyard.families.text.tagging.reading import COLUMNS, Sentence, read_tagged
 from modelyard.families.text.tagging.samples import write_sample
 from modelyard.families.text.tagging.schemes import OUTSIDE, parts, spans_of, to_bio
@@ -79,7 +80,11 @@ class TagData(TokensData[TagSpec]):
     def ordered(self, counts: Counter[str]) -> list[str]:
         """O, then B- and I- of each label."""
         labels = sorted({parts(tag)[1] for tag in counts} - {""})
-        return [OUTSIDE, *(f"{prefix}-{label}" for label in labels for prefix in ("B", "I"))]
+        ordered = [OUTSIDE]
+        for label in labels:
+            # Both, whatever training holds: a label whose spans are of one word may grow.
+            ordered += [f"B-{label}", f"I-{label}"]
+        return ordered
 
     def positive_of(self, spec: TagSpec) -> Positive | None:
         """None: tags have no positive one."""
@@ -113,13 +118,13 @@ class TagData(TokensData[TagSpec]):
 
     def divided(self, examples: Sequence[Example], raw: Path) -> Parts:
         """Sentences by split, a document's in one."""
+        # As one class: no two sentences have the same tags.
+        plain = [replace(example, label=SENTENCES.one) for example in examples]
         stored = {example.name: example.label for example in examples}
-        plain = [_with_label(example, "sentence") for example in examples]
-        found = super().divided(plain, raw)
-        return {
-            split: [_with_label(example, stored[example.name]) for example in part]
-            for split, part in found.items()
-        }
+        found = {}
+        for split, part in super().divided(plain, raw).items():
+            found[split] = [replace(example, label=stored[example.name]) for example in part]
+        return found
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Tokens and tags by split; says what of long sentences is not learnt."""
@@ -147,16 +152,13 @@ class TagData(TokensData[TagSpec]):
 
 def _example(one: Sentence, split: str | None, grouped: bool) -> Example:
     stored = json.dumps({"tokens": one.words, "tags": one.tags}, ensure_ascii=False)
+    group = f"{one.file.name} {one.document}" if grouped else None
     return Example(
         name=f"{one.file.name} row {one.row}",
         file=Content(one.file, stored.encode()),
         label=stored,
         split=split,
-        group=f"{one.file.name} {one.document}" if grouped else None,
+        group=group,
         table=one.file.path,
         row=one.row,
     )
-
-
-def _with_label(example: Example, label: str) -> Example:
-    return replace(example, label=label)

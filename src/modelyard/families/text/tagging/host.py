@@ -87,7 +87,8 @@ class TagHost(Host):
             BadData: a text of too many bytes.
         """
         texts = [self._text(request) for request in requests]
-        places = [[match.span() for match in WORD.finditer(text)] for text in texts]
+        places = [_words(text) for text in texts]
+        # A text without a word has no span, and nothing for the network to read.
         filled = [number for number, some in enumerate(places) if some]
         laid = []
         for number in filled:
@@ -127,12 +128,13 @@ class TagHost(Host):
         assert isinstance(response, TagAnswer)
         labels = [span.label for span in response.spans]
         scores = [span.score for span in response.spans]
-        # Of a text without spans there is nothing to be sure of.
         most = max(sorted(set(labels)), key=labels.count, default="none")
+        # Of a text without spans there is nothing to be sure of.
+        score = float(np.mean(scores)) if scores else None
         return {
             **figures_of(self.spec, self._text(request).strip()),
             "spans": float(len(labels)),
-            "score": float(np.mean(scores)) if scores else None,
+            "score": score,
             "label": most,
         }
 
@@ -176,6 +178,11 @@ class TagHost(Host):
             found.append(np.array([scores[row][place] for row, place in pairs], np.float64))
             first += len(one.rows)
         return found
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    """First character of each word, and the one behind its last."""
+    return [match.span() for match in WORD.finditer(text)]
 
 
 def _spans(text: str, places: list[tuple[int, int]], found: Found) -> list[TaggedSpan]:

@@ -61,12 +61,17 @@ class FrequentTags:
         for some, their in zip(words, tags, strict=True):
             for word, tag in zip(some, their, strict=True):
                 counts[word][tag] += 1
-        self._tags = {
-            word: min(seen, key=lambda tag: (-seen[tag], tag)) for word, seen in counts.items()
-        }
+        self._tags: dict[str, str] = {}
+        for word, seen in counts.items():
+            most = max(seen.values())
+            # Of several, the first by name: the same whatever the order of the sentences.
+            self._tags[word] = min(tag for tag, count in seen.items() if count == most)
 
     def __call__(self, words: Sequence[Sequence[str]]) -> Tags:
-        return [[self._tags.get(word, OUTSIDE) for word in some] for some in words]
+        return [self._of_sentence(some) for some in words]
+
+    def _of_sentence(self, words: Sequence[str]) -> list[str]:
+        return [self._tags.get(word, OUTSIDE) for word in words]
 
 
 def judge_tags(
@@ -80,15 +85,16 @@ def judge_tags(
     """Figures of a split next to the baseline's; `groups` are the documents of the sentences, (n,)."""
     metrics = span_metrics(judged.truth, judged.answers)
     simple = span_metrics(judged.truth, baseline)
-    truth, answers = _counts(judged.truth, judged.answers), _counts(judged.truth, baseline)
-    found = resample(_f1, truth[:, 2], truth, answers, varied=False, groups=groups)
-    spans = int(truth[:, 2].sum())
+    # The interval is of sums over sentences: a sentence by itself has no F1.
+    own, others = _counts(judged.truth, judged.answers), _counts(judged.truth, baseline)
+    found = resample(_f1, own[:, 2], own, others, varied=False, groups=groups)
+    spans = int(own[:, 2].sum())
     notes = [found.sentence("span_f1", within=(0, 1)), f"{spans:,} spans in the split."]
-    names, (precision, recall, _, _) = _figures(judged)
-    known = set(labels)
-    strange = sorted({span.label for tags in judged.truth for span in spans_of(tags)} - known)
+    strange = sorted(_labels(judged.truth) - set(labels))
     if strange:
         notes.append(f"The model does not know {', '.join(strange)}: such spans count as missed.")
+    names, figures = _figures(judged)
+    precision, recall, _, _ = figures
     return Evaluation(
         split=split,
         rows=len(judged.truth),
@@ -101,7 +107,7 @@ def judge_tags(
         notes=notes,
         confusion=_confusion(judged),
         plots=[recall_bars("label", names, recall, precision)],
-        tables=[_by_label(judged), _wrong(judged)],
+        tables=[_by_label(names, figures), _wrong(judged)],
     )
 
 
@@ -128,37 +134,54 @@ def _confusion(judged: JudgedTags) -> Confusion:
         by_bounds = {(span.start, span.end): span.label for span in found}
         for span in there:
             answered = by_bounds.get((span.start, span.end))
-            counts[span.label, answered or (ELSEWHERE if _touched(span, found) else MISSED)] += 1
+            if answered is None:
+                answered = ELSEWHERE if _touching(span, found) else MISSED
+            counts[span.label, answered] += 1
         for span in found:
-            if not _touched(span, there):
+            if not _touching(span, there):
                 counts[MISSED, span.label] += 1
         names |= {span.label for span in (*there, *found)}
     order = [*sorted(names), ELSEWHERE, MISSED]
-    matrix = [[counts[row, column] for column in order] for row in order]
+    matrix = []
+    for row in order:
+        matrix.append([counts[row, column] for column in order])
     return Confusion(labels=order, matrix=matrix)
 
 
-def _touched(span: Span, others: Sequence[Span]) -> bool:
-    return any(other.start < span.end and span.start < other.end for other in others)
+def _touching(span: Span, others: Sequence[Span]) -> list[Span]:
+    """Those of the others that share a word with the span."""
+    return [other for other in others if other.start < span.end and span.start < other.end]
+
+
+def _labels(tags: Tags) -> set[str]:
+    """Of all spans."""
+    found: set[str] = set()
+    for some in tags:
+        found |= {span.label for span in spans_of(some)}
+    return found
 
 
 def _figures(judged: JudgedTags) -> tuple[list[str], np.ndarray]:
     """Labels, and precision, recall, F1 and true spans of each, (4, labels)."""
-    both = [*judged.truth, *judged.answers]
-    labels = sorted({span.label for tags in both for span in spans_of(tags)})
+    # seqeval gives the figures in this order, without the names.
+    labels = sorted(_labels(judged.truth) | _labels(judged.answers))
     found = precision_recall_fscore_support(
         judged.truth, judged.answers, average=None, zero_division=0
     )
     return labels, np.array(found)
 
 
-def _by_label(judged: JudgedTags) -> Table:
-    labels, figures = _figures(judged)
+def _by_label(labels: list[str], figures: np.ndarray) -> Table:
+    """`figures` (4, labels) are those of `_figures`."""
     rows: list[list[str | float]] = []
     for name, (precision, recall, f1, support) in zip(labels, figures.T.tolist(), strict=True):
         rows.append([name, int(support), round(precision, 4), round(recall, 4), round(f1, 4)])
     columns = ["label", "spans", "precision", "recall", "F1"]
     return Table(title="By label", columns=columns, rows=rows)
+
+
+def _text(span: Span, words: list[str]) -> str:
+    return " ".join(words[span.start : span.end])
 
 
 def _wrong(judged: JudgedTags) -> Table:
@@ -167,17 +190,14 @@ def _wrong(judged: JudgedTags) -> Table:
     columns = zip(judged.words, judged.truth, judged.answers, judged.scores, strict=True)
     for words, truth, answers, scores in columns:
         there = spans_of(truth)
+        sentence = " ".join(words)[:SHOWN]
         for span, score in zip(spans_of(answers), scores, strict=True):
             if span in there:
                 continue
-            true = ", ".join(
-                f"{' '.join(words[one.start : one.end])} ({one.label})"
-                for one in there
-                if _touched(one, [span])
-            )
-            text = " ".join(words[span.start : span.end])
-            sentence = " ".join(words)[:SHOWN]
-            found.append((score, [sentence, text, span.label, true or "–", round(score, 4)]))
+            true = [f"{_text(one, words)} ({one.label})" for one in _touching(span, there)]
+            shown = ", ".join(true) or "–"
+            row = [sentence, _text(span, words), span.label, shown, round(score, 4)]
+            found.append((score, row))
     found.sort(key=lambda one: -one[0])
     return Table(
         title="Wrong spans, the surest first",

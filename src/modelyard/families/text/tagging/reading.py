@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,18 +19,26 @@ from modelyard.families.text.tagging.schemes import (
     to_bio,
 )
 from modelyard.kit.classifier.examples import Listed
-from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
+from modelyard.kit.json_lines import ROWS, in_utf8, json_rows, read_utf8
 from modelyard.store.files import File, files_of
 
-COLUMNS = frozenset(
-    (
-        *(".conll", ".conll03", ".bio", ".iob", ".iob2", ".bioes", ".txt", ".tsv", ".col", ".ner"),
-        *(".train", ".testa", ".testb"),
-    )
-)
-"""Endings of files with a word and its tags a line."""
 TEXTS_TOO = frozenset({".txt", ".tsv"})
-"""Those of them that may also be a text, or a table of texts."""
+"""Endings of files with a word and its tags a line that may also be a text, or a table of texts."""
+COLUMNS = TEXTS_TOO | {
+    ".conll",
+    ".conll03",
+    ".bio",
+    ".iob",
+    ".iob2",
+    ".bioes",
+    ".col",
+    ".ner",
+    # CoNLL-2003 comes as eng.train, eng.testa and eng.testb.
+    ".train",
+    ".testa",
+    ".testb",
+}
+"""All endings of files with a word and its tags a line."""
 DOCUMENT = "-DOCSTART-"
 WORDS, TAGS = ("tokens", "words"), ("tags", "ner_tags", "labels")
 """Fields of JSON lines, the likeliest first."""
@@ -79,16 +87,18 @@ def read_tagged(raw: Path) -> Tagged:
         raise BadData("no sentence has a word", file=files[0].path)
     if all(set(one.tags) == {OUTSIDE} for one in found.sentences):
         raise BadData(f"every tag is {OUTSIDE}: there is no span to learn", file=files[0].path)
-    scheme = scheme_of(one.tags for one in found.sentences)
+    # One scheme for all files: a single one may be too short to show which it is.
+    scheme = scheme_of([one.tags for one in found.sentences])
     _to_bio(found, scheme)
     return found
 
 
 def _to_bio(found: Tagged, scheme: Scheme) -> None:
-    broken = sum(broken_in(one.tags, scheme) for one in found.sentences)
+    broken = 0
     for place, one in enumerate(found.sentences):
+        broken += broken_in(one.tags, scheme)
         tags = to_bio(spans_of(one.tags), len(one.words))
-        found.sentences[place] = Sentence(one.file, one.row, one.words, tags, one.document)
+        found.sentences[place] = replace(one, tags=tags)
     read_as = "" if scheme == "BIO" else ", read as BIO"
     found.notes.append(f"The tags are {scheme}{read_as}.")
     if broken:
@@ -107,9 +117,15 @@ def read_untagged(file: File) -> list[dict[str, Any]] | None:
     """
     if file.suffix in ROWS:
         return [_body(value, file, row) for row, value in json_rows(read_utf8(file), file.path)]
-    if file.suffix not in COLUMNS or (file.suffix in TEXTS_TOO and not _has_tags(file)):
+    if file.suffix not in COLUMNS:
         return None
-    return [{"text": " ".join(cells[0] for cells in some.rows)} for some in _sentences(file)]
+    if file.suffix in TEXTS_TOO and not _has_tags(file):
+        return None
+    bodies = []
+    for some in _sentences(file):
+        words = [cells[0] for cells in some.rows]
+        bodies.append({"text": " ".join(words)})
+    return bodies
 
 
 def _body(value: Any, file: File, row: int) -> dict[str, Any]:
@@ -122,8 +138,13 @@ def _body(value: Any, file: File, row: int) -> dict[str, Any]:
 
 def _has_tags(file: File) -> bool:
     """Whether each line of a file ends with a tag behind a word: else it is a text or a table."""
-    rows = [cells for some in _sentences(file, strict=False) for cells in some.rows]
-    return bool(rows) and all(len(cells) > 1 and is_tag(cells[-1]) for cells in rows)
+    seen = False
+    for some in _sentences(file, strict=False):
+        for cells in some.rows:
+            if len(cells) < 2 or not is_tag(cells[-1]):
+                return False
+            seen = True
+    return seen
 
 
 def _from_columns(file: File) -> Iterator[Sentence]:
@@ -156,7 +177,9 @@ def _sentences(file: File, *, strict: bool = True) -> Iterator[_Lines]:
     wide = 0
     rows: list[list[str]] = []
     start, document, documents = 1, 0, False
+    # A blank line more, so that the last sentence ends too.
     for row, line in enumerate([*lines, ""], 1):
+        # Where tabs part the columns, a word may hold blanks.
         if tabs:
             cells = [cell.strip() for cell in line.split("\t")]
         else:
@@ -174,13 +197,9 @@ def _sentences(file: File, *, strict: bool = True) -> Iterator[_Lines]:
         if strict:
             _check_line(file, row, cells, wide)
         if strict and len(rows) > MOST_WORDS:
+            problem = f"a sentence of more than {MOST_WORDS:,} words"
             hint = "A blank line ends a sentence"
-            raise BadData(
-                f"a sentence of more than {MOST_WORDS:,} words",
-                file=file.path,
-                row=start,
-                hint=hint,
-            )
+            raise BadData(problem, file=file.path, row=start, hint=hint)
 
 
 def _check_line(file: File, row: int, cells: list[str], wide: int) -> None:
@@ -198,11 +217,8 @@ def _check_line(file: File, row: int, cells: list[str], wide: int) -> None:
 def _tag(file: File, row: int, cells: list[str]) -> str:
     """The tag of a line with a word."""
     if len(cells) < 2:
-        raise BadData(
-            f"has one column, {cells[0][:40]!r}; a word and a tag are needed",
-            file=file.path,
-            row=row,
-        )
+        problem = f"has one column, {cells[0][:40]!r}; a word and a tag are needed"
+        raise BadData(problem, file=file.path, row=row)
     _check_tag(cells[-1], file, row)
     return cells[-1]
 
@@ -236,13 +252,16 @@ def _from_json(file: File, found: Tagged) -> Iterator[Sentence]:
 
 def _list(value: dict[str, Any], names: tuple[str, ...], file: File, row: int) -> list[str]:
     """The list of texts in the first of these fields."""
-    name = next((name for name in names if name in value), None)
-    if name is None:
+    named = [name for name in names if name in value]
+    if not named:
         seen = ", ".join(list(value)[:8]) or "none"
         problem = f"the field is missing; seen: {seen}"
         raise BadData(problem, file=file.path, row=row, column=names[0])
+    name = named[0]
     cells = value[name]
     if not isinstance(cells, list) or not all(isinstance(cell, str) for cell in cells):
         problem = f"must be a list of texts, seen {json.dumps(cells)[:40]}"
         raise BadData(problem, file=file.path, row=row, column=name)
+    for cell in cells:
+        in_utf8(cell, file.path, name, row)
     return cells

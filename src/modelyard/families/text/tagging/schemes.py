@@ -40,6 +40,7 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
     nothing begins a span."""
     found: list[Span] = []
     start, open_label, ended = 0, "", True
+    # An O more, which ends the last span.
     for place, tag in enumerate([*tags, OUTSIDE]):
         prefix, label = parts(tag)
         if open_label and (label != open_label or prefix in BEGINS or ended):
@@ -61,17 +62,16 @@ def to_bio(spans: Iterable[Span], words: int) -> list[str]:
 
 def scheme_of(sentences: Iterable[Sequence[str]]) -> Scheme:
     """The scheme that the tags of a data set are in."""
-    odd_starts = adjacent = apart = 0
+    odd_starts = apart = 0
     for tags in sentences:
         before = ""
         for tag in tags:
             prefix, label = parts(tag)
-            if prefix in ("E", "S", "L", "U"):
+            if prefix in ENDS:
                 return "BIOES"
-            follows = label == before
-            odd_starts += prefix == "I" and not follows
-            adjacent += prefix == "B" and follows
-            apart += prefix == "B" and not follows
+            if label != before:
+                odd_starts += prefix == "I"
+                apart += prefix == "B"
             before = label
     # In BIO most spans begin with B after another tag; in IOB1 none does.
     if odd_starts and not apart:

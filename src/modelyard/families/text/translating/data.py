@@ -12,11 +12,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from modelyard.errors import UsageError
 from modelyard.families.text.checkpoint import TokensData
 from modelyard.families.text.translating.reading import read_pairs
 from modelyard.families.text.translating.samples import write_sample
@@ -68,27 +70,33 @@ class TranslateData(TokensData[TranslationSpec]):
             facts: the training pairs.
         """
         settings, found = self.config.features, self.checkpoint()
-        both = [text for pair in facts for text in pair]
         if found:
             tokenizer = found.tokenizer
         else:
-            tokenizer = trained_tokenizer(both, settings.vocabulary)
+            # One tokenizer of both languages: encoder and decoder share the embedding.
+            both = chain.from_iterable(facts)
+            tokenizer = trained_tokenizer(list(both), settings.vocabulary)
         sources = [settings.prompt + source for source, _ in facts]
         tokens = fit_length(sources, settings, tokenizer, share=1.0)
-        # A checkpoint's config.json need not hold what is T5's own usual value.
         shape = found.shape if found else {}
+        # A checkpoint's config.json need not hold what is T5's own usual value.
+        start = shape.get("decoder_start_token_id", tokens["pad"])
+        end = shape.get("eos_token_id")
+        if end is None:
+            end = _number_of(END, tokenizer)
         spec = TranslationSpec(
             limits=self.limits(),
             classes=["source", "target"],
             counts=[],
             text_column=self._column,
             prompt=settings.prompt,
-            start=int(shape.get("decoder_start_token_id", tokens["pad"])),
-            end=int(shape.get("eos_token_id", _number_of(END, tokenizer))),
+            start=int(start),
+            end=int(end),
             most_written=LONGEST,
             **tokens,
         )
         written = spec.counts_of([target for _, target in facts])
+        # Not the longest of all: one that is far longer would make every answer as costly.
         most = int(np.quantile(written, 0.99) * FREE)
         return spec.model_copy(update={"most_written": min(LONGEST, most) + SHORTEST})
 
@@ -106,7 +114,9 @@ class TranslateData(TokensData[TranslationSpec]):
         unique = without_copies(examples, digests, PAIRS)
         parts = self._divided(unique.examples, raw)
         base = base_of(out)
-        pairs = {split: [pair_of(one.file.read()) for one in parts[split]] for split in SPLITS}
+        pairs = {}
+        for split in SPLITS:
+            pairs[split] = [pair_of(one.file.read()) for one in parts[split]]
         if base is not None:
             spec = self._earlier(base)
         else:
@@ -116,7 +126,8 @@ class TranslateData(TokensData[TranslationSpec]):
             cut += _write_split(out, split, parts[split], pairs[split], spec)
         spec.save(Path(out) / "assets")
         more = f"; {cut:,} cut at their end" if cut else ""
-        dropped, notes = listing.dropped | unique.dropped, [*listing.notes, *unique.notes]
+        dropped = listing.dropped | unique.dropped
+        notes = [*listing.notes, *unique.notes]
         return self.said_of(parts, spec, more, dropped, notes)
 
     def body(self, data: bytes) -> dict[str, Any]:
@@ -135,12 +146,14 @@ class TranslateData(TokensData[TranslationSpec]):
 
     def _divided(self, examples: list[Example], raw: Path) -> Parts:
         """By split; the translations of one source are in one of them."""
-        sources = Counter(pair_of(example.file.read())[0] for example in examples)
+        sources = [pair_of(example.file.read())[0] for example in examples]
+        counts = Counter(sources)
         grouped = []
-        for example in examples:
-            source = pair_of(example.file.read())[0]
-            several = sources[source] > 1 and example.group is None and example.split is None
-            group = f"source {source}" if several else example.group
+        for example, source in zip(examples, sources, strict=True):
+            group = example.group
+            # Whoever named groups or splits knows which pairs may be in two.
+            if group is None and example.split is None and counts[source] > 1:
+                group = f"source {source}"
             grouped.append(replace(example, label=PAIRS.one, group=group))
         return self.divided(grouped, raw)
 
@@ -166,5 +179,9 @@ def _write_split(
 
 
 def _number_of(token: str, tokenizer: str) -> int:
-    added = json.loads(tokenizer)["added_tokens"]
-    return int(next(one["id"] for one in added if one["content"] == token))
+    for added in json.loads(tokenizer)["added_tokens"]:
+        if added["content"] == token:
+            return int(added["id"])
+    raise UsageError(
+        f"model.checkpoint: neither config.json names eos_token_id nor tokenizer.json {token}"
+    )

@@ -28,12 +28,20 @@ class Written(NamedTuple):
 
 def past_names(layers: int) -> list[str]:
     """The decoder's inputs of what is written so far."""
-    return [f"past_{part}_{layer}" for layer in range(layers) for part in PARTS]
+    return _names("past", layers)
 
 
 def source_names(layers: int) -> list[str]:
     """The encoder's outputs, which every step of the decoder takes."""
-    return [f"source_{part}_{layer}" for layer in range(layers) for part in PARTS]
+    return _names("source", layers)
+
+
+def _names(what: str, layers: int) -> list[str]:
+    """`what_key_0`, `what_value_0`, `what_key_1` and so on."""
+    found = []
+    for layer in range(layers):
+        found += [f"{what}_{part}_{layer}" for part in PARTS]
+    return found
 
 
 class Writer:
@@ -89,10 +97,11 @@ def write_greedily(
             stays = np.flatnonzero(~ends)
             writer.keep(stays)
             going, last = going[stays], last[stays]
-        yield [
-            Written(some, float(sum_ / max(1, len(some) + end)), bool(end))
-            for some, sum_, end in zip(written, total, ended, strict=True)
-        ]
+        found = []
+        for some, log_p_sum, end in zip(written, total.tolist(), ended.tolist(), strict=True):
+            # The end is a token too, though it is no part of the text.
+            found.append(Written(some, log_p_sum / (len(some) + end), end))
+        yield found
         if not len(going):
             return
 
@@ -108,21 +117,22 @@ def write_with_beams(
     found: list[Written] = []
     for _ in range(spec.most_written):
         log_p = sums[:, None] + writer.step(last[:, None])[:, -1]
+        # Twice as many: each beam may end once, and as many as before must go on.
         best = np.argsort(-log_p, axis=None, kind="stable")[: 2 * beams]
         rows, following = np.unravel_index(best, log_p.shape)
         ends = following == spec.end
+        # An end counts where it is among the best: else any beam could end at any step.
         for row in rows[:beams][ends[:beams]].tolist():
             total = float(log_p[row, spec.end])
             found.append(Written(texts[row], total / (len(texts[row]) + 1), True))
         if len(found) >= beams:
             break
         rows, last = rows[~ends][:beams], following[~ends][:beams]
-        texts = [
-            [*texts[row], token] for row, token in zip(rows.tolist(), last.tolist(), strict=True)
-        ]
+        pairs = zip(rows.tolist(), last.tolist(), strict=True)
+        texts = [[*texts[row], token] for row, token in pairs]
         sums = log_p[rows, last]
         writer.keep(rows)
     if not found:
-        pairs = zip(texts, sums.tolist(), strict=True)
-        found = [Written(some, total / max(1, len(some)), False) for some, total in pairs]
+        for text, total in zip(texts, sums.tolist(), strict=True):
+            found.append(Written(text, total / len(text), False))
     return max(found, key=lambda one: one.log_p)

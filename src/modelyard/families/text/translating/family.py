@@ -35,8 +35,7 @@ class TranslateText(TranslateData, OtherNetworks[TranslationSpec]):
 
     def plan(self, spec: TranslationSpec) -> Plan:
         """The network that the settings ask for."""
-        found = self.checkpoint()
-        return network.plan(self.config.model, spec, found.shape if found else None)
+        return network.plan(self.config.model, spec, self._shape())
 
     def build(
         self, plan: Plan, spec: TranslationSpec, checkpoint: Path | None = None
@@ -54,10 +53,7 @@ class TranslateText(TranslateData, OtherNetworks[TranslationSpec]):
         """Mean cross-entropy of the targets' tokens, nats, a scalar; labels are smoothed in
         training only."""
         logits, targets = self._compared(model, batch)
-        if model.training:
-            smoothing = self.config.training.label_smoothing
-        else:
-            smoothing = 0.0
+        smoothing = self.config.training.label_smoothing if model.training else 0.0
         return cross_entropy(
             logits.flatten(0, 1),
             targets.flatten(),

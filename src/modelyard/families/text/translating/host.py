@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -77,19 +78,20 @@ class TranslateHost(Host):
             BadData: a text has too many bytes.
         """
         asked = [self._checked(request) for request in requests]
-        answers: list[BaseModel] = [
-            Translation(translation="", score=1.0, ended=True) for _ in asked
-        ]
-        for beams in sorted({one.beams for one in asked}):
-            places = [at for at, one in enumerate(asked) if one.beams == beams and one.text.strip()]
+        # An empty text is translated by nothing, surely.
+        answers = [Translation(translation="", score=1.0, ended=True) for _ in asked]
+        by_beams: dict[int, list[int]] = defaultdict(list)
+        for place, one in enumerate(asked):
+            if one.text.strip():
+                by_beams[one.beams].append(place)
+        for beams, places in sorted(by_beams.items()):
             texts = [asked[place].text.strip() for place in places]
             for place, found in zip(places, self.written(run, texts, beams), strict=True):
                 answers[place] = self._answer(found)
         for one, answer in zip(asked, answers, strict=True):
-            assert isinstance(answer, Translation)
             if cautions := self._cautions(one, answer):
                 answer.warnings = cautions
-        return answers
+        return list(answers)
 
     def stream(self, run: Runtime, request: BaseModel) -> Iterator[BaseModel]:
         """Parts as they are written, then the answer; beams have no part before their end.
@@ -129,7 +131,9 @@ class TranslateHost(Host):
         found: list[Written | None] = [None] * len(texts)
         rows = self.spec.read(texts).astype(np.int64)
         counts = (rows != self.spec.pad).sum(axis=1)
-        for places in similar(counts, 1 if beams > 1 else CHUNK):
+        # Beams fill a batch by themselves: one text at a time.
+        most = 1 if beams > 1 else CHUNK
+        for places in similar(counts, most):
             tokens = rows[places, : counts[places[-1]]]
             if beams > 1:
                 some = [write_with_beams(run, tokens, self.spec, self.decoding, beams)]
@@ -170,13 +174,14 @@ class TranslateHost(Host):
 
     def check_arrays(self, graph: str, arrays: Arrays) -> None:
         """Bounds the tokens of one call: attention grows with their product."""
-        most = {"tokens": self.spec.length, "input_ids": self.spec.most_written}
-        for name, limit in most.items():
+        read, written = self.spec.length, self.spec.most_written
+        for name, limit in (("tokens", read), ("input_ids", written)):
             if name in arrays and arrays[name].shape[1] > limit:
                 problem = f"{arrays[name].shape[1]} tokens; at most {limit} are allowed"
                 raise BadData(problem, column=name)
         for name, array in arrays.items():
-            limit = most["tokens" if name.startswith("source_") else "input_ids"]
+            limit = read if name.startswith("source_") else written
+            # Keys and values: (batch, heads, tokens, head width).
             if array.ndim == 4 and array.shape[2] > limit:
                 problem = f"holds {array.shape[2]} tokens; at most {limit} are allowed"
                 raise BadData(problem, column=name)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
@@ -56,14 +55,18 @@ def translation_metrics(
     answers: Sequence[str], references: Sequence[str], tokenize: str = "13a"
 ) -> dict[str, float]:
     """`bleu`, with words as `tokenize` finds them, and `chrf`, 0 to 100, and `exact_match`."""
-    equal = [answer == truth for answer, truth in zip(answers, references, strict=True)]
+    given, truths = list(answers), [list(references)]
     return {
-        "bleu": float(
-            BLEU(tokenize=tokenize).corpus_score(list(answers), [list(references)]).score
-        ),
-        "chrf": float(CHRF().corpus_score(list(answers), [list(references)]).score),
-        "exact_match": float(np.mean(equal)),
+        "bleu": float(BLEU(tokenize=tokenize).corpus_score(given, truths).score),
+        "chrf": float(CHRF().corpus_score(given, truths).score),
+        "exact_match": float(_exact(answers, references).mean()),
     }
+
+
+def _exact(answers: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """Whether each is just its reference, bool (n,)."""
+    pairs = zip(answers, references, strict=True)
+    return np.array([answer == truth for answer, truth in pairs])
 
 
 def remember(sources: Sequence[str], training: Sequence[tuple[str, str]]) -> list[str]:
@@ -86,10 +89,10 @@ def judge_translations(
     """Figures of a split next to those of copying and of the memory; `groups` are those of the pairs."""
     references, words = judged.references, tokenization(judged.references)
     metrics = translation_metrics(judged.translations, references, words)
-    counts = [
-        _counts(answers, references, words) for answers in (judged.translations, judged.sources)
-    ]
-    found = resample(_bleu, np.zeros(len(references)), *counts, varied=False, groups=groups)
+    own = _counts(judged.translations, references, words)
+    copied = _counts(judged.sources, references, words)
+    found = resample(_bleu, np.zeros(len(references)), own, copied, varied=False, groups=groups)
+    # The signature says how many references there were: only after a score.
     scorer = BLEU(tokenize=words)
     scorer.corpus_score(judged.translations, [references])
     return Evaluation(
@@ -123,7 +126,7 @@ def _counts(answers: Sequence[str], references: Sequence[str], tokenize: str) ->
 
 
 def _bleu(_: np.ndarray, counts: np.ndarray) -> float:
-    """Of these pairs together."""
+    """Of these pairs together: BLEU is of sums of counts, and no mean over pairs."""
     total = counts.sum(axis=0).round().astype(int).tolist()
     found = BLEU.compute_bleu(
         correct=total[:ORDER],
@@ -143,12 +146,7 @@ def _chrf_of_each(judged: JudgedTranslations) -> np.ndarray:
 
 def _scores(judged: JudgedTranslations) -> Plot:
     scores = np.array(judged.scores)
-    right = np.array(
-        [
-            answer == truth
-            for answer, truth in zip(judged.translations, judged.references, strict=True)
-        ]
-    )
+    right = _exact(judged.translations, judged.references)
     return Plot(
         kind="histogram",
         title="Scores of exact and other translations",
@@ -162,18 +160,18 @@ def _by_length(judged: JudgedTranslations, tokenize: str) -> Table:
     """Figures by quarters of the sources' length."""
     lengths = np.array([len(source) for source in judged.sources])
     edges = np.unique(np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1]))
+    # The quarter of each; the longest are of the last, and equal ones of a single one.
+    quarters = np.searchsorted(edges[1:-1], lengths, side="right")
     rows: list[list[str | float]] = []
-    for low, high in pairwise(edges):
-        last = high == edges[-1]
-        own = np.flatnonzero((lengths >= low) & ((lengths <= high) if last else (lengths < high)))
-        if not len(own):
-            continue
+    for quarter in np.unique(quarters).tolist():
+        own = np.flatnonzero(quarters == quarter)
         metrics = translation_metrics(
             [judged.translations[row] for row in own],
             [judged.references[row] for row in own],
             tokenize,
         )
         figures = [metrics[name] for name in ("bleu", "chrf", "exact_match")]
+        low, high = edges[quarter], edges[min(quarter + 1, len(edges) - 1)]
         rows.append([f"{low:.0f} to {high:.0f}", len(own), *figures])
     columns = ["characters of the source", "pairs", "BLEU", "chrF", "exact"]
     return Table(title="By length", columns=columns, rows=rows)

@@ -44,6 +44,7 @@ def plan(settings: TextModel, spec: TranslationSpec, shape: Plan | None) -> Plan
         UsageError: the checkpoint has fewer tokens than its tokenizer.
     """
     known = spec.opened.get_vocab_size()
+    dropout = DROPOUT if settings.dropout is None else settings.dropout
     if shape is None:
         shape = {
             "model_type": "t5",
@@ -55,7 +56,7 @@ def plan(settings: TextModel, spec: TranslationSpec, shape: Plan | None) -> Plan
             "num_decoder_layers": settings.layers,
             "num_heads": settings.width // HEAD_WIDTH,
             "feed_forward_proj": "gated-gelu",
-            "dropout_rate": DROPOUT if settings.dropout is None else settings.dropout,
+            "dropout_rate": dropout,
             "pad_token_id": spec.pad,
             "eos_token_id": spec.end,
             "decoder_start_token_id": spec.start,

@@ -60,19 +60,14 @@ def _moment(draw: Draw) -> Pair:
 
 def _amount(draw: Draw) -> Pair:
     unit, number = str(draw.choice(UNITS.split())), _number(draw)
-    english, german = (
-        format_unit(number, unit, "long", locale=place) for place in (SOURCE, TARGET)
-    )
-    return english, german
+    english = format_unit(number, unit, "long", locale=SOURCE)
+    return english, format_unit(number, unit, "long", locale=TARGET)
 
 
 def _money(draw: Draw) -> Pair:
     currency, number = str(draw.choice(CURRENCIES.split())), _number(draw)
-    english, german = (
-        format_currency(number, currency, locale=place, format_type="name")
-        for place in (SOURCE, TARGET)
-    )
-    return english, german
+    english = format_currency(number, currency, locale=SOURCE, format_type="name")
+    return english, format_currency(number, currency, locale=TARGET, format_type="name")
 
 
 def _span(draw: Draw) -> Pair:
@@ -84,27 +79,22 @@ def _span(draw: Draw) -> Pair:
         step = timedelta(days=days)
     else:
         step = timedelta(**{f"{unit}s": 1})
-    english, german = (
-        format_timedelta(
-            ahead * number * step,
-            granularity=unit,
-            threshold=1e9,
-            add_direction=True,
-            locale=place,
-        )
-        for place in (SOURCE, TARGET)
-    )
-    return english, german
+    length = ahead * number * step
+    # The threshold keeps the unit: 59 minutes would else be an hour.
+    how = {"granularity": unit, "threshold": 1e9, "add_direction": True}
+    english = format_timedelta(length, locale=SOURCE, **how)
+    return english, format_timedelta(length, locale=TARGET, **how)
 
 
 def _places(draw: Draw) -> Pair:
     codes = draw.choice(PLACES.split(), int(draw.integers(2, 5)), replace=False)
     style = "or" if draw.random() < 0.3 else "standard"
-    english, german = (
-        format_list([Locale(place).territories[code] for code in codes], style, locale=place)
-        for place in (SOURCE, TARGET)
-    )
-    return english, german
+    return _listed(codes, style, SOURCE), _listed(codes, style, TARGET)
+
+
+def _listed(codes: np.ndarray, style: str, language: str) -> str:
+    names = Locale(language).territories
+    return str(format_list([names[code] for code in codes], style, locale=language))
 
 
 def _number(draw: Draw) -> float:
