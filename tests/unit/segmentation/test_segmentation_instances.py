@@ -182,6 +182,14 @@ def test_an_object_that_is_not_in_the_picture_is_counted(tmp_path):
     assert summary["dropped"] == {"objects: without a pixel in the picture": 1}
 
 
+def test_objects_with_a_box_only_are_counted(tmp_path):
+    raw = rewritten(tmp_path / "raw", [{"category_id": 10, "segmentation": []}])
+    out = tmp_path / "features"
+    out.mkdir()
+    summary = reading(instanced().config).features(raw, out)
+    assert summary["dropped"] == {"objects: without an outline": 1}
+
+
 def test_a_picture_s_masks_turn_with_it(tmp_path):
     raw = tmp_path / "raw"
     outlines(raw)

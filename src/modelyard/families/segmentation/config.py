@@ -103,8 +103,11 @@ class SegmentationConfig(SquareConfig):
 
     def requires(self) -> Mapping[str, str]:
         """Pillow, pycocotools, scipy, torch, and transformers for its kinds."""
-        needs = dict.fromkeys(("PIL", "pycocotools", "scipy"), "segmentation") | {"torch": "torch"}
-        return needs | ({} if self.model.kind == "unet" else {"transformers": "segmentation"})
+        needs = dict.fromkeys(("PIL", "pycocotools", "scipy"), "segmentation")
+        needs["torch"] = "torch"
+        if self.model.kind != "unet":
+            needs["transformers"] = "segmentation"
+        return needs
 
     def for_features(self) -> Mapping[str, Mapping[str, Any]]:
         """A kind that tells objects apart reads other annotations."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -89,27 +90,29 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
         index = settings.ignore_index
         listing = read_pairs(raw, settings.format, settings.background, index, self.preferred)
         seen = self._looked_at(listing)
-        values = {value for one in seen.values() for value in one.counts if value >= 0}
+        values = _total(list(seen.values())).keys() - {-1}
         ignored = _ignored(listing, values, index)
         names = listing.names
         if names is None:
             names = {value: f"class {value}" for value in sorted(values - {ignored})}
-        examples = [
-            Example(name, one.pair.picture, one.digest[:6], one.pair.split)
-            for name, one in seen.items()
-        ]
-        digests = [one.look.digest for one in seen.values()]
-        parts = parted(
-            raw, listing, examples, digests, settings, self.config.data.split_seed, "masks"
-        )
-        masked = {split: [seen[one.name] for one in part] for split, part in parts.items()}
+        examples: list[Example] = []
+        digests: list[str] = []
+        for name, one in seen.items():
+            # Copies of a picture with other masks are told apart by the mask's digest.
+            examples.append(Example(name, one.pair.picture, one.digest[:6], one.pair.split))
+            digests.append(one.look.digest)
+        seed = self.config.data.split_seed
+        parts = parted(raw, listing, examples, digests, settings, seed, "masks")
+        masked = {}
+        for split, part in parts.items():
+            masked[split] = [seen[example.name] for example in part]
         spec = self._fitted(raw, names, masked["train"], ignored, earlier)
         table = _table(names, spec, ignored)
         self._check_splits(raw, masked, table)
-        for split, part in masked.items():
-            files, sizes = [one.pair.picture for one in part], [one.look.size for one in part]
+        for split, some in masked.items():
+            files, sizes = [one.pair.picture for one in some], [one.look.size for one in some]
             write_pictures(out, split, files, sizes, spec)
-            self._write_masks(out, split, part, table, spec)
+            self._write_masks(out, split, some, table, spec)
             save_groups_of(out, split, [one.group for one in parts[split]])
         self.save_spec(out, spec, earlier)
         return self._summary(listing, masked, names, table, spec)
@@ -136,9 +139,11 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
 
     def _masked(self, pair: Pair, seen: Look) -> Masked:
         values = pair.values(seen, self.limits)
+        # One higher, for bincount takes no -1.
         counts = np.bincount(values.ravel() + 1)
-        present = np.flatnonzero(counts)
-        found = Counter({int(place) - 1: int(counts[place]) for place in present})
+        found: Counter[int] = Counter()
+        for place in np.flatnonzero(counts).tolist():
+            found[place - 1] = int(counts[place])
         digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
         return Masked(pair, seen, found, digest)
 
@@ -151,17 +156,16 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
         earlier: SegmentationSpec | None,
     ) -> SegmentationSpec:
         """What the training pictures ask for; the earlier model's, with new classes behind."""
-        counts = sum((one.counts for one in train), Counter())
-        mine = {
-            names[value]: counts[value] for value in sorted(counts) if value not in (-1, ignored)
-        }
+        mine: dict[str, int] = {}
+        for value, count in sorted(_total(train).items()):
+            if value not in (-1, ignored):
+                mine[names[value]] = count
         every = grown(earlier, mine)
         if not self.least_classes <= len(every) <= MOST_CLASSES:
             first = ", ".join(list(every)[:NAMED])
             problem = f"the training masks hold {len(every)} classes: {first}"
-            if ignored is None:
-                hint = ""
-            else:
+            hint = ""
+            if ignored is not None:
                 hint = f"{ignored} is ignored (features.ignore_index)"
             allowed = f"allowed are {self.least_classes} to {MOST_CLASSES}"
             raise BadData(f"{problem}; {allowed}", file=raw, hint=hint)
@@ -170,8 +174,8 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
     def _check_splits(self, raw: Path, masked: dict[str, list[Masked]], table: np.ndarray) -> None:
         """Every split has a pixel of a known class."""
         for split, part in masked.items():
-            values = {value for one in part for value in one.counts}
-            if all(table[value] == IGNORED for value in values):
+            values = list(_total(part))
+            if (table[values] == IGNORED).all():
                 problem = f"the {split} split ({len(part)} pictures) has no {self.counted} of a class of training"
                 raise BadData(problem, file=raw, hint="It needs more pictures with masks")
 
@@ -195,44 +199,60 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
         spec: SegmentationSpec,
     ) -> dict[str, Any]:
         rows = {split: len(part) for split, part in masked.items()}
-        counts = {
-            split: sum((one.counts for one in part), Counter()) for split, part in masked.items()
-        }
-        total = sum(counts.values(), Counter())
+        every = list(chain.from_iterable(masked.values()))
+        total = _total(every)
         headline = (
-            f"{listing.format}: {sum(rows.values()):,} pictures, {len(spec.classes)} classes, "
+            f"{listing.format}: {len(every):,} pictures, {len(spec.classes)} classes, "
+            f"{spec.size} px{self._also(total, table)}"
         )
-        headline += f"{spec.size} px"
-        headline += self._also(masked, table)
-        if pages := sum(one.look.pages for part in masked.values() for one in part):
+        if pages := sum(one.look.pages for one in every):
             headline += f", {pages:,} {PICTURES.of(pages)} {PAGES}"
-        strange = {value for value in total if value >= 0 and table[value] == IGNORED}
-        lost = {names[value]: total[value] for value in strange if value in names}
+        lost: Counter[str] = Counter()
+        for value, count in total.items():
+            if value in names and table[value] == IGNORED:
+                lost[names[value]] = count
         named = names_of(sorted(lost))
-        listing.drop(
-            f"{self.counted}: of a class that training lacks ({named})", sum(lost.values())
-        )
-        numbers = {name: value for value, name in names.items()}
+        listing.drop(f"{self.counted}: of a class that training lacks ({named})", lost.total())
         return {
             "headline": headline,
             "rows": rows,
             "dropped": listing.dropped,
             "unit": PICTURES.many,
-            "classes": {
-                name: {split: counts[split][numbers.get(name, -2)] for split in SPLITS}
-                for name in spec.classes
-            },
+            "classes": _by_class(masked, names, spec),
             "side": spec.size,
             "notes": listing.notes,
         }
 
-    def _also(self, masked: dict[str, list[Masked]], table: np.ndarray) -> str:
-        """What the headline says of masks besides."""
-        total = sum((one.counts for part in masked.values() for one in part), Counter())
-        unlabelled = sum(count for value, count in total.items() if table[value] == IGNORED)
+    def _also(self, total: Counter[int], table: np.ndarray) -> str:
+        """What the headline says of masks besides; `total` are the counts of all pictures."""
+        unlabelled = 0
+        for value, count in total.items():
+            if table[value] == IGNORED:
+                unlabelled += count
         if not unlabelled:
             return ""
-        return f", {unlabelled / sum(total.values()):.1%} of the pixels ignored"
+        return f", {unlabelled / total.total():.1%} of the pixels ignored"
+
+
+def _total(part: Sequence[Masked]) -> Counter[int]:
+    """The counts of several pictures, added up."""
+    total: Counter[int] = Counter()
+    for one in part:
+        total.update(one.counts)
+    return total
+
+
+def _by_class(
+    masked: dict[str, list[Masked]], names: dict[int, str], spec: SegmentationSpec
+) -> dict[str, dict[str, int]]:
+    """Of each class its count in each split; 0 of one that only the earlier model knows."""
+    found = {name: dict.fromkeys(SPLITS, 0) for name in spec.classes}
+    for split, part in masked.items():
+        for value, count in _total(part).items():
+            name = names.get(value)
+            if name in found:
+                found[name][split] = count
+    return found
 
 
 def write_masks(

@@ -123,13 +123,15 @@ class SegmentationHost(SquareHost[SegmentationSpec, np.ndarray]):
             if request.format == "rle":
                 region.rle = Runs.of(labels == value)
             regions.append(region)
-        return Segmented(
-            mask=as_png(labels, self.colours) if request.format == "png" else None,
+        found = Segmented(
             classes=regions,
             confidence=float(sure.mean(dtype=np.float64)),
             width=labels.shape[1],
             height=labels.shape[0],
         )
+        if request.format == "png":
+            found.mask = as_png(labels, self.colours)
+        return found
 
     def labelled(self, scores: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
         """Classes uint8 and probabilities float32, (height, width) each, of the mask that is

@@ -58,14 +58,18 @@ def mean_masks(features: Path, split: str) -> Objects:
     """The same for every picture: of each class where it lies at least half as often as at its most
     frequent place, as sure as it is frequent there."""
     spec, classes, _ = _training(features)
+    usual: list[tuple[int, float, np.ndarray]] = []
+    for label in range(len(spec.classes)):
+        share = (classes == label).mean(axis=0)
+        most = float(share.max())
+        if most > 0:
+            usual.append((label, most, (share >= HALF * most).astype(np.uint8)))
     for size in sizes_of(features, split):
         found = []
-        for label in range(len(spec.classes)):
-            share = (classes == label).mean(axis=0)
-            often = (share >= HALF * share.max()).astype(np.uint8)
+        for label, most, often in usual:
             mask = out_of_square(often, size, spec.size, MASK_PIXELS) > 0
-            if share.max() > 0 and mask.any():
-                found.append(Seen(label, float(share.max()), mask))
+            if mask.any():
+                found.append(Seen(label, most, mask))
         yield found
 
 
@@ -76,14 +80,13 @@ def _training(features: Path) -> tuple[SegmentationSpec, np.ndarray, np.ndarray]
     """The spec, the class of each training pixel, uint8 (pictures, size, size), IGNORED where nothing
     is known and one more for what lies between objects, and the sizes of objects in pixels."""
     spec = SegmentationSpec.load(Path(features) / "assets")
-    numbers, labels = (
-        store.load_arrays(features, "train.masks"),
-        store.load_labels(features, "train"),
-    )
+    numbers = store.load_arrays(features, "train.masks")
+    labels = store.load_labels(features, "train")
     between = len(spec.classes)
     found = np.empty(numbers.shape, np.uint8)
     sizes = []
     for place, (own, classes) in enumerate(zip(numbers, labels, strict=True)):
+        # From the number of an object in its picture to its class.
         table = np.full(IGNORED + 1, IGNORED, np.uint8)
         table[0] = between
         table[1 : len(classes) + 1] = np.where(classes < 0, IGNORED, classes)

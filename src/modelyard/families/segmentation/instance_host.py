@@ -118,39 +118,39 @@ class InstanceHost(SquareHost[SegmentationSpec, Queries]):
     def answer(self, output: Queries, size: Size, request: BaseModel) -> MaskedObjects:
         """The objects with the threshold's score or more, each with its mask."""
         asked = _asked(request)
-        if asked.threshold is None:
+        threshold = asked.threshold
+        if threshold is None:
             threshold = self.answers.threshold
-        else:
-            threshold = asked.threshold
         width, height = answered(size, MASK_PIXELS)
+        # From the mask's pixels to the picture's, which boxes are in.
+        scale = np.tile([size[0] / width, size[1] / height], 2)
         numbers = np.zeros((height, width), np.uint8)
-        found: list[MaskedObject] = []
-        for one in self.objects(output, size, threshold, asked.most):
-            value = len(found) + 1
+        objects: list[MaskedObject] = []
+        for value, one in enumerate(self.objects(output, size, threshold, asked.most), start=1):
             # A pixel of several objects is that of the surest.
             numbers[one.mask & (numbers == 0)] = value
-            found.append(
-                MaskedObject(
-                    label=self.spec.classes[one.label],
-                    score=one.score,
-                    box=ObjectBox.of(
-                        box_of(one.mask) * np.tile([size[0] / width, size[1] / height], 2)
-                    ),
-                    value=value,
-                    colour="#" + self.colours[value].tobytes().hex(),
-                    share=float(one.mask.mean()),
-                    rle=Runs.of(one.mask) if asked.format == "rle" else None,
-                )
+            found = MaskedObject(
+                label=self.spec.classes[one.label],
+                score=one.score,
+                box=ObjectBox.of(box_of(one.mask) * scale),
+                value=value,
+                colour="#" + self.colours[value].tobytes().hex(),
+                share=float(one.mask.mean()),
             )
-        return MaskedObjects(
-            objects=found,
-            mask=as_png(numbers, self.colours) if asked.format == "png" else None,
+            if asked.format == "rle":
+                found.rle = Runs.of(one.mask)
+            objects.append(found)
+        answer = MaskedObjects(
+            objects=objects,
             threshold=threshold,
             width=size[0],
             height=size[1],
             mask_width=width,
             mask_height=height,
         )
+        if asked.format == "png":
+            answer.mask = as_png(numbers, self.colours)
+        return answer
 
     def objects(self, queries: Queries, size: Size, threshold: float, most: int) -> Iterator[Seen]:
         """The objects in a picture of `size`, width and height: those with the threshold's score or
@@ -162,9 +162,11 @@ class InstanceHost(SquareHost[SegmentationSpec, Queries]):
         """
         scores, logits = queries
         inside = logits > 0
+        # Of the pixels inside, whose logits are positive: exp overflows for none of these.
         sure = 1 / (1 + np.exp(-np.abs(logits, dtype=np.float64)))
         mean = (sure * inside).sum((1, 2)) / np.maximum(1, inside.sum((1, 2)))
         labels, every = scores.argmax(axis=1), scores.max(axis=1) * mean
+        # The overlaps of all pairs are one product of matrices.
         flat = inside.reshape(len(inside), -1).astype(np.float32)
         both = flat @ flat.T
         either = np.diag(both)[:, None] + np.diag(both) - both

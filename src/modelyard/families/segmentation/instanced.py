@@ -65,16 +65,19 @@ class InstanceSegmentation(InstanceData, Segmentation):
         count = len(labels)
 
         def take(rows: np.ndarray) -> Batch:
-            parts = []
+            # A view's pictures are taken together, and then brought into the order of the rows.
+            taken: list[np.ndarray] = []
+            parts: list[Batch] = []
             for view, one in enumerate(plain):
                 own = np.flatnonzero(rows // count == view)
                 if len(own):
-                    parts.append((own, one.take(rows[own] % count)))
-            back = torch.from_numpy(np.argsort(np.concatenate([own for own, _ in parts])))
-            found = {
-                name: torch.cat([part[name] for _, part in parts])[back] for name in (PIXELS, MASKS)
-            }
-            return found | {LABELS: labels[rows % count]}
+                    taken.append(own)
+                    parts.append(one.take(rows[own] % count))
+            back = torch.from_numpy(np.argsort(np.concatenate(taken)))
+            found = {LABELS: labels[rows % count]}
+            for name in (PIXELS, MASKS):
+                found[name] = torch.cat([part[name] for part in parts])[back]
+            return found
 
         order = np.concatenate([one.order + view * count for view, one in enumerate(plain)])
         return Batches(order, plain[0].size, take, plain[0].least)
@@ -141,9 +144,13 @@ class InstanceSegmentation(InstanceData, Segmentation):
         outputs = zip(host.outputs(run, pixels), sizes, strict=True)
         found = []
         for one, size in part.take(outputs):
-            seen = host.objects(one, size, FLOOR, MOST_FOUND)
-            known = [each._replace(label=numbers[each.label]) for each in seen]
-            found.append([packed(each) for each in known if each.label >= 0])
+            own = []
+            for seen in host.objects(one, size, FLOOR, MOST_FOUND):
+                label = numbers[seen.label]
+                # A class that the split does not know is not judged.
+                if label >= 0:
+                    own.append(packed(seen._replace(label=label)))
+            found.append(own)
         return _against(features, split, found)
 
 
@@ -179,8 +186,16 @@ def _against(features: Path, split: str, found: Sequence[Sequence[Packed]]) -> J
     """What was found in the first pictures of a split, held against their true objects."""
     spec = SegmentationSpec.load(Path(features) / "assets")
     truth = load_truth(features, split)
-    rows = [(place, *one) for place, objects in enumerate(found) for one in objects]
-    pictures, labels, scores, masks = zip(*rows, strict=True) if rows else ((),) * 4
-    answers = Objects.masked(pictures, labels, masks, scores)
+    pictures: list[int] = []
+    every: list[Packed] = []
+    for place, objects in enumerate(found):
+        pictures += [place] * len(objects)
+        every += objects
+    answers = Objects.masked(
+        pictures,
+        [one.label for one in every],
+        [one.mask for one in every],
+        [one.score for one in every],
+    )
     judged = truth.rows(truth.picture < len(found))
     return Judged(judged, answers, len(found), len(spec.classes))

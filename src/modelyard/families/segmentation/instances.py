@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,13 @@ class InstanceData(SegmentationData):
             hint = "model.kind=mask2former needs COCO's JSON with segmentation"
             raise BadData(problem, file=pair.table, hint=hint)
         found = tuple(pair.objects(seen))
-        counts = Counter(-1 if one.crowd else one.value for one in found if _seen(one))
-        words = json.dumps(
-            [(value, crowd, mask["counts"].decode()) for value, crowd, mask in found]
-        )
-        return Masked(pair, seen, counts, hashlib.sha256(words.encode()).hexdigest(), found)
+        counts: Counter[int] = Counter()
+        for one in found:
+            if _seen(one):
+                counts[-1 if one.crowd else one.value] += 1
+        words = [(value, crowd, mask["counts"].decode()) for value, crowd, mask in found]
+        digest = hashlib.sha256(json.dumps(words).encode()).hexdigest()
+        return Masked(pair, seen, counts, digest, found)
 
     def _fitted(
         self,
@@ -67,10 +70,10 @@ class InstanceData(SegmentationData):
         spec = super()._fitted(raw, names, train, ignored, earlier)
         if earlier is not None and spec.classes != earlier.classes:
             new = ", ".join(sorted(set(spec.classes) - set(earlier.classes))[:NAMED])
-            problem = (
-                f"continual.start: the base model lacks the class {new}, and mask2former cannot"
+            raise UsageError(
+                f"continual.start: the base model lacks the class {new}, and mask2former cannot add "
+                "one. Start from scratch: --set continual.start=null"
             )
-            raise UsageError(f"{problem} add one. Start from scratch: --set continual.start=null")
         return spec
 
     def _write_masks(
@@ -96,20 +99,21 @@ class InstanceData(SegmentationData):
         table: np.ndarray,
         spec: SegmentationSpec,
     ) -> dict[str, Any]:
-        every = [drawn for part in masked.values() for one in part for drawn in one.objects]
-        empty = sum(not _seen(drawn) for drawn in every)
-        listing.drop("objects: without a pixel in the picture", empty)
-        most = max(len(one.objects) for one in masked["train"])
+        for one in chain.from_iterable(masked.values()):
+            empty = [drawn for drawn in one.objects if not _seen(drawn)]
+            listing.drop("objects: without a pixel in the picture", len(empty))
+        most = max(one.counts.total() - one.counts[-1] for one in masked["train"])
         if most > MOST_TRAINED:
             said = f"Training looks at the {MOST_TRAINED} largest objects of a picture, of up to {most}."
             listing.notes.append(said)
         return super()._summary(listing, masked, names, table, spec)
 
-    def _also(self, masked: dict[str, list[Masked]], table: np.ndarray) -> str:
-        counts = sum((one.counts for part in masked.values() for one in part), Counter())
-        crowds = counts.pop(-1, 0)
-        said = f", {counts.total():,} objects"
-        return said + (f", {crowds:,} crowds, neither found nor missed" if crowds else "")
+    def _also(self, total: Counter[int], table: np.ndarray) -> str:
+        crowds = total[-1]
+        said = f", {total.total() - crowds:,} objects"
+        if crowds:
+            said += f", {crowds:,} crowds, neither found nor missed"
+        return said
 
 
 def _seen(one: Drawn) -> bool:

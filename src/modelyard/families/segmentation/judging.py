@@ -36,17 +36,17 @@ class Judged:
         pixels, borders = [], []
         for truth, found in pairs:
             counted = truth != IGNORED
+            # One number for each pair of classes, so that one pass counts them all.
             codes = truth[counted].astype(np.int64) * (classes + 1) + found[counted]
             own = np.bincount(codes, minlength=classes * (classes + 1))
             own = own.reshape(classes, classes + 1)
             confusion += own
             pixels.append([np.diag(own), own.sum(axis=1), own.sum(axis=0)[:classes]])
             borders.append(border_counts(truth, found, classes))
-        shape = (-1, 3, classes), (-1, 4, classes)
         return cls(
             confusion,
-            np.array(pixels, np.int64).reshape(shape[0]),
-            np.array(borders, np.int64).reshape(shape[1]),
+            np.array(pixels, np.int64).reshape(-1, 3, classes),
+            np.array(borders, np.int64).reshape(-1, 4, classes),
         )
 
     @property

@@ -48,12 +48,16 @@ def object_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float) -> tor
     logits = logits.float()
     inside, outside = targets == 1, targets == 0
     entropy = binary_cross_entropy_with_logits(logits, inside.float(), reduction="none")
-    loss = sum(
-        (entropy * part).sum((1, 2)) / part.sum((1, 2)).clamp(min=1) for part in (inside, outside)
-    )
+    loss = (_mean_over(entropy, inside) + _mean_over(entropy, outside)) / 2
     shares = logits.sigmoid() * (inside | outside)
     both = (shares * inside).sum((1, 2))
     whole = shares.sum((1, 2)) + inside.sum((1, 2))
     lacking = (1 - (2 * both + SMOOTH) / (whole + SMOOTH)) * inside.any(2).any(1)
-    found: torch.Tensor = loss / 2 + dice * lacking
+    found: torch.Tensor = loss + dice * lacking
     return found
+
+
+def _mean_over(values: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+    """The mean of the pixels that `part` marks, (objects,); 0 of none."""
+    mean: torch.Tensor = (values * part).sum((1, 2)) / part.sum((1, 2)).clamp(min=1)
+    return mean

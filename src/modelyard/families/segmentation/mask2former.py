@@ -64,7 +64,8 @@ class Mask2Former(Standardizing):
         if self.training:
             return {"loss": self._losses(last, found.auxiliary_logits, masks, labels)}
         # Always the same points: epochs are compared by their validation loss.
-        with torch.random.fork_rng([pixels.device] if pixels.is_cuda else []):
+        devices = [pixels.device] if pixels.is_cuda else []
+        with torch.random.fork_rng(devices):
             torch.manual_seed(0)
             return {"loss": self._losses(last, found.auxiliary_logits, masks, labels)}
 
@@ -81,19 +82,20 @@ class Mask2Former(Standardizing):
         would not add up to it.
         """
         losses = []
-        for row, own in enumerate(zip(masks, labels, strict=True)):
-            this, *earlier = (
-                {name: values[row : row + 1] for name, values in one.items()}
-                for one in (last, *auxiliary)
-            )
+        for row, (own_masks, own_labels) in enumerate(zip(masks, labels, strict=True)):
             parts = self.net.get_loss_dict(
-                **this,
-                mask_labels=[own[0]],
-                class_labels=[own[1]],
-                auxiliary_predictions=earlier,
+                **_of_picture(last, row),
+                mask_labels=[own_masks],
+                class_labels=[own_labels],
+                auxiliary_predictions=[_of_picture(one, row) for one in auxiliary],
             )
             losses.append(self.net.get_loss(parts))
         return torch.stack(losses)
+
+
+def _of_picture(outputs: dict[str, torch.Tensor], row: int) -> dict[str, torch.Tensor]:
+    """A layer's outputs for one picture of a batch, as a batch of one."""
+    return {name: values[row : row + 1] for name, values in outputs.items()}
 
 
 def plan_mask2former(
@@ -109,10 +111,11 @@ def plan_mask2former(
         return made | NATURAL | {"config": body_shape(checkpoint, "mask2former")}
     width = settings.width
     hidden = HEADS * width
+    patch = 2 if spec.size <= SMALL_SIDE else 4
     # Convolutions learn from fewer pictures than the windows of a Swin, which checkpoints have.
     backbone = {
         "model_type": "convnext",
-        "patch_size": 2 if spec.size <= SMALL_SIDE else 4,
+        "patch_size": patch,
         "hidden_sizes": [width * 2**stage for stage in range(4)],
         "depths": [1] * 4,
         "layer_scale_init_value": 1.0,

@@ -94,8 +94,8 @@ def plan(
         return plan_mask2former(settings, spec, checkpoint)
     made: Plan = {"kind": kind}
     if checkpoint is not None:
-        kept = body_shape(checkpoint, MODEL_TYPES[kind])
-        return made | (NATURAL if kind == "segformer" else CENTRED) | {"config": kept}
+        scales = NATURAL if kind == "segformer" else CENTRED
+        return made | scales | {"config": body_shape(checkpoint, MODEL_TYPES[kind])}
     if kind == "segformer":
         shape = _segformer(width, depth)
     else:

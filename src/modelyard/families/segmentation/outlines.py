@@ -50,17 +50,23 @@ def read_outlines(
     """
     pictures = Pictures(files, PICTURES, masks)
     documents = [Instances(file, content) for file, content in found]
-    labels = {name for one in documents for name in one.by_id("categories", "name").values()}
+    labels: set[str] = set()
+    for one in documents:
+        labels |= set(one.by_id("categories", "name").values())
     names = [background, *sorted(labels - {background})]
+    numbers = {name: place for place, name in enumerate(names)}
     listing = Pairs("COCO", [], dict(enumerate(names)))
     for one in documents:
-        listing.pairs += _pairs(one, pictures, {name: place for place, name in enumerate(names)})
+        _read_pairs(one, pictures, numbers, listing)
     check_once((pair.picture, pair.table) for pair in listing.pairs)
     listing.drop("not in the JSON", len(pictures.all) - len(listing.pairs))
     return listing
 
 
-def _pairs(document: Instances, pictures: Pictures, numbers: dict[str, int]) -> list[Pair]:
+def _read_pairs(
+    document: Instances, pictures: Pictures, numbers: dict[str, int], listing: Pairs
+) -> None:
+    """Adds the pictures of one file; counts objects that it has boxes of only."""
     labels = document.by_id("categories", "name")
     outlines: dict[Any, list[Outline]] = defaultdict(list)
     for place, entry in document.entries(labels):
@@ -71,13 +77,15 @@ def _pairs(document: Instances, pictures: Pictures, numbers: dict[str, int]) -> 
             _check_form(outline.segmentation)
         except ValueError as error:
             raise document.wrong(place, f"{error}; {FORMS}") from None
-        outlines[entry["image_id"]].append(outline)
+        if outline.segmentation:
+            outlines[entry["image_id"]].append(outline)
+        else:
+            listing.drop("objects: without an outline")
     split = split_in(document.file.name)
-    found = []
     for key, picture, size in document.images(pictures):
         drawn = _drawn(document, picture, outlines[key], size)
-        found.append(Pair(picture, split, document.file.path, _flattened(drawn), drawn))
-    return found
+        pair = Pair(picture, split, document.file.path, _flattened(drawn), drawn)
+        listing.pairs.append(pair)
 
 
 def _drawn(
@@ -92,8 +100,6 @@ def _drawn(
             raise BadData(problem, file=document.file.path, hint="It is another picture")
         found = []
         for outline in outlines:
-            if not outline.segmentation:
-                continue
             try:
                 mask = encoded(outline.segmentation, size)
             except ValueError as error:
@@ -132,11 +138,12 @@ def encoded(segmentation: Any, size: Size) -> dict[str, Any]:
     if isinstance(segmentation, list):
         # pycocotools walks along every side of a polygon, however long it is.
         most = max(size)
+        polygons = []
         for polygon in segmentation:
             for number in polygon:
                 if not -most <= number <= 2 * most:
                     raise ValueError(f"{number:g} is far outside of the picture")
-        polygons = [[float(number) for number in polygon] for polygon in segmentation]
+            polygons.append([float(number) for number in polygon])
         return dict(coco.merge(coco.frPyObjects(polygons, height, width)))
     if segmentation["size"] != [height, width]:
         seen = segmentation["size"]
@@ -156,8 +163,10 @@ def _check_form(segmentation: Any) -> None:
         if isinstance(counts, list) and not all(type(run) is int for run in counts):
             raise ValueError("counts holds what is no whole number")
         return
+    if segmentation is None:
+        raise ValueError("is missing")
     if not isinstance(segmentation, list):
-        raise ValueError("is missing" if segmentation is None else _short(segmentation))
+        raise ValueError(_short(segmentation))
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(_short(polygon))

@@ -97,10 +97,9 @@ class PromptHost(SegmentationHost):
         for start in range(0, len(requests), self.chunk):
             chunk = [_asked(request) for request in requests[start : start + self.chunk]]
             seen = [self._embedding(run, request) for request in chunk]
-            slots = [
-                self.slots(request.points, request.box, size)
-                for request, (_, size) in zip(chunk, seen, strict=True)
-            ]
+            slots = []
+            for request, (_, size) in zip(chunk, seen, strict=True):
+                slots.append(self.slots(request.points, request.box, size))
             outputs = self.decoded(run, np.stack([one for one, _ in seen]), slots)
             for request, (_, size), (scores, score) in zip(chunk, seen, outputs, strict=True):
                 answer = self.answer(scores, size, request)
@@ -113,13 +112,14 @@ class PromptHost(SegmentationHost):
         rows = [[point.x, point.y] * 2 for point in points]
         if box is not None:
             rows.append([box.left, box.top, box.left + box.width, box.top + box.height])
-        there = into_square(np.array(rows, np.float64), size, self.spec.size)
+        there = into_square(np.array(rows, np.float64), size, self.spec.size).tolist()
+        edges: BoxEdges | None = None
         if box is not None:
-            edges = tuple(there[-1].tolist())
-        else:
-            edges = None
-        inside = [point.inside for point in points]
-        places = [(x, y, is_in) for (x, y, *_), is_in in zip(there, inside, strict=False)]
+            left, top, right, bottom = there.pop()
+            edges = (left, top, right, bottom)
+        places = []
+        for point, (x, y, *_) in zip(points, there, strict=True):
+            places.append((x, y, point.inside))
         return filled(places, edges)
 
     def decoded(

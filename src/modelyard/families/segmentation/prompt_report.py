@@ -58,7 +58,9 @@ def evaluation(
     metrics = {MAIN: mean[0], "iou_box": mean[1], "found": (table[:, 0] >= HALF).mean()}
     baseline = {MAIN: mean[2], "iou_box": mean[3], "found": (table[:, 2] >= HALF).mean()}
     groups = load_groups(features, split)
-    draws = Draws(done, None if groups is None else groups[:done])
+    if groups is not None:
+        groups = groups[:done]
+    draws = Draws(done, groups)
     samples = _samples(table[:, [0, 2]], pictures, done, draws)
     resampled = draws.resampled(mean[[0, 2]], samples)
     return Evaluation(
@@ -96,10 +98,10 @@ def _samples(
 def _histogram(table: np.ndarray) -> Plot:
     edges = np.linspace(0, 1, BINS + 1)
     middles = ((edges[1:] + edges[:-1]) / 2).tolist()
-    series = [
-        Series(name=name, x=middles, y=np.histogram(table[:, column], edges)[0].tolist())
-        for column, name in enumerate(("by point", "by box"))
-    ]
+    series = []
+    for column, name in enumerate(("by point", "by box")):
+        counts, _ = np.histogram(table[:, column], edges)
+        series.append(Series(name=name, x=middles, y=counts.tolist()))
     title, caption = "Overlap of objects", "How many objects have how much overlap (IoU)."
     return Plot(
         kind="line", title=title, x_label="IoU", y_label="objects", series=series, caption=caption

@@ -50,18 +50,24 @@ class PromptedSegmentation(Segmentation):
         """
         plain = super().batches(features, split, epoch)
         skipped = _between(features)
-        seed = [self.config.seed, epoch if split == "train" else 0]
+        number = epoch if split == "train" else 0
 
         def take(rows: np.ndarray) -> Batch:
             batch = plain.take(rows)
             masks = batch[MASKS].numpy().astype(np.uint8)
-            prompted = [
-                _prompts(labels, skipped, np.random.default_rng([*seed, int(row)]))
-                for labels, row in zip(masks, rows, strict=True)
-            ]
-            columns = zip((POINTS, KINDS, TARGETS), zip(*prompted, strict=True), strict=True)
-            found = {name: torch.from_numpy(np.stack(column)) for name, column in columns}
-            return {PIXELS: batch[PIXELS]} | found
+            points, kinds, targets = [], [], []
+            for labels, row in zip(masks, rows.tolist(), strict=True):
+                r = np.random.default_rng([self.config.seed, number, row])
+                where, what, meant = _prompts(labels, skipped, r)
+                points.append(where)
+                kinds.append(what)
+                targets.append(meant)
+            return {
+                PIXELS: batch[PIXELS],
+                POINTS: torch.from_numpy(np.stack(points)),
+                KINDS: torch.from_numpy(np.stack(kinds)),
+                TARGETS: torch.from_numpy(np.stack(targets)),
+            }
 
         return Batches(plain.order, plain.size, take, plain.least)
 
@@ -91,10 +97,9 @@ class PromptedSegmentation(Segmentation):
         with torch.inference_mode():
             embedding = sam.eval().encode(torch.from_numpy(pixels)).numpy()
         side = pixels.shape[-1]
-        box, points = (
-            filled([], (side / 4, side / 4, side / 2, side / 2)),
-            filled([(9, 9, True)], None),
-        )
+        # Both sorts of prompt, in turn.
+        box = filled([], (side / 4, side / 4, side / 2, side / 2))
+        points = filled([(9, 9, True)], None)
         slots = [(box, points)[row % 2] for row in range(len(pixels))]
         inputs = {
             "embedding": embedding,
@@ -146,11 +151,11 @@ def _between(features: Path) -> int:
 def _usual_area(features: Path) -> float:
     """Mean share of a picture's square that an object of training has."""
     masks, skipped = store.load_arrays(features, "train.masks"), _between(features)
-    shares = [
-        one.mask.sum() / (labels != IGNORED).sum()
-        for labels in masks
-        for one in objects_in(labels, skipped)
-    ]
+    shares = []
+    for labels in masks:
+        known = (labels != IGNORED).sum()
+        for one in objects_in(labels, skipped):
+            shares.append(one.mask.sum() / known)
     if shares:
         return float(np.mean(shares))
     return 0.0

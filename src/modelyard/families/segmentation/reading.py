@@ -93,10 +93,9 @@ def read_pairs(
     files = files_of(raw)
     masks = [file for file in files if format != "coco" and _is_mask(file)]
     tables = [file for file in files if file.suffix == ".json" and file.name != "labels.json"]
+    instances = []
     if format != "masks" and tables:
         instances = documents(tables)
-    else:
-        instances = []
     if not masks and not instances:
         raise BadData("holds no masks", file=raw, hint=LAYOUTS)
     by_file = bool(masks) and (preferred == "masks" or not instances)
@@ -160,13 +159,12 @@ def _folders(files: FileSet, masks: list[File], ignored: int | None) -> Pairs:
             problem = f"is a {mask.suffix} file: such a mask may hold numbers that nobody wrote"
             raise BadData(problem, file=mask.path, hint="Save masks as PNG")
         path = PurePosixPath(picture.name)
+        split = split_in(path.parent.as_posix())
         if splits:
             split = splits.get(path.stem)
-        else:
-            split = split_in(path.parent.as_posix())
-        if splits and split is None:
-            listing.drop("in no list of ImageSets/Segmentation")
-            continue
+            if split is None:
+                listing.drop("in no list of ImageSets/Segmentation")
+                continue
         values = _of_file(mask, names, ignored)
         listing.pairs.append(Pair(picture, split, mask.path, values))
     listing.drop("without a mask", len(pictures) - len(taken))
@@ -213,6 +211,8 @@ def as_shown(values: np.ndarray, look: Look) -> np.ndarray:
     if size == look.size:
         return values
     if size == look.stored and look.orientation in TURNED:
+        # EXIF's orientations that swap width and height: mirrored, a quarter right, both, a quarter
+        # left.
         turned = {
             5: values.T,
             6: np.rot90(values, -1),
@@ -220,6 +220,6 @@ def as_shown(values: np.ndarray, look: Look) -> np.ndarray:
             8: np.rot90(values),
         }
         return turned[look.orientation]
-    said, seen = (f"{one[0]} x {one[1]}" for one in (size, look.size))
-    problem = f"has {said} pixels, and its picture {seen}"
+    width, height = look.size
+    problem = f"has {size[0]} x {size[1]} pixels, and its picture {width} x {height}"
     raise BadData(problem, hint="The mask belongs to another picture, or to one of another size")

@@ -47,7 +47,9 @@ def evaluation(
     figures = {name: one.figures() for name, one in simple.items()}
     names = list(simple)
     groups = load_groups(features, split)
-    draws = Draws(judged.pictures, None if groups is None else groups[: judged.pictures])
+    if groups is not None:
+        groups = groups[: judged.pictures]
+    draws = Draws(judged.pictures, groups)
     samples = np.column_stack([one.samples(draws) for one in (judged, *simple.values())])
     values = np.array([metrics[MAIN], *(figures[name][MAIN] for name in names)])
     resampled = draws.resampled(values, samples)
@@ -77,11 +79,7 @@ def evaluation(
 def _notes(judged: Judged, resampled: Resampled, spec: SegmentationSpec) -> list[str]:
     notes = [resampled.sentence("Mean IoU", within=(0.0, 1.0))]
     true, found = judged.pixels[:, 1].sum(axis=0), judged.pixels[:, 2].sum(axis=0)
-    absent = [
-        name
-        for name, one, other in zip(spec.classes, true, found, strict=True)
-        if not one and not other
-    ]
+    absent = [spec.classes[label] for label in np.flatnonzero(true + found == 0)]
     if absent:
         notes.append(f"Neither there nor found, and in no mean: {', '.join(absent[:MOST_BARS])}.")
     if strange := int(judged.confusion[:, -1].sum()):
@@ -102,14 +100,13 @@ def _bars(judged: Judged, classes: list[str]) -> list[Plot]:
     known = np.flatnonzero(~np.isnan(overlap))
     worst = known[np.argsort(overlap[known], kind="stable")][:MOST_BARS]
     names = [classes[label] for label in worst]
-    series = [
-        Series(name=name, x=names, y=np.nan_to_num(found[name][worst]).tolist())
-        for name in ("IoU", "boundary F1")
-    ]
+    series = []
+    for name in ("IoU", "boundary F1"):
+        shares = np.nan_to_num(found[name][worst])
+        series.append(Series(name=name, x=names, y=shares.tolist()))
+    caption = ""
     if len(known) > MOST_BARS:
         caption = f"The {MOST_BARS} classes with the least."
-    else:
-        caption = ""
     title = "Overlap by class, the least first"
     return [Plot(kind="bar", title=title, y_label="share", series=series, caption=caption)]
 

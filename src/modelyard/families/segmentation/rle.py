@@ -33,6 +33,7 @@ def as_text(runs: np.ndarray) -> str:
     """Run lengths as COCO's text."""
     values = runs.astype(np.int64)
     values[3:] -= runs[1:-2]
+    # What is left of each number after so many groups; the shift keeps the sign.
     rest = values[:, None] >> (BITS * np.arange(GROUPS + 1))
     groups = rest[:, :-1] & 0x1F
     # The last group is that after which only the sign is left, which it must show.

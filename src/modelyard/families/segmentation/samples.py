@@ -62,10 +62,10 @@ def _instances(scenes: list[Scene]) -> dict[str, Any]:
                     "iscrowd": int(crowd),
                 }
             )
-    images = [
-        {"id": number, "file_name": f"images/{number:04}.png", "width": SIDE, "height": SIDE}
-        for number in range(len(scenes))
-    ]
+    images = []
+    for number in range(len(scenes)):
+        name = f"images/{number:04}.png"
+        images.append({"id": number, "file_name": name, "width": SIDE, "height": SIDE})
     categories = [{"id": label, "name": CLASSES[label]} for label in COUNTABLE]
     return {"images": images, "annotations": annotations, "categories": categories}
 

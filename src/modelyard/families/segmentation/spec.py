@@ -34,9 +34,9 @@ class SegmentationSpec(SquareSpec):
         square = np.full((self.size, self.size), IGNORED, np.uint8)
         height, width = labels.shape
         place = placed((width, height), self.size)
-        rows, columns = slice(place.top, place.top + place.height), slice(place.left, None)
-        small = resized(labels, (place.width, place.height))
-        square[rows, columns][:, : place.width] = small
+        rows = slice(place.top, place.top + place.height)
+        columns = slice(place.left, place.left + place.width)
+        square[rows, columns] = resized(labels, (place.width, place.height))
         return square
 
 
