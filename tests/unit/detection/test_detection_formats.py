@@ -193,6 +193,15 @@ def test_lists_of_pascal_voc_and_folders_of_data_yaml_are_splits(tmp_path):
     assert rows["train"] + rows["test"] == 14
 
 
+@pytest.mark.parametrize("names", ["[no, 1.50]", "{0: no, 1: 1.50}"])
+def test_names_of_classes_are_words_whatever_yaml_takes_them_for(names, tmp_path):
+    raw = tmp_path / "raw"
+    yolo(raw)
+    (raw / "data.yaml").write_text(f"names: {names}\n")
+    summary, _ = prepared(raw)
+    assert set(summary["classes"]) == {"no", "1.50"}
+
+
 def test_outlines_of_yolo_become_the_boxes_around_them(tmp_path):
     yolo(tmp_path)
     (tmp_path / "labels" / "00.txt").write_text("1 0.25 0.5 0.5 0.1 0.75 0.5 0.5 0.9\n")
@@ -292,6 +301,12 @@ BROKEN = {
         _set("images", 3, "width", 400),
         r"instances.json: says that images/03.png has 400 x 30 pixels, and it has 40 x 30",
     ),
+    "coco size in quotes": (
+        coco,
+        _set("images", 3, "width", "40"),
+        r"images\[3\].width: must be a number of pixels, seen '40'",
+    ),
+    "coco too deep": (coco, _write("instances.json", "[" * 100_000), "json: is not JSON: too deep"),
     "coco crowd": (
         coco,
         _set("annotations", 1, "iscrowd", "yes"),

@@ -355,6 +355,22 @@ def test_a_faulty_table_is_refused(tmp_path: Path, header: str, cells: str, said
     assert said in refused(table(raw, rows, header), tmp_path)
 
 
+def test_a_table_of_nothing_but_a_byte_order_mark_is_empty(tmp_path: Path) -> None:
+    raw = scans(tmp_path / "raw")
+    (raw / "labels.csv").write_bytes("\ufeff".encode())
+    assert "labels.csv: is empty. Write a first line: file,label" in refused(raw, tmp_path)
+
+
+@pytest.mark.parametrize("between", ["\u2028", "\x0b", "\n"])
+def test_a_label_may_hold_what_ends_a_line_elsewhere(tmp_path: Path, between: str) -> None:
+    raw = scans(tmp_path / "raw")
+    rows = []
+    for file in sorted(raw.rglob("*.png")):
+        rows.append(f'{file.relative_to(raw)},"{file.parent.name}{between}side"')
+    summary = build(table(raw, rows), tmp_path / "out")
+    assert set(summary["classes"]) == {f"dark{between}side", f"light{between}side"}
+
+
 def test_a_label_that_training_lacks_is_refused(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         scans(tmp_path / "raw" / split, first=30 * len(split))

@@ -133,6 +133,19 @@ def test_sizes_are_those_of_boxes_and_absent_ones_have_no_figure():
     assert figures["map"] == pytest.approx(51 / 101)
 
 
+def test_no_threshold_parts_answers_that_are_equally_sure():
+    # Of three answers with 0.6 one is right; the pycocotools' order has it first.
+    truth = Objects.of([0, 1, 2], [0, 0, 0], [[0, 0, 20, 20]] * 3)
+    boxes = [[0, 0, 20, 20]] * 2 + [[50, 50, 70, 70]] * 4
+    found = Objects.of([0, 1, 1, 1, 2, 2], [0] * 6, boxes, [0.9, 0.6, 0.6, 0.6, 0.6, 0.6])
+    judged = Judged(truth, found, 3, 1)
+    threshold = judged.best_threshold()
+    right, wrong, _ = judged.counts(threshold)
+    # 0.9 alone has an F1 of 2 * 1 / (3 + 1), all of them 2 * 2 / (3 + 6).
+    assert threshold == pytest.approx(0.75)
+    assert (right.sum(), wrong.sum()) == (1, 0)
+
+
 def test_the_threshold_lies_where_right_answers_end():
     truth = Objects.of([0, 1, 2], [0, 0, 0], [[0, 0, 20, 20]] * 3)
     found = Objects.of(

@@ -162,6 +162,13 @@ def test_json_rows_are_read_and_broken_ones_named(tmp_path: Path) -> None:
     lines = [json.dumps({"body": text, "class": label == "praise"}) for text, label in reviews()]
     (raw / "data.jsonl").write_text("\n".join(lines))
     assert Counter(stored(built(raw)[1]).values()) == {"true": 20, "false": 20}
+    # Other fields may hold anything, such as numbers that no table can.
+    numbered = [line.replace("{", '{"id": 1%s, ' % ("0" * 30), 1) for line in lines]
+    (raw / "data.jsonl").write_text("\n".join(numbered))
+    assert Counter(stored(built(raw, label_column="class")[1]).values()) == {
+        "true": 20,
+        "false": 20,
+    }
     for line, said in (
         ("{", "row 41: is not JSON"),
         ("[1]", "row 41: must be a JSON object"),

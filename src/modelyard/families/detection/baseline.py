@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -39,18 +39,20 @@ def prior_boxes(features: Path, split: str) -> Objects:
     seen = train.rows(~train.ignored)
     shares = seen.boxes / np.tile(sizes[seen.picture], 2)
     centre, extent = (shares[:, :2] + shares[:, 2:]) / 2, shares[:, 2:] - shares[:, :2]
-    cells = np.concatenate([np.floor(centre * STEPS), np.round(extent * STEPS)], axis=1)
-    counted = Counter(map(tuple, np.column_stack([seen.label, cells]).astype(int).tolist()))
-    common = [cell for cell, _ in counted.most_common(MOST_PRIOR)]
+    cells = np.column_stack([seen.label, np.floor(centre * STEPS), np.round(extent * STEPS)])
+    rows_by_cell: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for row, cell in enumerate(cells.astype(int).tolist()):
+        rows_by_cell[tuple(cell)].append(row)
+    common = sorted(rows_by_cell, key=lambda cell: -len(rows_by_cell[cell]))[:MOST_PRIOR]
     # Each stands at the mean of the boxes that fell into its cell.
-    keys = [tuple(row) for row in np.column_stack([seen.label, cells]).astype(int).tolist()]
-    boxes = np.array([shares[[key == cell for key in keys]].mean(axis=0) for cell in common])
-    scores = np.array([counted[cell] for cell in common]) / len(sizes)
+    boxes = np.array([shares[rows_by_cell[cell]].mean(axis=0) for cell in common])
+    scores = np.array([len(rows_by_cell[cell]) for cell in common]) / len(sizes)
+    labels = [label for label, *_ in common]
     targets = load_sizes(features, split)
     count = len(targets)
     return Objects.of(
         np.repeat(np.arange(count), len(common)),
-        np.tile([cell[0] for cell in common], count),
+        np.tile(labels, count),
         (boxes[None] * np.tile(targets, 2)[:, None]).reshape(-1, 4),
         np.tile(np.minimum(scores, 1.0), count),
     )

@@ -89,7 +89,9 @@ class DetectionConfig(SquareConfig):
     def requires(self) -> Mapping[str, str]:
         """Pillow, pycocotools, torch, and transformers for its kinds."""
         needs = {"PIL": "detection", "pycocotools": "detection", "torch": "torch"}
-        return needs | ({} if self.model.kind == "cnn" else {"transformers": "detection"})
+        if self.model.kind != "cnn":
+            needs["transformers"] = "detection"
+        return needs
 
     @model_validator(mode="after")
     def _checkpoint_has_a_kind(self) -> DetectionConfig:

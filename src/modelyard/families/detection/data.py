@@ -54,21 +54,14 @@ class DetectionData(SquareData[DetectionConfig, DetectionSpec]):
         examples = [_example(scene) for scene in listing.scenes]
         limits = self.limits
         looks = each(examples, lambda example: look(read_bytes(example.file, limits), limits))
-        pictures = {
-            scene.picture.name: annotated(scene, one)
-            for scene, one in zip(listing.scenes, looks, strict=True)
-        }
+        pictures: dict[str, Annotated] = {}
+        for scene, one in zip(listing.scenes, looks, strict=True):
+            pictures[scene.picture.name] = annotated(scene, one)
+        # Copies of a picture with other boxes are told apart by these words.
         labelled = [replace(one, label=pictures[one.name].words) for one in examples]
         digests = [one.digest for one in looks]
-        parts = parted(
-            raw,
-            listing,
-            labelled,
-            digests,
-            self.config.features,
-            self.config.data.split_seed,
-            "boxes",
-        )
+        settings, seed = self.config.features, self.config.data.split_seed
+        parts = parted(raw, listing, labelled, digests, settings, seed, "boxes")
         spec = self._fitted(raw, parts, pictures, earlier)
         _check_splits(raw, parts, pictures, spec)
         for split in SPLITS:
@@ -87,19 +80,25 @@ class DetectionData(SquareData[DetectionConfig, DetectionSpec]):
         train = [pictures[example.name] for example in parts["train"]]
         counts: Counter[str] = Counter()
         for one in train:
-            labels = zip(one.labels, one.ignored.tolist(), strict=True)
-            counts.update(label for label, ignored in labels if not ignored)
+            counts.update(_looked_for(one))
         if not counts:
             raise BadData("no training picture has a box", file=raw)
+        every = grown(earlier, dict(sorted(counts.items())))
         sizes = [one.size for one in train]
-        seen = len(train) + (earlier.pictures if earlier is not None else 0)
-        return self.spec_of(
-            grown(earlier, dict(sorted(counts.items()))), sizes, earlier, pictures=seen
-        )
+        seen = len(train)
+        if earlier is not None:
+            seen += earlier.pictures
+        return self.spec_of(every, sizes, earlier, pictures=seen)
 
 
 def _example(scene: Scene) -> Example:
     return Example(scene.picture.name, scene.picture, "", scene.split)
+
+
+def _looked_for(one: Annotated) -> list[str]:
+    """The classes of a picture's objects, without those that are ignored."""
+    labels = zip(one.labels, one.ignored.tolist(), strict=True)
+    return [label for label, ignored in labels if not ignored]
 
 
 def _check_splits(
@@ -110,9 +109,10 @@ def _check_splits(
 ) -> None:
     """Every split has an object of a known class to be found."""
     for split, part in parts.items():
-        some = [pictures[example.name] for example in part]
-        pairs = [pair for one in some for pair in zip(one.labels, one.ignored, strict=True)]
-        if not any(label in spec.classes and not ignored for label, ignored in pairs):
+        labels: set[str] = set()
+        for example in part:
+            labels.update(_looked_for(pictures[example.name]))
+        if labels.isdisjoint(spec.classes):
             problem = f"the {split} split ({len(part)} pictures) has no box of a class of training"
             raise BadData(problem, file=raw, hint="It needs more pictures with boxes")
 
@@ -153,30 +153,37 @@ def _summary(
             one = pictures[example.name]
             some.append(one)
             counts[split].update(one.labels)
-    boxes = sum(len(one.labels) for one in some)
-    bare = sum(not one.labels for one in some)
-    headline = f"{listing.format}: {sum(rows.values()):,} pictures, {boxes:,} boxes of "
+    total: Counter[str] = Counter()
+    for count in counts.values():
+        total.update(count)
+    headline = f"{listing.format}: {sum(rows.values()):,} pictures, {total.total():,} boxes of "
     headline += f"{len(spec.classes)} classes, {spec.size} px"
-    cut, ignored = sum(one.cut for one in some), sum(int(one.ignored.sum()) for one in some)
-    said = [(bare, "pictures without boxes"), (cut, "of the boxes cut at the picture's edge")]
-    said.append((ignored, "crowds or difficult objects, neither found nor missed"))
-    said.append((sum(one.pages for one in some), f"pictures {PAGES}"))
-    headline += "".join(f", {count:,} {words}" for count, words in said if count)
+    said = {
+        "pictures without boxes": sum(not one.labels for one in some),
+        "of the boxes cut at the picture's edge": sum(one.cut for one in some),
+        "crowds or difficult objects, neither found nor missed": sum(
+            int(one.ignored.sum()) for one in some
+        ),
+        f"pictures {PAGES}": sum(one.pages for one in some),
+    }
+    for words, number in said.items():
+        if number:
+            headline += f", {number:,} {words}"
     listing.drop("boxes: without area in the picture", sum(one.empty for one in some))
-    unknown = sum((count for count in counts.values()), Counter())
-    strange = sorted(unknown.keys() - set(spec.classes))
-    lost = sum(unknown[name] for name in strange)
+    strange = sorted(total.keys() - set(spec.classes))
+    lost = sum(total[name] for name in strange)
     listing.drop(f"boxes: of a class that training lacks ({names_of(strange)})", lost)
     if turns := sum(one.was_turned for one in some):
         listing.notes.append(f"{turns} pictures were turned by EXIF, and their boxes with them.")
+    classes = {}
+    for name in spec.classes:
+        classes[name] = {split: counts[split][name] for split in SPLITS}
     return {
         "headline": headline,
         "rows": rows,
         "dropped": listing.dropped,
         "unit": PICTURES.many,
-        "classes": {
-            name: {split: counts[split][name] for split in SPLITS} for name in spec.classes
-        },
+        "classes": classes,
         "side": spec.size,
         "notes": listing.notes,
     }

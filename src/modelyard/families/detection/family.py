@@ -114,8 +114,8 @@ class Detection(DetectionData, SquareFamily[DetectionConfig, DetectionSpec]):
         check_shared(host.spec.classes, spec.classes)
         judged = self._judged(host, run, features, split)
         simple = {
-            name: self._against(features, split, answers(features, split))
-            for name, answers in ((PRIOR, prior_boxes), (NEAREST, nearest_boxes))
+            PRIOR: self._against(features, split, prior_boxes(features, split)),
+            NEAREST: self._against(features, split, nearest_boxes(features, split)),
         }
         return report.evaluation(
             judged,
@@ -144,12 +144,18 @@ def found_in(host: DetectionHost, run: Runtime, features: Path, split: Split) ->
     classes = DetectionSpec.load(Path(features) / "assets").classes
     numbers = host.spec.numbered_in(classes, -1)
     pixels, sizes = host.spec.seen(features, split)
-    columns: list[list[np.ndarray]] = [[], [], [], []]
+    picture: list[np.ndarray] = []
+    label: list[np.ndarray] = []
+    box: list[np.ndarray] = []
+    score: list[np.ndarray] = []
     for place, (scores, boxes) in enumerate(host.outputs(run, pixels)):
         labels, sure, there = host.chosen(scores, boxes, sizes[place], FLOOR, MOST_FOUND)
+        # A class that the split does not know is not judged.
         known = numbers[labels] >= 0
-        parts = (np.full(known.sum(), place), numbers[labels[known]], there[known], sure[known])
-        for column, part in zip(columns, parts, strict=True):
-            column.append(part)
-    picture, label, there, sure = (np.concatenate(column) for column in columns)
-    return Objects.of(picture, label, there, sure)
+        picture.append(np.full(known.sum(), place))
+        label.append(numbers[labels[known]])
+        box.append(there[known])
+        score.append(sure[known])
+    return Objects.of(
+        np.concatenate(picture), np.concatenate(label), np.concatenate(box), np.concatenate(score)
+    )

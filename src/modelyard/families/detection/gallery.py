@@ -53,31 +53,25 @@ def gallery(
     for (place, said_of), outputs in zip(worst.items(), answered, strict=True):
         name, data = files[place]
         own = truth.rows(truth.picture == place)
-        answer = host.chosen(*outputs, sizes[place], threshold, MOST)
-        labels = [host.spec.classes[label] for label in answer[0]]
-        found = [
-            (f"{label} {score:.2f}", box)
-            for label, score, box in zip(labels, *answer[1:], strict=True)
-        ]
+        labels, scores, boxes = host.chosen(*outputs, sizes[place], threshold, MOST)
+        names = [host.spec.classes[label] for label in labels]
+        found = []
+        for known_as, score, box in zip(names, scores, boxes, strict=True):
+            found.append((f"{known_as} {score:.2f}", box))
         there = []
         for label, box, ignored in zip(own.label, own.boxes, own.ignored, strict=True):
-            name_there = spec.classes[label]
-            near = overlaps(box[None], answer[2])[0] >= HALF
-            seen = any(name_there == labels[row] for row in np.flatnonzero(near))
-            # What was found needs no second name.
+            near = np.flatnonzero(overlaps(box[None], boxes)[0] >= HALF)
+            said = spec.classes[label]
             if ignored:
                 said = "ignored"
-            elif seen:
+            elif said in [names[row] for row in near]:
+                # What was found needs no second name.
                 said = ""
-            else:
-                said = name_there
             there.append((said, box))
         tile = drawn(open_picture(data, host.spec.limits), there, found)
         pictures.append(captioned(name, said_of, tile))
-    caption = (
-        "Orange is what was found, with its score, blue what is there, with its class where it "
-    )
-    caption += f"was not found. Answers from {threshold:.2f} on."
+    caption = "Orange is what was found, with its score, blue what is there, with its class where"
+    caption += f" it was not found. Answers from {threshold:.2f} on."
     return [Plot(kind="pictures", title="Worst pictures first", pictures=pictures, caption=caption)]
 
 

@@ -57,16 +57,16 @@ class DetectionHost(SquareHost[DetectionSpec, Places]):
 
     def by_picture(self, outputs: Arrays) -> Iterator[Places]:
         """Scores and boxes of each picture."""
-        logits, boxes = (outputs[name].astype(np.float64) for name in ("logits", "boxes"))
-        return zip(self._scores(logits), self._in_pixels(boxes), strict=True)
+        scores = self._scores(outputs["logits"].astype(np.float64))
+        boxes = self._in_pixels(outputs["boxes"].astype(np.float64))
+        return zip(scores, boxes, strict=True)
 
     def answer(self, output: Places, size: Size, request: BaseModel) -> Things:
         """The objects with the threshold's score or more."""
         assert isinstance(request, ObjectPicture)
-        if request.threshold is None:
+        threshold = request.threshold
+        if threshold is None:
             threshold = self.answers.threshold
-        else:
-            threshold = request.threshold
         labels, scores, boxes = self.chosen(*output, size, threshold, request.most)
         objects: list[FoundObject] = []
         for label, score, box in zip(labels, scores, boxes, strict=True):

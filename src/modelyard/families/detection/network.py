@@ -10,7 +10,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,9 +20,6 @@ from modelyard.families.detection.losses import dense_loss
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.kit.boxes.geometry import grid
 from modelyard.kit.pictures.layers import Block, Standardizing
-
-if TYPE_CHECKING:
-    pass
 
 Batch = dict[str, torch.Tensor]
 Plan = dict[str, Any]
@@ -80,6 +77,7 @@ class Cnn(Detector):
         for stage in self.stages:
             maps = stage(maps)
             found.append(maps)
+        # From the coarsest map to the finest; what is read off them goes the other way.
         added: torch.Tensor | None = None
         logits: list[torch.Tensor] = []
         boxes: list[torch.Tensor] = []

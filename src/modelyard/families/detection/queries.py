@@ -77,13 +77,14 @@ def plan_queries(settings: DetectionModel, spec: DetectionSpec, checkpoint: Path
 
 def _yolos(settings: DetectionModel, spec: DetectionSpec) -> dict[str, Any]:
     hidden = HEADS * settings.width
+    patch = 8 if spec.size <= SMALL_SIDE else 16
     return {
         "hidden_size": hidden,
         "num_hidden_layers": settings.depth + 1,
         "num_attention_heads": HEADS,
         "intermediate_size": 2 * hidden,
         "image_size": [spec.size, spec.size],
-        "patch_size": 8 if spec.size <= SMALL_SIDE else 16,
+        "patch_size": patch,
         "num_detection_tokens": settings.queries,
         "use_mid_position_embeddings": False,
     }

@@ -45,9 +45,8 @@ class Changes:
             if self.settings.flip != "none":
                 return _mirrored(pixels, mirror)
             return pixels
-        turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).reshape(
-            len(rows), 2, 2
-        )
+        cos, sin = angle.cos(), angle.sin()
+        turn = torch.stack([cos, -sin, sin, cos], dim=1).reshape(len(rows), 2, 2)
         matrix = torch.cat([turn * mirror[:, None], shift[:, :, None]], dim=2)
         grid = affine_grid(matrix, list(pixels.shape), align_corners=False)
         return grid_sample(

@@ -33,7 +33,10 @@ def load_head(assets: Path) -> np.ndarray | None:
     """The last layer: weights and, in the last column, bias: float64 (classes, features + 1).
     None: there is none."""
     path = Path(assets) / FILE
-    return np.load(path, allow_pickle=False).astype(np.float64) if path.is_file() else None
+    if not path.is_file():
+        return None
+    head: np.ndarray = np.load(path, allow_pickle=False).astype(np.float64)
+    return head
 
 
 def method(assets: Path) -> str:
@@ -46,9 +49,8 @@ def method(assets: Path) -> str:
 
 def save_head(assets: Path, weight: np.ndarray, bias: np.ndarray) -> None:
     """Writes the last layer's weight (classes, features) and bias (classes,)."""
-    np.save(
-        Path(assets) / FILE, np.column_stack([weight, bias]).astype(np.float32), allow_pickle=False
-    )
+    head = np.column_stack([weight, bias]).astype(np.float32)
+    np.save(Path(assets) / FILE, head, allow_pickle=False)
 
 
 def evidence(
@@ -64,8 +66,10 @@ def evidence(
         A map (rows, columns) and the bias; the map's sum and the bias add up to `weights @ logits`.
     """
     layer = weights @ head
+    # The network takes the mean over places: each gives its share of it.
     places = features.shape[1] * features.shape[2]
-    return np.tensordot(layer[:-1], features.astype(np.float64), axes=1) / places, float(layer[-1])
+    found = np.tensordot(layer[:-1], features.astype(np.float64), axes=1) / places
+    return found, float(layer[-1])
 
 
 def coarse(places: np.ndarray) -> np.ndarray:
@@ -88,9 +92,9 @@ def overlay(pixels: np.ndarray, places: np.ndarray, side: int = LEAST_SIDE) -> I
     base = picture(pixels, side)
     strongest = float(np.abs(places).max()) or 1.0
     scaled = Image.fromarray((places / strongest).astype(np.float32), "F")
-    strength = np.asarray(scaled.resize(base.size, Image.Resampling.BICUBIC), np.float64).clip(
-        -1, 1
-    )
+    large = np.asarray(scaled.resize(base.size, Image.Resampling.BICUBIC), np.float64)
+    # Cubic interpolation overshoots next to the strongest place.
+    strength = large.clip(-1, 1)
     tint = np.where(strength[..., None] > 0, np.array(SUPPORTS), np.array(OPPOSES))
     alpha = 0.65 * np.abs(strength)[..., None]
     mixed = (1 - alpha) * np.asarray(base, np.float64) + alpha * tint

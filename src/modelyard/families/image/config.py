@@ -108,7 +108,9 @@ class ImageConfig(ClassifierConfig):
     def requires(self) -> Mapping[str, str]:
         """Pillow, torch, and transformers for its kinds."""
         needs = {"PIL": "image", "sklearn": "image", "torch": "torch"}
-        return needs | ({} if self.model.kind == "cnn" else {"transformers": "image"})
+        if self.model.kind != "cnn":
+            needs["transformers"] = "image"
+        return needs
 
     @model_validator(mode="after")
     def _labels_fit(self) -> ImageConfig:

@@ -45,7 +45,8 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
     def sample(self, raw: Path) -> None:
         """Writes the built-in pictures of `features.sample`."""
         settings = self.config.features
-        name = settings.sample or ("parts" if settings.labels == "many" else "digits")
+        usual = "parts" if settings.labels == "many" else "digits"
+        name = settings.sample or usual
         write_sample(raw, name, settings.sample_images, settings.sample_drift, self.config.seed)
 
     def limits(self) -> Limits:
@@ -57,11 +58,9 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
         """Pictures are the same by their pixels, whatever their format."""
         picture = open_picture(data, self.limits())
         content = hashlib.sha256(f"{picture.size}".encode() + picture.convert("RGB").tobytes())
-        return Look(
-            content.hexdigest(),
-            PictureFacts(picture.width, picture.height, has_colour(picture)),
-            PAGES if has_pages(data) else "",
-        )
+        facts = PictureFacts(picture.width, picture.height, has_colour(picture))
+        remark = PAGES if has_pages(data) else ""
+        return Look(content.hexdigest(), facts, remark)
 
     def fitted(
         self, classes: list[str], counts: list[int], facts: Sequence[PictureFacts]
@@ -92,13 +91,10 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
     def unchangeable(self, spec: ImageSpec, plan: dict[str, Any]) -> list[tuple[str, Any, Any]]:
         """How pictures are seen, and the kind of network."""
         settings = self.config.features
+        channels = None if settings.channels == "auto" else settings.channels
         return [
             ("features.size", settings.size, spec.size),
-            (
-                "features.channels",
-                None if settings.channels == "auto" else settings.channels,
-                spec.colour,
-            ),
+            ("features.channels", channels, spec.colour),
             ("features.fit", settings.fit, spec.fit),
             ("features.labels", settings.labels, spec.labels),
             ("model.kind", self.config.model.kind, plan["kind"]),
@@ -106,11 +102,8 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
 
     def summary(self, spec: ImageSpec) -> tuple[str, dict[str, Any]]:
         """Size and channels."""
-        return f"{spec.size} px {spec.colour}", {
-            "side": spec.size,
-            "colour": spec.colour,
-            "fit": spec.fit,
-        }
+        entries = {"side": spec.size, "colour": spec.colour, "fit": spec.fit}
+        return f"{spec.size} px {spec.colour}", entries
 
 
 class LabelsImageData(ManyLabelsData[ImageConfig, ImageSpec], ImageData):

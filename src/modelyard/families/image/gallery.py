@@ -33,16 +33,17 @@ def gallery(host: ImageHost, run: Runtime, pixels: np.ndarray, judged: Judged) -
     """
     y, labels, p, classes = judged.y, judged.labels, judged.p, judged.classes
     wrong = np.flatnonzero(labels != y)
-    certainty = np.where(
-        labels < len(classes), p[np.arange(len(y)), np.minimum(labels, len(classes) - 1)], 0
-    )
+    # A class that the data does not know comes behind the others, and its probability is not here.
+    names = [*classes, "another"]
+    padded = np.column_stack([p, np.zeros(len(p))])
+    certainty = padded[np.arange(len(y)), labels]
     worst = wrong[np.argsort(-certainty[wrong], kind="stable")][:MOST_ERRORS]
     right = np.flatnonzero(labels == y)
     right = right[_in_turn(y[right])]
-    names = [*classes, "another"]
-    rows = [
-        f"{names[y[row]]}, answered {names[labels[row]]} ({certainty[row]:.2f})" for row in worst
-    ]
+    rows = []
+    for row in worst:
+        answered = f"answered {names[labels[row]]} ({certainty[row]:.2f})"
+        rows.append(f"{names[y[row]]}, {answered}")
     fine = [f"{names[y[row]]} ({certainty[row]:.2f})" for row in right]
     tiles = _tiles(host, run, pixels, np.r_[worst, right])
     return _plots(host, [("Worst errors", rows), ("Right answers", fine)], tiles)
@@ -81,13 +82,13 @@ def _plots(
     for title, captions in parts:
         shown = tiles[start : start + len(captions)]
         start += len(captions)
-        if captions:
-            pictures = [
-                Picture(caption=text, url=tile) for text, tile in zip(captions, shown, strict=True)
-            ]
-            plots.append(
-                Plot(kind="pictures", title=title, pictures=pictures, caption=_caption(host))
-            )
+        if not captions:
+            continue
+        pictures = []
+        for text, tile in zip(captions, shown, strict=True):
+            pictures.append(Picture(caption=text, url=tile))
+        said = _caption(host)
+        plots.append(Plot(kind="pictures", title=title, pictures=pictures, caption=said))
     return plots
 
 

@@ -78,11 +78,9 @@ class ImageHost(ClassifierHost[ImageSpec]):
         pixels = self.decode(request)
         (outputs,) = self.outputs(run, pixels[None])
         places, base, name = self.evidence(outputs[FEATURES][0], outputs[LOGITS][0])
-        cells = cam.coarse(places)
-        contributions = {
-            f"row {row + 1} column {column + 1}": float(value)
-            for (row, column), value in np.ndenumerate(cells)
-        }
+        contributions = {}
+        for (row, column), value in np.ndenumerate(cam.coarse(places)):
+            contributions[f"row {row + 1} column {column + 1}"] = float(value)
         return Explanation(
             method=self.method,
             output=name,

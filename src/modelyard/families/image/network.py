@@ -131,8 +131,8 @@ def _cnn(channels: int, widths: list[int], depth: int) -> nn.Sequential:
     before = channels
     for stage, width in enumerate(widths):
         for number in range(depth):
-            halve = number == 0 and stage < len(widths) - 1
-            blocks.append(Block(before, width, 2 if halve else 1))
+            stride = 2 if number == 0 and stage < len(widths) - 1 else 1
+            blocks.append(Block(before, width, stride))
             before = width
     return nn.Sequential(*blocks)
 
@@ -159,6 +159,7 @@ def _efficientnet(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
     halvings = max(1, round(math.log2(spec.size / GRID))) - 1
     stages = min(max(halvings + 1, 3), len(STAGES["out_channels"]))
     out = STAGES["out_channels"][:stages]
+    strides = [2 if 1 <= stage <= halvings else 1 for stage in range(stages)]
     share = settings.width / B0_WIDTH
     return EfficientNetConfig(
         num_channels=spec.channels,
@@ -169,7 +170,7 @@ def _efficientnet(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
         out_channels=list(out),
         kernel_sizes=list(STAGES["kernel_sizes"][:stages]),
         expand_ratios=list(STAGES["expand_ratios"][:stages]),
-        strides=[2 if 1 <= stage <= halvings else 1 for stage in range(stages)],
+        strides=strides,
         num_block_repeats=[settings.depth or 1] * stages,
         hidden_dim=HEAD_WIDTHS * settings.width,
         drop_connect_rate=settings.dropout,
@@ -179,9 +180,12 @@ def _efficientnet(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
 def _vit(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
     from transformers import ViTConfig
 
-    patch = settings.patch or next(
-        n for n in range(1, spec.size + 1) if spec.size % n == 0 and spec.size // n <= GRID
-    )
+    patch = settings.patch
+    if patch is None:
+        # The smallest that divides the side into at most GRID patches.
+        patch = -(-spec.size // GRID)
+        while spec.size % patch:
+            patch += 1
     if spec.size % patch:
         raise UsageError(
             f"model.patch = {patch} does not divide the pictures' side of {spec.size} pixels"

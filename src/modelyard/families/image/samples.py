@@ -26,9 +26,10 @@ def write_sample(raw: Path, name: str, count: int | None, drift: float, seed: in
         surfaces, flags = parts(count or SCANS, seed)
         _write_listed(raw, shifted(surfaces, drift, seed), flags)
         return
-    pictures, labels = (
-        digits(count, seed) if name == "digits" else lesions(count or SCANS, seed)[:2]
-    )
+    if name == "digits":
+        pictures, labels = digits(count, seed)
+    else:
+        pictures, labels, _ = lesions(count or SCANS, seed)
     _write(raw, shifted(pictures, drift, seed), labels)
 
 
@@ -62,13 +63,14 @@ def lesions(count: int, seed: int) -> tuple[np.ndarray, list[str], np.ndarray]:
             angle, offset = r.uniform(0, np.pi), r.uniform(0.2, 0.8) * SIDE
             away = (rows - offset) * np.cos(angle) + (columns - offset) * np.sin(angle)
             scan += r.uniform(0.05, 0.15) * np.exp(-np.square(away) / 2)
-        ill = r.random() < POSITIVE_SHARE
-        if ill:
+        label = "healthy"
+        if r.random() < POSITIVE_SHARE:
+            label = "lesion"
             places[number] = r.uniform(4, SIDE - 4, 2)
             square = np.square(rows - places[number, 0]) + np.square(columns - places[number, 1])
             scan += r.uniform(0.3, 0.55) * np.exp(-square / (2 * r.uniform(1.6, 3.0) ** 2))
         pictures.append(scan)
-        labels.append("lesion" if ill else "healthy")
+        labels.append(label)
     return (np.clip(np.array(pictures), 0, 1) * 255).round().astype(np.uint8), labels, places
 
 

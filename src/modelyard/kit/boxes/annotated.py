@@ -70,17 +70,17 @@ def annotated(scene: Scene, look: Look) -> Annotated:
     Tools that honour EXIF draw boxes on the turned picture, others on the stored one: the size that
     the annotations say tells which.
     """
-    boxes = np.array(
-        [(box.left, box.top, box.right, box.bottom) for box in scene.boxes], np.float64
-    ).reshape(-1, 4)
+    edges = [(box.left, box.top, box.right, box.bottom) for box in scene.boxes]
+    boxes = np.array(edges, np.float64).reshape(-1, 4)
     turns = look.orientation in TURNED and scene.size == look.stored != look.size
     if scene.relative:
         boxes = boxes * np.array([*look.size, *look.size])
     elif turns:
         boxes = turned(boxes, look.stored, look.orientation)
-    elif scene.size not in (None, look.size):
-        said, seen = (f"{size[0]} x {size[1]}" for size in (scene.size, look.size) if size)
-        problem = f"says that {scene.picture.name} has {said} pixels, and it has {seen}"
+    elif scene.size is not None and scene.size != look.size:
+        said, seen = scene.size, look.size
+        problem = f"says that {scene.picture.name} has {said[0]} x {said[1]} pixels, and it has"
+        problem += f" {seen[0]} x {seen[1]}"
         raise BadData(problem, file=scene.table, hint="The boxes belong to another picture")
     inside = clipped(boxes, look.size)
     some = areas(inside) > 0

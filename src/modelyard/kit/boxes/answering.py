@@ -74,9 +74,12 @@ def described(
     """
     count = len(objects)
     row: dict[str, float | str | None] = {**figures, "objects": float(count)}
-    row["mean score"] = sum(one.score for one in objects) / count if count else None
-    row["mean area"] = sum(shares) / count if count else None
+    # Of a picture without objects there is no mean, and no share.
+    row |= dict.fromkeys(["mean score", "mean area", *(f"share {name}" for name in shown)])
+    if not count:
+        return row
+    row["mean score"] = sum(one.score for one in objects) / count
+    row["mean area"] = sum(shares) / count
     for name in shown:
-        of_class = sum(one.label == name for one in objects)
-        row[f"share {name}"] = of_class / count if count else None
+        row[f"share {name}"] = sum(one.label == name for one in objects) / count
     return row

@@ -30,13 +30,15 @@ def documents(files: list[File]) -> list[tuple[File, Document]]:
             content = json.loads(file.read())
         except UnicodeDecodeError:
             raise BadData("is not UTF-8 text", file=file.path) from None
+        except RecursionError:
+            raise BadData("is not JSON: too deeply nested", file=file.path) from None
         except json.JSONDecodeError as error:
             problem = f"is not JSON: {error.msg}, at column {error.colno}"
             raise BadData(problem, file=file.path, row=error.lineno) from None
         if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
             found.append((file, content))
     # The folder of COCO itself holds key points and captions of the same pictures too.
-    instances = [pair for pair in found if "instances" in pair[0].name.lower()]
+    instances = [(file, content) for file, content in found if "instances" in file.name.lower()]
     return instances or found
 
 
@@ -100,10 +102,20 @@ class Instances:
         for number, image in enumerate(self.content["images"]):
             place = f"images[{number}]"
             picture = pictures.named(image["file_name"], self.file, f"{place}.file_name")
-            size = None
-            if image.get("width") and image.get("height"):
-                size = (image["width"], image["height"])
+            width = self.side(image, "width", place)
+            height = self.side(image, "height", place)
+            # Tools that do not know the size leave it out, or write 0.
+            size = (width, height) if width and height else None
             yield image["id"], picture, size
+
+    def side(self, image: dict[str, Any], name: str, place: str) -> int:
+        """Width or height of an entry of a picture; 0 where it is not given."""
+        value = image.get(name)
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+            raise self.wrong(f"{place}.{name}", f"must be a number of pixels, seen {value!r}")
+        return int(value)
 
     def by_id(self, section: str, name: str) -> dict[Any, str]:
         """The names of a section's entries by id."""
@@ -130,27 +142,28 @@ class Instances:
             place = f"annotations[{number}]"
             if not isinstance(entry, dict):
                 raise self.wrong(place, f"must be an object, seen {entry!r}")
-            for key, known, section in (
-                ("image_id", names, "images"),
-                ("category_id", labels, "categories"),
-            ):
-                value = entry.get(key)
-                if not isinstance(value, int | str) or value not in known:
-                    raise self.wrong(f"{place}.{key}", f"{value!r} is no id of {section}")
+            self._check_known(entry, "image_id", names, "images", place)
+            self._check_known(entry, "category_id", labels, "categories", place)
             crowd = entry.get("iscrowd", 0)
             if crowd not in (0, 1):
                 raise self.wrong(f"{place}.iscrowd", f"must be 0 or 1, seen {crowd!r}")
             yield place, entry
+
+    def _check_known(
+        self, entry: dict[str, Any], key: str, known: dict[Any, str], section: str, place: str
+    ) -> None:
+        value = entry.get(key)
+        if not isinstance(value, int | str) or value not in known:
+            raise self.wrong(f"{place}.{key}", f"{value!r} is no id of {section}")
 
     def boxes(self, labels: dict[Any, str]) -> dict[Any, list[Box]]:
         """Boxes by the picture's id."""
         found: dict[Any, list[Box]] = defaultdict(list)
         for place, entry in self.entries(labels):
             left, top, width, height = self.bbox(entry.get("bbox"), f"{place}.bbox")
-            edges = (left, top, left + width, top + height)
-            found[entry["image_id"]].append(
-                Box(labels[entry["category_id"]], *edges, ignored=bool(entry.get("iscrowd", 0)))
-            )
+            label, crowd = labels[entry["category_id"]], bool(entry.get("iscrowd", 0))
+            box = Box(label, left, top, left + width, top + height, ignored=crowd)
+            found[entry["image_id"]].append(box)
         return found
 
     def bbox(self, value: Any, place: str) -> tuple[float, float, float, float]:

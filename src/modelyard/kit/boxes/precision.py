@@ -52,16 +52,21 @@ class Objects:
     ) -> Objects:
         """From columns of whatever type."""
         count = len(picture)
+        if score is None:
+            score = np.ones(count)
+        if ignored is None:
+            ignored = np.zeros(count, bool)
         runs = None
         if masks is not None:
+            # Filled, for numpy would make an array of the dicts' keys.
             runs = np.empty(count, object)
             runs[:] = masks
         return cls(
             np.asarray(picture, np.int64).reshape(count),
             np.asarray(label, np.int64).reshape(count),
             np.asarray(boxes, np.float64).reshape(count, 4),
-            np.ones(count) if score is None else np.asarray(score, np.float64).reshape(count),
-            np.zeros(count, bool) if ignored is None else np.asarray(ignored, bool).reshape(count),
+            np.asarray(score, np.float64).reshape(count),
+            np.asarray(ignored, bool).reshape(count),
             runs,
         )
 
@@ -86,13 +91,14 @@ class Objects:
 
     def rows(self, chosen: np.ndarray) -> Objects:
         """Some of them."""
+        masks = None if self.masks is None else self.masks[chosen]
         return Objects(
             self.picture[chosen],
             self.label[chosen],
             self.boxes[chosen],
             self.score[chosen],
             self.ignored[chosen],
-            None if self.masks is None else self.masks[chosen],
+            masks,
         )
 
 
@@ -128,8 +134,11 @@ class ClassMatches:
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         best = np.concatenate([best, np.zeros((len(best), 1))], axis=1)
         recalls = Params("bbox").recThrs
-        at = [np.searchsorted(reached, recalls) for reached in right / total]
-        return float(np.mean([line[places] for line, places in zip(best, at, strict=True)]))
+        found = []
+        for line, reached in zip(best, right / total, strict=True):
+            # A recall that is not reached has the zero at the end.
+            found.append(line[np.searchsorted(reached, recalls)])
+        return float(np.mean(found))
 
 
 class Judged:
@@ -238,10 +247,13 @@ class Judged:
         objects = sum(int(one.objects.sum()) for one in self.matches)
         hits = np.cumsum(right)
         f1 = 2 * hits / (objects + hits + np.cumsum(wrong))
-        best = int(np.argmax(f1))
+        # No threshold parts answers that are equally sure: all of them are given, or none.
+        scores = scores[order]
+        ends = np.r_[scores[1:] < scores[:-1], True]
+        best = int(np.argmax(np.where(ends, f1, -1)))
         # Halfway to the next score: an answer just below it is as good as this one elsewhere.
-        after = scores[order][min(best + 1, len(order) - 1)]
-        return float((scores[order][best] + after) / 2)
+        after = scores[min(best + 1, len(scores) - 1)]
+        return float((scores[best] + after) / 2)
 
 
 def _evaluated(truth: Objects, found: Objects, pictures: int, classes: int) -> Any:
@@ -261,7 +273,8 @@ def _evaluated(truth: Objects, found: Objects, pictures: int, classes: int) -> A
             side.dataset = {"images": images, "categories": categories, "annotations": annotations}
             side.createIndex()
             sides.append(side)
-        evaluator = COCOeval(*sides, "bbox" if truth.masks is None else "segm")
+        compared = "bbox" if truth.masks is None else "segm"
+        evaluator = COCOeval(*sides, compared)
         evaluator.params.imgIds = list(range(pictures))
         evaluator.params.catIds = list(range(classes))
         evaluator.params.maxDets = [MOST_FOUND]
@@ -289,10 +302,11 @@ def _annotations(objects: Objects) -> list[dict[str, Any]]:
         runs,
         strict=True,
     )
-    # A match is known by the other side's id, and 0 is none.
-    return [
-        {
-            "id": number,
+    found: list[dict[str, Any]] = []
+    for picture, label, box, area, score, ignored, run in columns:
+        annotation = {
+            # From 1 on: a match is known by the other side's id, and 0 is none.
+            "id": len(found) + 1,
             "image_id": picture,
             "category_id": label,
             "bbox": box,
@@ -301,8 +315,8 @@ def _annotations(objects: Objects) -> list[dict[str, Any]]:
             "iscrowd": int(ignored),
             "segmentation": run,
         }
-        for number, (picture, label, box, area, score, ignored, run) in enumerate(columns, start=1)
-    ]
+        found.append(annotation)
+    return found
 
 
 def _mean(values: np.ndarray) -> float:

@@ -3,6 +3,7 @@ For judging, not for answering."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -43,7 +44,9 @@ def evaluation(
     metrics = judged.figures() | _at(judged, threshold)
     baseline, *others = simple
     figures = {name: one.figures() for name, one in simple.items()}
-    draws = Draws(judged.pictures, None if groups is None else groups[: judged.pictures])
+    if groups is not None:
+        groups = groups[: judged.pictures]
+    draws = Draws(judged.pictures, groups)
     samples = np.column_stack([judged.samples(draws), simple[baseline].samples(draws)])
     values = np.array([metrics[MAIN], figures[baseline][MAIN]])
     resampled = draws.resampled(values, samples[~np.isnan(samples).any(axis=1)])
@@ -100,14 +103,10 @@ def _worst(judged: Judged, most: int) -> list[int]:
 
 def _curves(judged: Judged, classes: list[str]) -> Plot:
     shown = _worst(judged, MOST_CURVES)
-    series = [
-        Series(
-            name=f"{classes[label]} ({judged.by_class(label)['AP50']:.2f})",
-            x=RECALLS.tolist(),
-            y=judged.curve(label).tolist(),
-        )
-        for label in shown
-    ]
+    series = []
+    for label in shown:
+        name = f"{classes[label]} ({judged.by_class(label)['AP50']:.2f})"
+        series.append(Series(name=name, x=RECALLS.tolist(), y=judged.curve(label).tolist()))
     caption = "At an overlap of 0.5; average precision in brackets."
     if len(shown) < judged.classes:
         caption += f" The {len(shown)} classes with the least."
@@ -123,10 +122,10 @@ def _curves(judged: Judged, classes: list[str]) -> Plot:
 
 def _by_threshold(judged: Judged, threshold: float) -> Plot:
     figures = [_at(judged, float(value)) for value in THRESHOLDS]
-    series = [
-        Series(name=name, x=THRESHOLDS.tolist(), y=[one[name] for one in figures])
-        for name in ("precision", "recall", "f1")
-    ]
+    series = []
+    for name in ("precision", "recall", "f1"):
+        values = [one[name] for one in figures]
+        series.append(Series(name=name, x=THRESHOLDS.tolist(), y=values))
     return Plot(
         kind="line",
         title="What a threshold finds",
@@ -142,10 +141,10 @@ def _bars(judged: Judged, classes: list[str]) -> list[Plot]:
     if len(shown) < 2:
         return []
     names = [classes[label] for label in shown]
-    series = [
-        Series(name=name, x=names, y=[judged.by_class(label)[name] for label in shown])
-        for name in ("AP", "AP50", "AP75")
-    ]
+    found = [judged.by_class(label) for label in shown]
+    series = []
+    for name in ("AP", "AP50", "AP75"):
+        series.append(Series(name=name, x=names, y=[one[name] for one in found]))
     title = "Average precision by class"
     return [Plot(kind="bar", title=title, y_label="average precision", series=series)]
 
@@ -156,14 +155,11 @@ def _by_class(judged: Judged, classes: list[str], threshold: float) -> Table:
     for label, name in enumerate(classes):
         found = judged.by_class(label)
         answered = int(right[label] + wrong[label])
+        precision = recall = math.nan
         if answered:
             precision = right[label] / answered
-        else:
-            precision = float("nan")
         if objects[label]:
             recall = right[label] / objects[label]
-        else:
-            recall = float("nan")
         cells = [*found.values(), float(precision), float(recall)]
         rows.append([name, int(objects[label]), *map(_cell, cells)])
     columns = ["class", "objects", "AP", "AP50", "AP75", *(f"AP {size}" for size in SIZES)]
@@ -187,7 +183,10 @@ def worst_pictures(judged: Judged, threshold: float, most: int) -> dict[int, str
     worst = worst[(errors + objects)[worst] > 0][:most]
     found = {}
     for place in worst.tolist():
-        parts = [f"{missed[place]} missed"] if missed[place] else []
-        parts += [f"{wrong[place]} wrong"] if wrong[place] else []
+        parts = []
+        if missed[place]:
+            parts.append(f"{missed[place]} missed")
+        if wrong[place]:
+            parts.append(f"{wrong[place]} wrong")
         found[place] = ", ".join(parts) or "all right"
     return found

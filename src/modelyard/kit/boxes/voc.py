@@ -104,12 +104,11 @@ class _Annotation:
     def scene(self, pictures: Pictures, splits: dict[str, str]) -> Scene | None:
         """The picture with its boxes; None where there are lists, and none names it."""
         stem = PurePosixPath(self.file.name).stem
+        split = split_in(self.file.name)
         if splits:
             split = splits.get(stem)
-        else:
-            split = split_in(self.file.name)
-        if splits and split is None:
-            return None
+            if split is None:
+                return None
         objects = self.root.findall("object")
         boxes = tuple(self.box(one, f"object[{place}]") for place, one in enumerate(objects))
         return Scene(self.picture(pictures, stem), boxes, self.file.path, split, self.size())
@@ -127,7 +126,8 @@ class _Annotation:
         size = self.root.find("size")
         if size is None:
             return None
-        width, height = (self.number(size, side, "size") for side in ("width", "height"))
+        width = self.number(size, "width", "size")
+        height = self.number(size, "height", "size")
         if width > 0 and height > 0:
             return (int(width), int(height))
         return None

@@ -72,33 +72,40 @@ def _yamls(files: FileSet) -> list[File]:
 def _described(files: FileSet) -> tuple[list[str], dict[str, str]]:
     """Class names by number, and splits by folder where data.yaml names them."""
     for file in _yamls(files):
-        try:
-            if file.read().strip():
-                content = yaml.safe_load(decoded(file)[0])
-            else:
-                content = None
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            row = mark.line + 1 if mark else None
-            raise BadData("is not YAML", file=file.path, row=row) from None
-        if content is None or (isinstance(content, dict) and "names" in content):
-            return _names(file, (content or {}).get("names")), _split_folders(content or {})
+        content = _yaml(file)
+        if content is None:
+            content = {}
+        elif not isinstance(content, dict) or "names" not in content:
+            continue
+        return _names(file, content.get("names")), _split_folders(content)
     for file in files:
         if PurePosixPath(file.name).name in CLASSES:
-            if file.read().strip():
-                lines = decoded(file)[0].splitlines()
-            else:
-                lines = []
-            return _names(file, [line.strip() for line in lines if line.strip()]), {}
+            lines = decoded(file)[0].splitlines() if file.read().strip() else []
+            names = [line.strip() for line in lines]
+            return _names(file, [name for name in names if name]), {}
     hint = "List the names of the classes there, in the order of their numbers"
     raise BadData("has neither data.yaml nor classes.txt", file=files.root, hint=hint)
 
 
+def _yaml(file: File) -> Any:
+    """What a YAML file holds, every value as the text that stands there; None of an empty one."""
+    if not file.read().strip():
+        return None
+    try:
+        # The base loader makes texts only: to the others a class called `no` is False.
+        return yaml.load(decoded(file)[0], Loader=yaml.BaseLoader)  # noqa: S506 makes no objects
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        row = mark.line + 1 if mark else None
+        raise BadData("is not YAML", file=file.path, row=row) from None
+
+
 def _names(file: File, names: Any) -> list[str]:
     if isinstance(names, dict):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+        numbers = [str(number) for number in range(len(names))]
+        if names.keys() != set(numbers):
             raise BadData(f"names: numbers must be 0 to {len(names) - 1}", file=file.path)
-        names = [names[number] for number in range(len(names))]
+        names = [names[number] for number in numbers]
     if not isinstance(names, list) or not names:
         raise BadData("holds no names of classes", file=file.path)
     found = [str(name).strip() for name in names]
@@ -113,9 +120,11 @@ def _split_folders(content: dict[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, split in SPLITS.items():
         given = content.get(key)
-        for one in given if isinstance(given, list) else [given]:
-            if isinstance(one, str) and one.strip():
-                parts = [part for part in PurePosixPath(one).parts if part not in (".", "..")]
+        folders = given if isinstance(given, list) else [given]
+        for folder in folders:
+            if isinstance(folder, str) and folder.strip():
+                path = PurePosixPath(folder)
+                parts = [part for part in path.parts if part not in (".", "..")]
                 found.setdefault("/".join(parts), split)
     return found
 

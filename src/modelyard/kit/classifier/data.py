@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -140,13 +141,14 @@ class ClassifierData(Data[C], Generic[C, S]):
         kind = self.Spec.KIND
         base = base_of(out)
         earlier = self._earlier(base) if base is not None else None
+        known = earlier.classes if earlier is not None else []
+        # What is wrong is said in this order: labels, then files, then splits.
         listing = self.listing(raw)
-        self.check_labels(listing, earlier.classes if earlier is not None else ())
+        self.check_labels(listing, known)
         limits = self.limits()
         looks = each(listing.examples, lambda example: self.look(read_bytes(example.file, limits)))
         unique = without_copies(listing.examples, [look.digest for look in looks], kind)
         self._check_no_class_is_lost(listing, unique)
-        remarks = Counter(look.remark for look in looks if look.remark)
         parts = self.divided(unique.examples, listing.raw)
         if earlier is not None:
             spec = self._grown(earlier, parts)
@@ -164,9 +166,10 @@ class ClassifierData(Data[C], Generic[C, S]):
         summary = self._summary(parts, spec, listing.dropped | unique.dropped, notes)
         if listing.headline:
             summary["headline"] += f"; {listing.headline}"
-        summary["headline"] += "".join(
-            f"; {count:,} {kind.of(count)} {remark}" for remark, count in sorted(remarks.items())
-        )
+        remarks = Counter(look.remark for look in looks)
+        for remark, count in sorted(remarks.items()):
+            if remark:
+                summary["headline"] += f"; {count:,} {kind.of(count)} {remark}"
         return summary
 
     def body(self, data: bytes) -> dict[str, Any]:
@@ -220,7 +223,11 @@ class ClassifierData(Data[C], Generic[C, S]):
         return self.fitted(classes, counts, [facts[example.name] for example in parts["train"]])
 
     def _counts(self, examples: Sequence[Example]) -> Counter[str]:
-        return Counter(label for example in examples for label in self.labels_of(example))
+        """Examples by class."""
+        counts: Counter[str] = Counter()
+        for example in examples:
+            counts.update(self.labels_of(example))
+        return counts
 
     def _check_no_class_is_lost(self, listing: Listing, unique: Unique) -> None:
         before, after = self._counts(listing.examples), self._counts(unique.examples)
@@ -244,12 +251,10 @@ class ClassifierData(Data[C], Generic[C, S]):
         many = spec.KIND.many
         rows = {split: len(part) for split, part in parts.items()}
         counts = {split: self._counts(part) for split, part in parts.items()}
-        groups = {example.group for part in parts.values() for example in part} - {None}
+        groups = {example.group for example in chain.from_iterable(parts.values())} - {None}
         if groups:
-            notes = [
-                *notes,
-                f"Divided by {len(groups)} groups: all {many} of one are in one split.",
-            ]
+            said = f"Divided by {len(groups)} groups: all {many} of one are in one split."
+            notes = [*notes, said]
         classes = {}
         for name in spec.classes:
             classes[name] = {split: counts[split][name] for split in SPLITS}
@@ -257,8 +262,9 @@ class ClassifierData(Data[C], Generic[C, S]):
         headline = f"{sum(rows.values()):,} {many} of {len(spec.classes)} classes"
         if words:
             headline += f", {words}"
-        positive = self.positive_of(spec)
+        positive, positive_name = self.positive_of(spec), ""
         if positive is not None:
+            positive_name = positive.name
             headline += positive.headline
             notes = [*notes, positive.note]
         return {
@@ -268,13 +274,14 @@ class ClassifierData(Data[C], Generic[C, S]):
             "unit": many,
             "classes": classes,
             **entries,
-            "positive_class": positive.name if positive is not None else "",
+            "positive_class": positive_name,
             "notes": notes,
         }
 
 
 def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec) -> None:
     arrays = store.new_arrays(out, split, (len(part), *spec.shape), np.dtype(spec.DTYPE))
+    # Files are decoded by many threads, each into its own row.
     places = {example.name: place for place, example in enumerate(part)}
 
     def decode(example: Example) -> None:

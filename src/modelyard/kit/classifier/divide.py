@@ -105,7 +105,9 @@ def divide(
     _check_groups(examples)
     labels = np.array([example.label for example in pool])
     drawn = draw(keys_of(map(_what_decides, pool), seed), shares, labels)
-    parts = given | {split: [pool[place] for place in places] for split, places in drawn.items()}
+    parts = dict(given)
+    for split, places in drawn.items():
+        parts[split] = [pool[place] for place in places]
     _check_splits(parts, kind, raw)
     return {split: _mixed(part, seed) for split, part in parts.items()}
 
@@ -136,22 +138,28 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
     if not rare:
         return
     label = rare[0]
-    named = "" if label == kind.one else f"class {label!r} "  # some kinds have no classes
-    what = f"{named}has {counts[label]} different {kind.many} to divide"
+    what = f"has {counts[label]} different {kind.many} to divide"
     what += f"; at least {LEAST_OF_CLASS} are needed"
+    hint = f"Add {kind.many}"
+    # Some kinds have no classes: all their examples are called as the kind.
+    if label != kind.one:
+        what = f"class {label!r} {what}"
+        hint += " of it, or leave it out"
     if len(rare) > 1:
-        named = ", ".join(repr(one) for one in rare[1 : 1 + SHOWN])
-        what += f". {len(rare) - 1} more classes have too few: {named}"
-        what += ", …" if len(rare) > 1 + SHOWN else ""
-    if named:
-        hint = f"Add {kind.many} of it, or leave it out"
-    else:
-        hint = f"Add {kind.many}"
-    if lists := [one for one in sorted(counts) if one.startswith("[") or "|" in one or ";" in one]:
+        others = ", ".join(repr(one) for one in rare[1 : 1 + SHOWN])
+        what += f". {len(rare) - 1} more classes have too few: {others}"
+        if len(rare) > 1 + SHOWN:
+            what += ", …"
+    if lists := [one for one in sorted(counts) if _is_list(one)]:
         hint = f"Should {lists[0]!r} be several labels: --set features.labels=many"
     elif "/" in label:
         hint = "Should fewer folders of the path be the class: --set features.class_folder=1"
     raise BadData(what, file=raw, hint=hint)
+
+
+def _is_list(label: str) -> bool:
+    """Whether it looks like several labels in one cell."""
+    return label.startswith("[") or "|" in label or ";" in label
 
 
 def _check_groups(examples: Sequence[Example]) -> None:
@@ -169,9 +177,10 @@ def _check_groups(examples: Sequence[Example]) -> None:
 
 
 def _check_splits(parts: dict[str, list[Example]], kind: FileKind, raw: Path) -> None:
-    classes = {example.label for part in parts.values() for example in part}
+    classes = {split: {example.label for example in part} for split, part in parts.items()}
+    every = set().union(*classes.values())
     for split, part in parts.items():
-        if missing := sorted(classes - {example.label for example in part}):
+        if missing := sorted(every - classes[split]):
             what = f"the {split} split ({len(part)} {kind.many}) has none of class {missing[0]!r}"
             hint = f"It needs more different {kind.many}, or more groups"
             raise BadData(what, file=raw, hint=hint)

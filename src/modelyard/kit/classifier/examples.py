@@ -98,9 +98,8 @@ def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str
         if not example.label:
             hint = ""
             if example.table is not None and hasattr(settings, "labels"):
-                hint = (
-                    f"Where a {kind.one} may have any number of labels: --set features.labels=many"
-                )
+                hint = f"Where a {kind.one} may have any number of labels: "
+                hint += "--set features.labels=many"
             raise wrong_label(example, "empty", hint)
         if settings.classes and example.label not in settings.classes:
             allowed = choices("class", example.label, settings.classes)
@@ -108,10 +107,8 @@ def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str
     labels = {example.label for example in listing.examples} | set(earlier)
     for name in settings.classes:
         if name not in labels:
-            raise BadData(
-                f"has no {kind.one} of class {name!r}, which features.classes names",
-                file=listing.raw,
-            )
+            problem = f"has no {kind.one} of class {name!r}, which features.classes names"
+            raise BadData(problem, file=listing.raw)
     if len(labels) < 2:
         problem = f"has only one class, {labels.pop()!r}; a classifier needs at least two"
         raise BadData(problem, file=listing.raw)

@@ -120,7 +120,8 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
             return {name: batch, "label": torch.from_numpy(labels[rows])}
 
         # Batch statistics of one example can be undefined.
-        return Batches(order, self.config.training.batch_size, take, least=2 if training else 1)
+        least = 2 if training else 1
+        return Batches(order, self.config.training.batch_size, take, least=least)
 
     def replayed(self, memory: Batch, features: Path, epoch: int) -> Batch:
         """Exemplars, changed at random as new examples are."""
@@ -195,17 +196,15 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         headline = report["headline"] + clause
         if "kind" in plan:
             headline = f"{plan['kind']}, {headline}"
-        return report | {"headline": headline, "notes": [note] if note else []}
+        notes = [note] if note else []
+        return report | {"headline": headline, "notes": notes}
 
     def graphs(self, model: Path) -> list[Graph]:
         """One graph, `model`: the input to `logits`, and what else the network gives."""
         name = self.Spec.KIND.input
         example = store.load_examples(model).astype(self.Spec.INPUT)
         net = load_weights(self.model(Path(model) / "assets"), model)
-        if self.Spec.VARYING:
-            varying = {name: self.Spec.VARYING}
-        else:
-            varying = {}
+        varying = {name: self.Spec.VARYING} if self.Spec.VARYING else {}
         return [Graph(GRAPH, {name: example}, module=net, dynamic=varying)]
 
     def evaluate(
@@ -244,10 +243,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
     def _cross_entropy(
         self, model: torch.nn.Module, logits: torch.Tensor, label: torch.Tensor
     ) -> torch.Tensor:
-        if model.training:
-            smoothing = self.config.training.label_smoothing
-        else:
-            smoothing = 0.0
+        smoothing = self.config.training.label_smoothing if model.training else 0.0
         weights = model.get_buffer(WEIGHTS)
         mean: torch.Tensor = cross_entropy(logits, label, weights, label_smoothing=smoothing)
         return mean

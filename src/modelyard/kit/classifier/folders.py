@@ -148,11 +148,13 @@ def _class_of(path: Sequence[str], wanted: Wanted) -> str | None:
 
 def _said(wanted: Wanted, depth: int) -> str:
     """What the classes are, unless all folders lie next to each other."""
-    if wanted == "path":
-        if depth > 1:
-            return f"classes are paths of up to {depth} folders"
-        return ""
-    return f"classes are the {'innermost' if wanted == 'last' else f'level-{wanted}'} folders"
+    if wanted == "last":
+        return "classes are the innermost folders"
+    if wanted != "path":
+        return f"classes are the level-{wanted} folders"
+    if depth > 1:
+        return f"classes are paths of up to {depth} folders"
+    return ""
 
 
 def _joined(listing: Listing) -> list[str]:
@@ -162,13 +164,13 @@ def _joined(listing: Listing) -> list[str]:
         path = PurePosixPath(example.name).parent
         # The same class in different splits is the same folder.
         folders.setdefault(example.label, set()).add(path.parent.name)
-    several = {label: sorted(names) for label, names in folders.items() if len(names) > 1}
-    splits = SPLIT_NAMES.keys()
-    return [
-        f"The class {label!r} is of the folders in {', '.join(names)}."
-        for label, names in sorted(several.items())
-        if not {name.lower() for name in names} <= splits
-    ]
+    notes = []
+    for label, names in sorted(folders.items()):
+        lower = {name.lower() for name in names}
+        if len(names) > 1 and not lower <= SPLIT_NAMES.keys():
+            listed = ", ".join(sorted(names))
+            notes.append(f"The class {label!r} is of the folders in {listed}.")
+    return notes
 
 
 def _last(folder: str) -> str:

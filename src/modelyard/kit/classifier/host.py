@@ -92,7 +92,8 @@ class ClassifierHost(Host, Generic[S]):
     def cautions(self, request: BaseModel, array: np.ndarray) -> tuple[Caution, ...]:
         """Of a request and what the model sees of it: that it is the same everywhere, as a black
         picture or silence is."""
-        channels = array.reshape(len(array) if array.ndim > 2 else 1, -1)
+        count = len(array) if array.ndim > 2 else 1
+        channels = array.reshape(count, -1)
         # Nearly every file differs between a few places already, and no more is looked at.
         places = channels[0, :: max(1, channels.shape[1] // LOOKS)].tolist()
         if len(set(places)) > 1 or (channels != channels[:, :1]).any():

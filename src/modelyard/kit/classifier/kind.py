@@ -94,11 +94,8 @@ def from_base64(text: str, limits: FileLimits) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        problem, hint = (
-            f"is not base64; it begins with {begins!r}",
-            "Send the file's bytes in base64",
-        )
-        raise BadData(problem, hint=hint) from None
+        problem = f"is not base64; it begins with {begins!r}"
+        raise BadData(problem, hint="Send the file's bytes in base64") from None
 
 
 def check_size(text: str, limits: FileLimits, column: str) -> None:

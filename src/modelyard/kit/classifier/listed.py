@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,11 +82,15 @@ def _rows(table: File) -> tuple[list[str], list[Row], list[str]]:
     """The names of the columns, those with a meaning in lower case, and the rows; notes on the file's
     encoding."""
     file = table.path
-    if not table.read().strip():
+    content, notes = "", list[str]()
+    if table.read().strip():
+        content, notes = decoded(table)
+    if not content.strip():
         raise BadData("is empty", file=file, hint="Write a first line: file,label")
-    content, notes = decoded(table)
-    lines = content.splitlines()
-    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=lines[0].count))
+    first = content.lstrip().partition("\n")[0]
+    # Not by `splitlines`: it cuts at characters that end no row of a table.
+    lines = io.StringIO(content, newline="")
+    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=first.count))
     names: list[str] = []
     rows: list[Row] = []
     try:
@@ -121,11 +126,10 @@ def _roles(
     table: File, names: list[str], first: dict[str, str], kind: FileKind, allowed: Sequence[str]
 ) -> Roles:
     """What the columns are, by their names and the cells of the `first` row."""
-    file = next((name for name in FILE_NAMES if name in names), None)
+    file, label = _first(FILE_NAMES, names), _first(LABEL_NAMES, names)
     if file is None:
         own = {name.lower(): name for name in names}
-        file = next((own[name] for name in (kind.field, kind.one) if name in own), None)
-    label = next((name for name in LABEL_NAMES if name in names), None)
+        file = own.get(kind.field, own.get(kind.one))
     if file is not None and label is not None:
         return Roles(file, label)
     flags = [name for name in names if name not in (file, *OTHERS)]
@@ -194,5 +198,16 @@ def _flagged(table: File, row: int, cells: dict[str, str], roles: Roles) -> str:
     return json.dumps(sorted(found))
 
 
+def _first(usual: Sequence[str], names: Sequence[str]) -> str | None:
+    """The first of the usual names that is there."""
+    for name in usual:
+        if name in names:
+            return name
+    return None
+
+
 def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    shown = ", ".join(names[:SHOWN])
+    if len(names) > SHOWN:
+        shown += ", …"
+    return shown

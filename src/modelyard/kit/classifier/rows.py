@@ -119,15 +119,14 @@ def read_rows(
     for part in parts:
         for name in (content, label):
             if name not in part.columns:
-                seen = ", ".join(part.columns)
-                raise BadData(
-                    f"the column is missing; seen: {seen}", file=part.file.path, column=name
-                )
+                problem = f"the column is missing; seen: {', '.join(part.columns)}"
+                raise BadData(problem, file=part.file.path, column=name)
         if content in part.lists:
             problem = f"holds lists or objects; a {kind.one} is a text"
             raise BadData(problem, file=part.file.path, column=content)
         listing.notes += part.notes
-        _add(listing, part, content, label, _split_of(part.file.path) if by_name else None)
+        split = _split_of(part.file.path) if by_name else None
+        _add(listing, part, content, label, split)
     if not listing.examples:
         problem = f"no row has both a {kind.one} ({content}) and a label ({label})"
         raise BadData(problem, file=tables[0].path)
@@ -149,14 +148,16 @@ def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]]
         return None
     rows = _read(source)
     name = column if column in rows.columns else kind.field
+    # A row without a content is sent as it is: the refusal names what it lacks.
+    contents = rows.columns.pop(name, [None] * len(rows.numbers))
     bodies = []
-    for place in range(len(rows.numbers)):
-        cells = {key: cells[place] for key, cells in rows.columns.items() if key != name}
-        if name in rows.columns:
-            content = rows.columns[name][place]
-        else:
-            content = None
-        bodies.append(cells if content is None else {kind.field: content, **cells})
+    for place, content in enumerate(contents):
+        body: dict[str, Any] = {}
+        if content is not None:
+            body[kind.field] = content
+        for key, cells in rows.columns.items():
+            body[key] = cells[place]
+        bodies.append(body)
     return bodies
 
 
@@ -191,11 +192,10 @@ def _read_files(raw: Path, kind: FileKind, settings: RowFeatures) -> Listing:
         text = Content(example.file, content.strip().encode())
         listing.examples[place] = replace(example, file=text)
     if remarks:
+        note = remarks[0]
         if len(remarks) > 1:
-            more = f" (and so on for {len(remarks) - 1} more files)"
-        else:
-            more = ""
-        listing.notes.append(remarks[0] + more)
+            note += f" (and so on for {len(remarks) - 1} more files)"
+        listing.notes.append(note)
     return listing
 
 
@@ -210,11 +210,14 @@ def _read(file: File) -> Rows:
         value = _flat(value)
         if not isinstance(value, dict):
             raise BadData("must be a JSON object", file=file.path, row=number)
+        # A field that is new has been empty in all rows before.
         for name in value.keys() - columns.keys():
             columns[name] = [None] * len(numbers)
         for name, cells in columns.items():
-            cells.append(_cell(value.get(name)))
-        lists |= {name for name, cell in value.items() if isinstance(cell, dict | list)}
+            cell = value.get(name)
+            cells.append(_cell(cell))
+            if isinstance(cell, dict | list):
+                lists.add(name)
         numbers.append(number)
     return Rows(file, dict(sorted(columns.items())), numbers, [], frozenset(lists))
 
@@ -231,6 +234,8 @@ def _cell(value: Any) -> str | None:
         return (value or "").strip() or None
     if isinstance(value, dict | list):
         return json.dumps(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # of any size, where Arrow's have 64 bits
     return as_texts(pa.array([value]))[0]
 
 
@@ -273,11 +278,16 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
 def _named(columns: Columns, names: Sequence[str], aside: set[str | None]) -> str | None:
     """The column with the first of these names, in whatever case."""
     known = {name.casefold(): name for name in columns if name not in aside}
-    return next((known[name] for name in names if name in known), None)
+    for name in names:
+        if name in known:
+            return known[name]
+    return None
 
 
 def _length(cells: list[str | None]) -> float:
-    return sum(len(cell or "") for cell in cells[:LOOKED_AT]) / max(1, len(cells[:LOOKED_AT]))
+    """Mean of the first cells' characters."""
+    some = cells[:LOOKED_AT]
+    return sum(len(cell or "") for cell in some) / max(1, len(some))
 
 
 def _add(listing: Listing, rows: Rows, content: str, label: str, split: str | None) -> None:
@@ -286,12 +296,11 @@ def _add(listing: Listing, rows: Rows, content: str, label: str, split: str | No
     splits, groups = columns.get("split", empty), columns.get("group", empty)
     cells = zip(rows.numbers, columns[content], columns[label], splits, groups, strict=True)
     for number, text, answer, named, group in cells:
-        if text is None or answer is None:
-            if text is None:
-                reason = f"no {listing.kind.one}"
-            else:
-                reason = "no label"
-            listing.drop(reason)
+        if text is None:
+            listing.drop(f"no {listing.kind.one}")
+            continue
+        if answer is None:
+            listing.drop("no label")
             continue
         if named is not None and named.lower() not in SPLIT_NAMES:
             problem = choices("split", named, SPLIT_NAMES)

@@ -40,7 +40,7 @@ def classifier_teacher(folder: Path, spec: FileSpec, taught: FileSpec, *, maps: 
             "Build a teacher on this data first"
         )
     order = [taught.classes.index(name) for name in spec.classes]
-    precise = next(one for one in read_info(folder).variants if one.name == BASE)
+    (precise,) = (one for one in read_info(folder).variants if one.name == BASE)
     runtime = open_variant(folder / "graphs", BASE, precise.graphs)
 
     def answers(batch: Batch) -> Batch:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Generic
 
@@ -47,13 +48,10 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
             labels = _without_rare(listing, labels, earlier)
         for place, names in enumerate(labels):
             listing.examples[place] = replace(listing.examples[place], label=json.dumps(names))
-        known = Counter(name for names in labels for name in names)
+        known = _counted(labels)
         classes = known.keys() | set(earlier)
         if len(classes) < 2:
-            if classes:
-                seen = f"only the label {min(classes)!r}"
-            else:
-                seen = "no label at all"
+            seen = f"only the label {min(classes)!r}" if classes else "no label at all"
             raise BadData(f"has {seen}; at least two are needed", file=listing.raw)
         without = sum(example.label == "[]" for example in listing.examples)
         mean = known.total() / len(listing.examples)
@@ -92,10 +90,9 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
             strata = [""] * len(examples)
         else:
             strata = _strata([self.labels_of(one) for one in examples])
-        marked = [
-            replace(example, label=stratum)
-            for example, stratum in zip(examples, strata, strict=True)
-        ]
+        marked = []
+        for example, stratum in zip(examples, strata, strict=True):
+            marked.append(replace(example, label=stratum))
         labels = {example.name: example.label for example in examples}
         parts = super().divided(marked, raw)
         found = {}
@@ -111,7 +108,10 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         if settings.separator is not None:
             return settings.separator
         cells = [one.label for one in listing.examples if not one.label.startswith("[")]
-        counts = {mark: sum(mark in cell for cell in cells) for mark in SEPARATORS}
+        counts = dict.fromkeys(SEPARATORS, 0)
+        for cell in cells:
+            for mark in SEPARATORS:
+                counts[mark] += mark in cell
         best = max(SEPARATORS, key=lambda mark: counts[mark])
         if counts[best]:
             listing.notes.append(f"Labels stand between {best!r} (features.separator).")
@@ -144,38 +144,56 @@ def _without_rare(
     listing: Listing, labels: list[list[str]], earlier: Sequence[str]
 ) -> list[list[str]]:
     """Without labels of so few examples that no split could judge them; they are counted."""
-    counts = Counter(name for names in labels for name in names)
-    rare = sorted(name for name, count in counts.items() if count < LEAST_OF_CLASS)
-    rare = [name for name in rare if name not in earlier]
+    counts = _counted(labels)
+    rare = []
+    for name, count in sorted(counts.items()):
+        if count < LEAST_OF_CLASS and name not in earlier:
+            rare.append(name)
     if rare:
-        named = ", ".join(rare[:NAMED]) + (", …" if len(rare) > NAMED else "")
-        reason = f"labels: in fewer than {LEAST_OF_CLASS} {listing.kind.many} ({named})"
+        reason = f"labels: in fewer than {LEAST_OF_CLASS} {listing.kind.many} ({_named(rare)})"
         listing.dropped[reason] = sum(counts[name] for name in rare)
-    return [[name for name in names if name not in rare] for names in labels]
+    return [sorted(set(names) - set(rare)) for names in labels]
+
+
+def _counted(labels: Iterable[list[str]]) -> Counter[str]:
+    """Examples by label."""
+    return Counter(chain.from_iterable(labels))
+
+
+def _named(labels: list[str]) -> str:
+    named = ", ".join(labels[:NAMED])
+    if len(labels) > NAMED:
+        named += ", …"
+    return named
 
 
 def _strata(labels: list[list[str]]) -> list[str]:
     """What each example counts as: its rarest label that enough of them count as."""
-    counts = Counter(name for names in labels for name in names)
+    counts = _counted(labels)
     found = []
     for names in labels:
         usual = [name for name in names if counts[name] >= LEAST_OF_CLASS]
         found.append(min(usual, key=lambda name: (counts[name], name), default=""))
     sizes = Counter(found)
-    small = {name for name, size in sizes.items() if size < LEAST_OF_CLASS}
     large = max(sizes, key=lambda name: (sizes[name], name))
-    return [large if name in small else name for name in found]
+    # Too few of one stratum for all splits: they count as the largest.
+    for place, name in enumerate(found):
+        if sizes[name] < LEAST_OF_CLASS:
+            found[place] = large
+    return found
 
 
 def _check_train(parts: Parts, raw: Path, data: ManyLabelsData[C, S]) -> None:
     """Every split has an example of a label that training knows; other labels are refused."""
-    known = {name for example in parts["train"] for name in data.labels_of(example)}
+    labels = {}
     for split in SPLITS:
-        seen = {name for example in parts[split] for name in data.labels_of(example)}
+        labels[split] = set(_counted(map(data.labels_of, parts[split])))
+    known = labels["train"]
+    for split, seen in labels.items():
         if not seen & known:
             raise BadData(f"no example of the {split} split has a label of training", file=raw)
         if strange := sorted(seen - known):
-            named = ", ".join(strange[:NAMED]) + (", …" if len(strange) > NAMED else "")
-            problem = f"the {split} split has labels that no training example has: {named}"
+            problem = f"the {split} split has labels that no training example has: "
+            problem += _named(strange)
             hint = "Add training examples of them, remove them, or list features.classes"
             raise BadData(problem, file=raw, hint=hint)

@@ -164,16 +164,11 @@ def _table(judged: JudgedLabels, thresholds: Mapping[str, float]) -> Table:
         other = int(instead[place].argmax())
         count = int(instead[place, other])
         figures = [round(float(one[place]), 4) for one in (precision, recall, f1)]
-        threshold = thresholds.get(name)
-        rows.append(
-            [
-                name,
-                int(support[place]),
-                *figures,
-                "–" if threshold is None else round(threshold, 4),
-                f"{judged.classes[other]} ({count})" if count else "–",
-            ]
-        )
+        threshold: str | float = "–"
+        if name in thresholds:
+            threshold = round(thresholds[name], 4)
+        confused = f"{judged.classes[other]} ({count})" if count else "–"
+        rows.append([name, int(support[place]), *figures, threshold, confused])
     columns = ["label", "examples", "precision", "recall", "F1", "threshold"]
     return Table(title="By label", columns=[*columns, "answered instead"], rows=rows)
 

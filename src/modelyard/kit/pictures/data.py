@@ -121,4 +121,7 @@ def write_pictures(
 
 def names_of(classes: Sequence[str]) -> str:
     """Classes in a message, the first NAMED of them."""
-    return ", ".join(classes[:NAMED]) + (", …" if len(classes) > NAMED else "")
+    named = ", ".join(classes[:NAMED])
+    if len(classes) > NAMED:
+        named += ", …"
+    return named

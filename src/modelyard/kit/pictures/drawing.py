@@ -22,11 +22,11 @@ def picture(pixels: np.ndarray, side: int = LEAST_SIDE) -> Image:
     """uint8 (channels, size, size) as an RGB picture of at least `side` pixels."""
     from PIL import Image
 
+    # One channel becomes three.
     array = np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0)
     size = max(side, pixels.shape[1])
-    return Image.fromarray(np.ascontiguousarray(array)).resize(
-        (size, size), Image.Resampling.NEAREST
-    )
+    plain = Image.fromarray(np.ascontiguousarray(array))
+    return plain.resize((size, size), Image.Resampling.NEAREST)
 
 
 def captioned(file: str, said: str, tile: Image) -> Picture:
@@ -37,5 +37,6 @@ def captioned(file: str, said: str, tile: Image) -> Picture:
 def data_url(image: Image, kind: str = "PNG") -> str:
     """A picture as `data:image/…;base64,…`; JPEG is small, PNG exact."""
     stream = io.BytesIO()
-    image.save(stream, kind, optimize=True, **({"quality": 85} if kind == "JPEG" else {}))
+    options = {"quality": 85} if kind == "JPEG" else {}
+    image.save(stream, kind, optimize=True, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

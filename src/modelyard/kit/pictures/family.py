@@ -88,7 +88,8 @@ class SquareFamily(SquareData[C, S], Family[C], Generic[C, S]):
             return self.changed(batch, changes, rows)
 
         # Batch statistics of one picture can be undefined.
-        return Batches(order, self.config.training.batch_size, take, least=2 if training else 1)
+        least = 2 if training else 1
+        return Batches(order, self.config.training.batch_size, take, least=least)
 
     def replayed(self, memory: Batch, features: Path, epoch: int) -> Batch:
         """Exemplars, changed at random as new pictures are."""

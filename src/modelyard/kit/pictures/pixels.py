@@ -156,7 +156,8 @@ def to_array(
         small = picture.resize((place.width, place.height), Image.Resampling.BILINEAR)
         square.paste(small, (place.left, place.top))
     array = np.asarray(square)
-    return np.ascontiguousarray(array[None] if channels == 1 else array.transpose(2, 0, 1))
+    array = array[None] if channels == 1 else array.transpose(2, 0, 1)
+    return np.ascontiguousarray(array)
 
 
 @dataclass(frozen=True)
@@ -196,15 +197,17 @@ def statistics(picture: Image) -> dict[str, float | None]:
     small = picture.copy()
     small.thumbnail((STATISTICS_SIDE, STATISTICS_SIDE), Image.Resampling.BILINEAR)
     gray = np.asarray(small.convert("L"), np.float64) / 255
+    # The Laplacian: the four neighbours less four times the pixel itself.
     inner = gray[1:-1, 1:-1]
     edges = gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * inner
+    sharpness = float(edges.std()) if edges.size else None
     return {
         "width": float(picture.width),
         "height": float(picture.height),
         "brightness": float(gray.mean()),
         "contrast": float(gray.std()),
         "saturation": _saturation(small),
-        "sharpness": float(edges.std()) if edges.size else None,
+        "sharpness": sharpness,
     }
 
 
@@ -216,7 +219,9 @@ def moments(pixels: np.ndarray) -> tuple[list[float], list[float]]:
         part = pixels[start : start + 256].astype(np.float64)
         total += [part.sum(axis=(0, 2, 3)), np.square(part).sum(axis=(0, 2, 3))]
     mean, square = total / (pixels.size / pixels.shape[1])
-    return mean.tolist(), np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), 1.0).tolist()
+    # Sums of squares of bytes are exact in float64; rounding may still fall below 0.
+    variance = np.maximum(square - mean**2, 0)
+    return mean.tolist(), np.maximum(np.sqrt(variance), 1.0).tolist()
 
 
 def _saturation(picture: Image) -> float:
@@ -246,7 +251,10 @@ def _most_pixels(picture: Image) -> int:
 
 def _beginning(data: bytes) -> str | None:
     """The format that a file's first bytes say."""
-    return next((name for begin, name in BEGINNINGS.items() if data.startswith(begin)), None)
+    for begin, name in BEGINNINGS.items():
+        if data.startswith(begin):
+            return name
+    return None
 
 
 def _unidentified(data: bytes, formats: tuple[str, ...]) -> BadData:
@@ -254,7 +262,6 @@ def _unidentified(data: bytes, formats: tuple[str, ...]) -> BadData:
     if kind not in formats:
         return BadData(f"is not a picture; read are {', '.join(formats)}")
     if kind == "TIFF":
-        return BadData(
-            "is a broken TIFF, or one whose pixels are of no kind that is read", hint=SAVE
-        )
+        problem = "is a broken TIFF, or one whose pixels are of no kind that is read"
+        return BadData(problem, hint=SAVE)
     return BadData(f"is a broken picture: its {kind} header is cut off or spoilt")

@@ -42,7 +42,8 @@ def plain(picture: Image) -> Image:
     if narrowing is not None:
         return _in_bands(picture, "L", narrowing)
     if picture.has_transparency_data:
-        return _in_bands(picture, "L" if picture.mode == "LA" else "RGB", _on_white)
+        mode = "L" if picture.mode == "LA" else "RGB"
+        return _in_bands(picture, mode, _on_white)
     mode = "L" if picture.mode in ("1", "L") else "RGB"
     if picture.mode == mode:
         return picture
@@ -63,7 +64,9 @@ def _narrowing(mode: str, tags: dict[int, object]) -> Callable[[Image, str], Ima
 
     def narrow(band: Image, _: str) -> Image:
         share = np.asarray(band, np.float64) / white
-        return _gray(1 - share if inverted else share)
+        if inverted:
+            share = 1 - share
+        return _gray(share)
 
     return narrow
 

@@ -10,17 +10,16 @@ def shifted(pictures: np.ndarray, drift: float, seed: int) -> np.ndarray:
     if not drift:
         return pictures
     noise = np.random.default_rng([seed, 47]).normal(0, 25 * drift, pictures.shape)
-    darker: np.ndarray = (
-        np.clip(pictures * (1 - 0.5 * drift) + noise, 0, 255).round().astype(np.uint8)
-    )
-    return darker
+    darker = np.clip(pictures * (1 - 0.5 * drift) + noise, 0, 255)
+    found: np.ndarray = darker.round().astype(np.uint8)
+    return found
 
 
 def cloud(r: np.random.Generator, side: int) -> np.ndarray:
     """Smooth noise of about unit deviation, (side, side)."""
+    # White noise whose high frequencies are taken away.
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None])
-    cloud = np.fft.ifft2(
-        np.fft.fft2(r.normal(size=(side, side))) * np.exp(-np.square(frequency * 12))
-    ).real
-    smooth: np.ndarray = cloud / cloud.std()
-    return smooth
+    noise = np.fft.fft2(r.normal(size=(side, side)))
+    smooth = np.fft.ifft2(noise * np.exp(-np.square(frequency * 12))).real
+    found: np.ndarray = smooth / smooth.std()
+    return found

@@ -58,8 +58,8 @@ class SquareSpec(Asset):
     def numbered_in(self, classes: Sequence[str], unknown: int) -> np.ndarray:
         """The number that each of the classes has among another model's or data set's `classes`,
         int64 (classes,); `unknown` where it is none of them."""
-        numbers = [classes.index(name) if name in classes else unknown for name in self.classes]
-        return np.array(numbers, np.int64)
+        known = {name: number for number, name in enumerate(classes)}
+        return np.array([known.get(name, unknown) for name in self.classes], np.int64)
 
     def frequent(self, most: int) -> list[str]:
         """The classes that training has most of, at most so many."""
