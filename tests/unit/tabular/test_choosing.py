@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,45 @@ def test_only_the_mlp_starts_from_an_earlier_model() -> None:
         TabularConfig().refuses_warm_start()
     )
     assert "lightgbm" in TabularConfig().requires()
+
+
+def late(rows: int = 400) -> pd.DataFrame:
+    """A class that none of the first rows has, in the order of time."""
+    frame = numbers(rows)
+    frame["day"] = np.datetime64("2024-01-01") + np.arange(rows)
+    happens = (np.arange(rows) > 150) & (np.random.default_rng(0).random(rows) < 0.4)
+    frame["y"] = np.where(happens, "yes", "no")
+    return frame
+
+
+def test_a_class_that_the_first_rows_lack_can_be_learnt(tmp_path: Path) -> None:
+    config, features = made(tmp_path, late(), time_column="day")
+    _, note = chosen(config, features, tmp_path / "model")
+    assert "average_precision on 4 held-out folds" in note
+
+
+def test_a_class_of_a_single_group_can_be_learnt(tmp_path: Path) -> None:
+    frame = numbers(400)
+    frame["patient"] = np.arange(400) // 20
+    frame["y"] = np.where(np.isin(frame["patient"], [1, 7, 12]), "ill", "well")
+    config, features = made(tmp_path, frame, group="patient")
+    assert len(np.unique(load_table(features, config.model).y)) == 2
+    _, note = chosen(config, features, tmp_path / "model")
+    assert "held-out folds" in note
+
+
+def test_later_rows_of_one_class_are_compared_by_their_accuracy(tmp_path: Path) -> None:
+    """There is nothing to rank, but kinds may still differ by no more than chance."""
+    frame = numbers(400)
+    frame["day"] = np.datetime64("2024-01-01") + np.arange(400)
+    # The training rows are the first 260: all but the first 52 are held out of a fold.
+    ends = (np.arange(400) < 50) | (np.arange(400) > 262)
+    happens = np.random.default_rng(0).random(400) < 0.6
+    frame["y"] = np.where(happens & ends, "yes", "no")
+    config, features = made(tmp_path, frame, time_column="day")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        found = choosing.choose_kind(config, load_table(features, config.model))
+    assert "accuracy on 4 held-out folds" in found.note
+    figures = dict(pair.split() for pair in found.note.rstrip(".").split(" is ")[-1].split(", "))
+    assert max(figures, key=lambda kind: float(figures[kind])) != "linear"

@@ -31,13 +31,14 @@ class Fitted:
         frame: pd.DataFrame,
         seed: int = 0,
         task: str = "regression",
+        time_column: str | None = None,
         **model: Any,
     ) -> None:
         settings = {"kind": "linear", "trees": 60, **model}
         config = TabularConfig.model_validate(
             {
                 "seed": seed,
-                "features": {"target": "y", "task": task},
+                "features": {"target": "y", "task": task, "time_column": time_column},
                 "data": {"uri": "mine", "split_seed": seed},
                 "model": settings,
                 "training": {"epochs": 30, "batch_size": 64, "learning_rate": 0.01},

@@ -312,3 +312,9 @@ def test_the_positive_class_is_said_in_the_stage_line_and_on_the_card(
     assert f"; positive class: {positive} (" in summary["headline"]
     other = names[0] if positive == names[1] else names[1]
     assert any(f"--set features.positive={other}" in note for note in summary["notes"])
+
+
+def test_a_rank_that_floats_miss_by_a_digit_is_taken_as_it_is() -> None:
+    """100 * 0.07 is 7.000000000000001: the seventh error covers seven in a hundred."""
+    errors = np.arange(1.0, 100.0)
+    assert covering(errors, np.zeros(99), 0.07) == 7

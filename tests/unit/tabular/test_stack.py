@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from modelyard.families.tabular import stack
+from modelyard.families.tabular import stack, svm
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.native import native_runtime
 from modelyard.families.tabular.stack import MEMBERS, select
@@ -168,3 +168,55 @@ def test_a_stack_needs_the_libraries_of_its_members() -> None:
     config = TabularConfig.model_validate({"model": {"kind": "stack"}})
     assert {"lightgbm", "xgboost", "sklearn"} <= set(config.requires())
     assert "xgboost" not in TabularConfig().requires()
+
+
+@pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c")])
+def test_a_class_of_few_rows_is_learnt_by_every_member(
+    tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    """Six rows of thousands: the rows that time a member, and some folds, may have none of it."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(3_000, 3)), columns=list("abc"))
+    y = rng.choice(classes[:-1], 3_000).astype(object)
+    y[:6] = classes[-1]
+    frame["y"] = y
+    fitted = Fitted(tmp_path, frame, task="classification", kind="stack", trees=10)
+    (table,) = fitted.card["tables"]
+    assert [row[0] for row in table["rows"]] == [*MEMBERS, "stack"]
+
+
+@pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c")])
+def test_a_class_that_early_rows_lack_is_learnt_by_every_member(
+    tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(400, 3)), columns=list("abc"))
+    frame["day"] = pd.date_range("2024-01-01", periods=400).strftime("%Y-%m-%d")
+    y = rng.choice(classes[:-1], 400).astype(object)
+    # The middle one of three: XGBoost takes codes without a gap only.
+    y[(np.arange(400) > 150) & (rng.random(400) < 0.4)] = classes[-1]
+    frame["y"] = np.where(y == classes[-1], classes[1], np.where(y == classes[1], classes[-1], y))
+    fitted = Fitted(
+        tmp_path, frame, task="classification", time_column="day", kind="stack", trees=10
+    )
+    (table,) = fitted.card["tables"]
+    assert [row[0] for row in table["rows"]] == [*MEMBERS, "stack"]
+
+
+def test_members_that_answer_nothing_are_not_stored(tmp_path: Path) -> None:
+    frame = sums(300)
+    frame["y"] = 3 * frame["a"] - frame["b"]
+    fitted = Fitted(tmp_path, frame, kind="stack", coverage=None, refit="off")
+    kept = ModelInfo.load(fitted.model).members
+    assert len(kept) < len(MEMBERS)
+    stored = {folder.name for folder in (fitted.model / "members").iterdir()}
+    assert stored == set(kept)
+
+
+def test_a_stack_says_how_many_rows_its_support_vector_machine_has_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(svm, "MOST_ROWS", 200)
+    monkeypatch.setattr(svm.SvmRegressor.__init__, "__defaults__", (1.0, 200, 0))
+    fitted = Fitted(tmp_path, sums(400), kind="stack", coverage=None, refit="off")
+    assert any("200 of 260 rows, drawn at random" in note for note in fitted.card["notes"])

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from modelyard.errors import BadData, UsageError
-from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.config import TabularConfig, TabularModel
 from modelyard.families.tabular.family import Tabular
+from modelyard.families.tabular.loss import choose_loss
 from modelyard.families.tabular.mlp import Perceptron
+from modelyard.families.tabular.scale import TargetScale
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import ModelInfo, load_split
 from modelyard.kit.columns.encode import Encoder
@@ -189,3 +191,19 @@ def test_a_regression_goes_on_in_the_unit_it_learnt(tmp_path: Path) -> None:
     assert errors[1] < 2 * errors[0] + 0.3
     assert errors[2] > 2 * errors[1]
     assert json.loads((again / "model.json").read_text())["columns"] == 1
+
+
+@pytest.mark.parametrize("loss", ["auto", "log"])
+def test_a_model_of_the_target_does_not_go_on_with_its_logarithm(tmp_path: Path, loss: str) -> None:
+    """Targets with a heavy tail, whose logarithm has none: the loss that a new model would get."""
+    rng = np.random.default_rng(0)
+    settings = TabularModel.model_validate({"kind": "mlp", "loss": loss})
+    y = np.exp(rng.normal(0, 2, 500))
+    earlier = TargetScale(center=3.0, spread=2.0)
+    assert loss == "log" or choose_loss(settings, y, float(y.min()), None).name == "log"
+    if loss == "log":
+        with pytest.raises(UsageError, match="model.loss=auto"):
+            choose_loss(settings, y, float(y.min()), earlier)
+        return
+    found = choose_loss(settings, y, float(y.min()), earlier)
+    assert (found.name, found.scale) == ("absolute", earlier)

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from modelyard.errors import UsageError
+from modelyard.errors import BadData, UsageError
+from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.table import load_split
+from modelyard.families.tabular.table import BY_TIME, load_split
 from tests.unit.tabular.conftest import SPLITS, built, customers, make, write
 
 
@@ -127,6 +128,8 @@ def test_a_class_that_only_begins_late_leaves_the_split_random_and_says_why(tmp_
     summary, out = built(tmp_path, write(tmp_path, frame), target="sales")
     assert not _is_by_time(out, "day")
     assert "without class 'high'" in summary["headline"]
+    # Nor are folds and intervals drawn as if rows were in the order of time.
+    assert not (out / BY_TIME).exists()
 
 
 def test_a_split_by_time_can_be_wanted_without_naming_the_column(tmp_path: Path) -> None:
@@ -162,3 +165,27 @@ def test_the_reference_of_a_split_by_time_comes_from_all_of_it(tmp_path: Path) -
         row = test["day"] == pd.Timestamp(body["day"])
         assert test.loc[row, "temp"].item() == body["temp"]
         assert load_split(out, "test")[1][row.to_numpy()].item() == truth
+
+
+@pytest.mark.parametrize(("test_share", "validation_share"), [(0.1, 0.3), (0.2, 0.3)])
+def test_many_last_rows_of_one_time_are_the_test_split(
+    test_share: float, validation_share: float
+) -> None:
+    """A file may end with a dump of one day. The nearest border is its end, behind which is nothing."""
+    last = round(100 * (1 - test_share - validation_share)) + 5
+    times = np.concatenate([np.arange(last), np.full(100 - last, last)])
+    settings = TabularConfig.model_validate(
+        {"features": {"test_share": test_share, "validation_share": validation_share}}
+    ).features
+    rows = divide.by_time(settings, times.astype(float))
+    assert np.array_equal(rows["test"], np.arange(last, 100))
+    assert len(rows["validation"]) == 5
+
+
+def test_a_class_that_the_newest_rows_lack_is_named_with_the_setting(tmp_path: Path) -> None:
+    frame = customers()
+    frame = frame.sort_values("churn", kind="stable")
+    with pytest.raises(BadData, match="without class 'left'") as error:
+        built(tmp_path, write(tmp_path, frame), target="churn", newest_rows=100)
+    assert "features.newest_rows" in str(error.value)
+    assert "by time" not in str(error.value)

@@ -128,3 +128,47 @@ def test_probabilities_are_those_of_decisions_on_held_out_folds(tmp_path: Path) 
     by_hand = SVC().fit(scale.transform(x_train.astype(np.float64)), y_train)
     decided = by_hand.decision_function(scale.transform(x.astype(np.float64)))
     assert np.array_equal(decided > 0, model.machine_.decision_function(x.astype(np.float64)) > 0)
+
+
+@pytest.mark.parametrize("loss", ["squared", "absolute", "log"])
+def test_a_rules_deviation_is_that_of_its_rows_in_the_targets_unit(
+    tmp_path: Path, loss: str
+) -> None:
+    frame = persons()
+    noise = np.random.default_rng(2).normal(size=len(frame))
+    frame["y"] = np.exp(5 + (frame["income"] > 22_000) + 0.3 * noise)
+    _, card = fitted(tmp_path, frame, kind="tree", max_depth=1, loss=loss, refit="off")
+    (table,) = card["tables"]
+    train = pd.read_parquet(tmp_path / "f/train.parquet")
+    (edge,) = {float(row[0].split()[-1]) for row in table["rows"]}
+    for rule, _, deviation, rows in table["rows"]:
+        above = " > " in rule
+        own = train["y"][(train["income"] > edge) == above]
+        assert len(own) == rows
+        if loss == "squared":
+            assert float(deviation) == pytest.approx(own.std(ddof=0), rel=0.01)
+        elif loss == "absolute":
+            expected = (own - own.median()).abs().mean()
+            assert float(deviation) == pytest.approx(expected, rel=0.01)
+        else:
+            factor = float(deviation.removeprefix("× "))
+            assert factor == pytest.approx(np.exp(np.log(own).std(ddof=0)), rel=0.01)
+
+
+def test_the_second_fit_says_what_it_has_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer training rows than an SVM takes, and more with the validation rows."""
+    monkeypatch.setattr(svm, "MOST_ROWS", 400)
+    monkeypatch.setattr(svm.SvmClassifier.__init__, "__defaults__", (1.0, 400, 0))
+    _, card = fitted(tmp_path, persons(), kind="svm", refit="on")
+    assert any("fitted on 400 of 480 rows" in note for note in card["notes"])
+    assert "400 of 480 rows" in card["headline"]
+
+
+def test_the_headline_counts_the_leaves_of_the_tree_that_is_stored(tmp_path: Path) -> None:
+    frame = persons()
+    frame["y"] = np.sin(frame["age"] / 5) + np.log(frame["income"])
+    _, card = fitted(tmp_path, frame, kind="tree", max_depth=6, refit="on")
+    tree = load_trained(tmp_path / "m", ModelInfo.load(tmp_path / "m"))
+    assert f"{tree.get_n_leaves()} leaves" in card["headline"]

@@ -63,31 +63,29 @@ def calibrate(
     percent = f"{100 * coverage:g} %"
     needed = rows_needed(coverage)
     if len(rows.y) < needed:
+        # No error of so few is rare enough to be an edge.
         return None, (
             f"No intervals: {percent} need {needed} rows that the model has not seen; "
             f"there are {len(rows.y)}. For others: --set model.coverage=0.8"
         )
     errors = rows.y - rows.output
+    places = np.arange(len(errors))
     parts = _parts(len(errors), config.seed)
-    spread = _spread(rows, np.arange(len(errors)))
+    # Each row's spread comes from other rows: its own error, which fitted it, would look too small
+    # next to it.
     spreads = np.empty(len(errors))
     for part in parts:
-        rest = np.setdiff1d(np.arange(len(errors)), part)
+        rest = np.setdiff1d(places, part)
         spreads[part] = _spread(rows, rest).at(rows.x[part], rows.output[part])
-    varies = _is_better(rows, spreads, parts, coverage)
-    scaled = errors / spreads if varies else errors
-    low, high = tails(scaled, coverage)
-    interval = Interval(
-        coverage=coverage,
-        low=low,
-        high=high,
-        spread=spread if varies else None,
-        rows=len(errors),
-    )
-    if varies:
+    if _is_better(rows, spreads, parts, coverage):
         width = "wider where errors are larger"
+        spread = _spread(rows, places)
+        low, high = tails(errors / spreads, coverage)
     else:
         width = "of the same width everywhere"
+        spread = None
+        low, high = tails(errors, coverage)
+    interval = Interval(coverage=coverage, low=low, high=high, spread=spread, rows=len(errors))
     note = (
         f"Intervals are to hold {percent} of the true values, {width}: conformal prediction, "
         f"calibrated on {len(errors):,} {rows.how}."
@@ -110,11 +108,17 @@ def _held_out(
     """
     if not again or table.by_time or len(table.x_validation) >= MANY_ROWS:
         output = run(GRAPH, {INPUT: table.x_validation})["value"].astype(np.float64)
-        how = "validation rows, which the model"
-        how += " before the second fit had not seen" if again else " has not seen"
+        if again:
+            how = "validation rows, which the model before the second fit had not seen"
+        else:
+            how = "validation rows, which the model has not seen"
         return HeldOut(table.x_validation, table.y_validation, output, how)
     joined = table.joined(fitted.trees, fitted.chosen)
-    count = FOLDS if config.model.kind == "stack" else MANY_FOLDS
+    if config.model.kind == "stack":
+        # Each of its fits is five.
+        count = FOLDS
+    else:
+        count = MANY_FOLDS
     folds = folds_of(joined, config.seed, count)
     # Boosting has trees by the number of rows; a forest has enough with fewer than are set.
     trees = min(TREES, config.model.trees)
@@ -144,8 +148,11 @@ def _spread(rows: HeldOut, of: np.ndarray) -> Spread:
     inputs = np.column_stack([rows.x[of], rows.output[of]]).astype(np.float64)
     center, scale = inputs.mean(axis=0), inputs.std(axis=0)
     scale[scale == 0] = 1.0
+    # Its loss is a mean over rows, so a penalty of so many rows shrinks with their number. The sizes
+    # only matter up to a factor, which `tails` finds.
     model = GammaRegressor(alpha=PRIOR_ROWS / len(of), max_iter=1_000)
     model.fit((inputs - center) / scale, np.maximum(sizes / mean, LEAST_ERROR))
+    # From standardized inputs back to the inputs themselves.
     weights = model.coef_ / scale
     intercept = float(model.intercept_ - center @ weights)
     exponents = intercept + inputs @ weights
@@ -164,20 +171,20 @@ def _is_better(
     """Whether intervals in spreads have a lower interval score than those of the same width, by more
     than a standard error: each part's rows with the tails of the others."""
     errors = rows.y - rows.output
-    same = np.ones(len(errors))
-    scores = [_scores(errors, width, parts, coverage) for width in (spreads, same)]
-    gain = scores[1] - scores[0]
+    varied = _scores(errors, spreads, parts, coverage)
+    same = _scores(errors, np.ones(len(errors)), parts, coverage)
+    gain = same - varied
     return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
 
 
 def _scores(
     errors: np.ndarray, width: np.ndarray, parts: list[np.ndarray], coverage: float
 ) -> np.ndarray:
+    """Interval scores (rows,) of intervals in units of `width` (rows,)."""
     found = np.empty(len(errors))
+    edges = [(1 - coverage) / 2, (1 + coverage) / 2]
     for part in parts:
         rest = np.setdiff1d(np.arange(len(errors)), part)
-        low, high = np.quantile(
-            errors[rest] / width[rest], [(1 - coverage) / 2, (1 + coverage) / 2]
-        )
+        low, high = np.quantile(errors[rest] / width[rest], edges)
         found[part] = interval_score(errors[part], low * width[part], high * width[part], coverage)
     return found

@@ -40,12 +40,10 @@ def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
     """The kind that is best on held-out folds of the training rows, by the metric that models of
     the task are judged by first; the linear one where it is within a standard error of the best:
     of kinds that do not differ beyond chance the simplest (Breiman et al. 1984, section 3.4.3)."""
-    classes = len(table.classes or ())
-    cells = table.x.size * (classes if classes > 2 else 1)
-    if cells > FEW_CELLS:
+    if _cells(table) > FEW_CELLS:
         note = f"model.kind = auto is {LARGE}: the table is large ({len(table.x):,} training rows)."
         return ChosenKind(LARGE, note)
-    able = [kind for kind in CANDIDATES if table.loss is None or table.loss.name in LOSSES[kind]]
+    able = _able(table)
     if table.monotone:
         held = [kind for kind in able if kind in MONOTONE_KINDS]
         note = f"model.kind = auto is {held[0]}, which model.monotone can hold to a direction."
@@ -55,35 +53,58 @@ def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
         note = f"model.kind = auto is {able[0]}, which can be fitted with {WORDS[table.loss.name]}."
         return ChosenKind(able[0], note)
     folds = folds_of(table, config.seed)
-    truth = table.y[held_out_rows(folds)]
+    rows = held_out_rows(folds)
+    truth = table.y[rows]
     name, metric = _metric(truth, table)
-    answers = []
+    answers = {}
+    figures = {}
     for kind in able:
         estimator = new_estimator(config.of_kind(kind), table, TREES)
-        answers.append(held_out(estimator, table, folds))
-    figures = np.array([metric(truth, answer) for answer in answers])
-    order = figures if name == "mae" else -figures
-    best = int(order.argmin())
+        answers[kind] = held_out(estimator, table, folds)
+        figures[kind] = metric(truth, answers[kind])
+    if name == "mae":
+        best = min(able, key=lambda kind: figures[kind])
+    else:
+        best = max(able, key=lambda kind: figures[kind])
     reason = ""
-    if SIMPLEST in able and able[best] != SIMPLEST:
-        simplest = able.index(SIMPLEST)
-        if table.groups is None:
-            groups = None
-        else:
-            groups = table.groups[held_out_rows(folds)]
+    if SIMPLEST in able and best != SIMPLEST:
+        groups = None
+        if table.groups is not None:
+            groups = table.groups[rows]
+        # A figure that needs both classes is left out of samples with one; `accuracy` does not.
         pair = resample(
-            metric, truth, answers[best], answers[simplest], varied=classes == 2, groups=groups
+            metric,
+            truth,
+            answers[best],
+            answers[SIMPLEST],
+            varied=name in ("average_precision", "roc_auc"),
+            groups=groups,
         )
+        # Of the difference on the same rows: figures of kinds rise and fall together.
         error = float(np.std(pair.samples[:, 0] - pair.samples[:, 1]) * pair.shrink)
-        if order[simplest] - order[best] < error:
-            reason = f", within a standard error ({error:.2g}) of {able[best]}"
-            best = simplest
-    said = ", ".join(f"{kind} {figure:.4g}" for kind, figure in zip(able, figures, strict=True))
-    return ChosenKind(
-        able[best],
-        f"model.kind = auto is {able[best]}{reason}: {name} on {len(folds)} held-out folds of the "
-        f"training rows is {said}.",
+        if abs(figures[best] - figures[SIMPLEST]) < error:
+            reason = f", within a standard error ({error:.2g}) of {best}"
+            best = SIMPLEST
+    said = ", ".join(f"{kind} {figure:.4g}" for kind, figure in figures.items())
+    note = (
+        f"model.kind = auto is {best}{reason}: {name} on {len(folds)} held-out folds of the "
+        f"training rows is {said}."
     )
+    return ChosenKind(best, note)
+
+
+def _cells(table: Table) -> int:
+    """Training rows times inputs, times the classes of several: boosting grows a tree for each."""
+    if table.classes is not None and len(table.classes) > 2:
+        return table.x.size * len(table.classes)
+    return table.x.size
+
+
+def _able(table: Table) -> list[Kind]:
+    """The candidates that can be fitted with the table's loss."""
+    if table.loss is None:
+        return list(CANDIDATES)
+    return [kind for kind in CANDIDATES if table.loss.name in LOSSES[kind]]
 
 
 def _metric(y: np.ndarray, table: Table) -> tuple[str, Metric]:
@@ -93,13 +114,16 @@ def _metric(y: np.ndarray, table: Table) -> tuple[str, Metric]:
 
     if table.loss is not None:
         scale = table.loss.scale
-        return "mae", lambda y, value: float(
-            np.abs(scale.restored(value) - scale.restored(y)).mean()
-        )
+
+        def absolute_error(y: np.ndarray, value: np.ndarray) -> float:
+            return float(np.abs(scale.restored(value) - scale.restored(y)).mean())
+
+        return "mae", absolute_error
     if table.classes is not None and len(table.classes) > 2:
         return "macro_f1", lambda y, p: macro_f1(y, p.argmax(axis=1))
     if y.min() == y.max():
-        # Later rows may hold one class only.
+        # In the order of time the first rows are in no held-out fold, and the rest may be of one
+        # class: then there is nothing to rank.
         return "accuracy", lambda y, p: float((p.argmax(axis=1) == y).mean())
     if y.mean() < RARE:
         return "average_precision", lambda y, p: float(average_precision_score(y, p[:, 1]))

@@ -17,6 +17,13 @@ Kind = Literal[
 SetKind = Literal["auto", Kind]
 Loss = Literal["auto", "squared", "absolute", "huber", "log", "quantile"]
 
+LIBRARIES: Mapping[SetKind, tuple[str, ...]] = {
+    "auto": ("lightgbm",),
+    "lightgbm": ("lightgbm",),
+    "xgboost": ("xgboost",),
+    "stack": ("lightgbm", "xgboost"),
+}
+"""What a kind needs besides scikit-learn."""
 MONOTONE_KINDS: tuple[Kind, ...] = ("lightgbm", "xgboost")
 MONOTONE_LOSSES: tuple[Loss, ...] = ("squared", "huber", "log")
 """What can be held to a direction: absolute errors and quantiles set the values of leaves once more
@@ -170,16 +177,11 @@ class TabularConfig(FamilyConfig):
     def requires(self) -> Mapping[str, str]:
         """The table readers, and the library of `model.kind`."""
         kind = self.model.kind
-        libraries = [
-            "pandas",
-            "pyarrow",
-            "sklearn",
-            *(["lightgbm"] if kind in ("auto", "stack") else []),
-            *(["xgboost"] if kind == "stack" else []),
-            *([kind] if kind in ("lightgbm", "xgboost") else []),
-        ]
+        libraries = ["pandas", "pyarrow", "sklearn", *LIBRARIES.get(kind, ())]
         needs = dict.fromkeys(libraries, "tabular")
-        return needs | ({"torch": "torch"} if kind == "mlp" else {})
+        if kind == "mlp":
+            needs["torch"] = "torch"
+        return needs
 
     def refuses_warm_start(self) -> str:
         """Only the MLP is trained on from earlier weights."""

@@ -80,60 +80,59 @@ class TabularData(Data[TabularConfig]):
             BadData: with file, row and column.
             UsageError: the settings are not those of the earlier model.
         """
-        config, base = self.config, base_of(out)
-        if base is not None:
-            earlier = Earlier.load(base, config)
-        else:
+        config = self.config
+        raw, out = Path(raw), Path(out)
+        base = base_of(out)
+        if base is None:
             earlier = None
-        table = read_table(Path(raw))
+        else:
+            earlier = Earlier.load(base, config)
+        table = read_table(raw)
         check_width(table)
-        prepared = prepare(table, _edits(Path(raw), table, earlier, config), config)
+        prepared = prepare(table, _edits(raw, table, earlier, config), config)
         keys = keys_of_rows(prepared.frame, config.data.split_seed)
         rows, split_by = order.divide_rows(prepared, table, config, keys)
         if earlier is not None:
-            schema, prepared.y = earlier.adopt(prepared.schema, prepared.y)
-            prepared.schema = schema
+            prepared.schema, prepared.y = earlier.adopt(prepared.schema, prepared.y)
         if prepared.groups is None and len(np.unique(keys)) <= (1 - MANY_COPIES) * len(keys):
             # Copies stay together in folds too, and count once where intervals are drawn.
             prepared.groups = keys
         own = len(prepared.y)
-        rows = _with_labelled(Path(raw), prepared, rows, config)
+        rows = _with_labelled(raw, prepared, rows, config, split_by.by_time)
+        # Ranges, categories and words are learnt from training rows only, labelled ones among them.
         train = prepared.frame.iloc[rows["train"]]
-        if earlier is not None:
-            encoder = earlier.encoder
-        else:
+        if earlier is None:
             ranged = with_ranges(prepared.schema.columns, train)
-            schema = prepared.schema.model_copy(update={"columns": ranged})
-            encoder = Encoder.fit(to_columns(train, schema), schema, config.features)
+            prepared.schema = prepared.schema.model_copy(update={"columns": ranged})
+            inputs = to_columns(train, prepared.schema)
+            encoder = Encoder.fit(inputs, prepared.schema, config.features)
+        else:
+            encoder = earlier.encoder
         if not encoder.names:
             raise BadData("the columns hold no words or numbers to predict from", file=table.file)
-        assets = Path(out) / "assets"
+        schema = prepared.schema
+        assets = out / "assets"
         assets.mkdir(parents=True, exist_ok=True)
         schema.save(assets)
         encoder.save(assets)
-        before = base / "assets" if base is not None else None
+        if base is None:
+            before = None
+        else:
+            before = base / "assets"
         save_categories(assets, schema, to_columns(train, schema), before)
-        for split, part in rows.items():
-            frame = prepared.frame.iloc[part]
-            x = encoder.transform(completed(to_columns(frame, schema), schema))
-            save_split(out, split, x, prepared.y[part])
-            if prepared.groups is not None:
-                save_groups(out, split, prepared.groups[part])
-            if len(prepared.y) > own:
-                save_mask(out, split, part >= own)
-            frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
-        if prepared.clock.times is not None:
-            (Path(out) / BY_TIME).touch()
-        prepared.schema = schema
+        _write_splits(out, prepared, rows, encoder, own)
+        if split_by.by_time:
+            (out / BY_TIME).touch()
         notes = [*table.notes, *prepared.notes, *split_by.notes]
         outputs = len(encoder.names)
         summary = summarize(
             prepared.frame, schema, prepared.y, rows, outputs, prepared.dropped, notes
         )
+        headline = prepared.headline
         if earlier is not None and schema.classes is not None and len(schema.classes) == 2:
             reason = "as in the model that it starts from"
-            prepared.headline = f"; positive class: {schema.classes[1]} ({reason})"
-        summary["headline"] += prepared.headline + split_by.headline + remarks(table.notes)
+            headline = f"; positive class: {schema.classes[1]} ({reason})"
+        summary["headline"] += headline + split_by.headline + remarks(table.notes)
         return summary
 
     def requests(
@@ -148,8 +147,11 @@ class TabularData(Data[TabularConfig]):
     ) -> list[float | str] | None:
         """The target of a split's rows: a class, or a value."""
         classes = TableSchema.load(Path(features) / "assets").classes
-        y = load_split(features, split)[1][:limit].tolist()
-        return y if classes is None else [classes[int(index)] for index in y]
+        _, y = load_split(features, split)
+        found: list[float | str] = y[:limit].tolist()
+        if classes is None:
+            return found
+        return [classes[int(index)] for index in found]
 
     def reference(
         self, features: Path, limit: int
@@ -167,8 +169,25 @@ class TabularData(Data[TabularConfig]):
         return [found[row] for row in rows], [truths[row] for row in rows]
 
 
+def _write_splits(
+    out: Path, prepared: Prepared, rows: divide.Rows, encoder: Encoder, own: int
+) -> None:
+    """Writes each split's inputs and targets and its rows as they came; the rows from `own` on are
+    labelled requests."""
+    schema = prepared.schema
+    for split, part in rows.items():
+        frame = prepared.frame.iloc[part]
+        x = encoder.transform(completed(to_columns(frame, schema), schema))
+        save_split(out, split, x, prepared.y[part])
+        if prepared.groups is not None:
+            save_groups(out, split, prepared.groups[part])
+        if len(prepared.y) > own:
+            save_mask(out, split, part >= own)
+        frame.to_parquet(out / f"{split}.parquet", index=False)
+
+
 def _with_labelled(
-    raw: Path, prepared: Prepared, rows: divide.Rows, config: TabularConfig
+    raw: Path, prepared: Prepared, rows: divide.Rows, config: TabularConfig, by_time: bool
 ) -> divide.Rows:
     """Adds the labelled requests to the table's rows, and to each split its share of them."""
     requests = labelled_of(raw)
@@ -177,9 +196,7 @@ def _with_labelled(
     import pandas as pd
 
     found = labelled_rows(requests, prepared.schema, prepared.frame)
-    for reason, count in found.dropped.items():
-        prepared.dropped[reason] = count
-    by_time = prepared.clock.times is not None
+    prepared.dropped.update(found.dropped)
     keys = keys_of_rows(found.frame, config.data.split_seed)
     parts = divided(keys, config.features, by_time=by_time)
     own = len(prepared.y)
@@ -194,7 +211,10 @@ def _with_labelled(
         f"{len(parts['validation']):,} validate, {len(parts['test']):,} test. The table's own rows are divided as "
         "without them."
     )
-    return {split: np.concatenate([part, parts[split] + own]) for split, part in rows.items()}
+    joined = {}
+    for split, part in rows.items():
+        joined[split] = np.concatenate([part, parts[split] + own])
+    return joined
 
 
 def _edits(raw: Path, table: Table, earlier: Earlier | None, config: TabularConfig) -> Edits:

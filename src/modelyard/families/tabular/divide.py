@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +15,14 @@ from modelyard.kit.splits import draw
 LEAST_ROWS = 20
 LEAST_OF_CLASS = 6
 """Rows a class needs: two in every split."""
+
+_SHARES = "Change features.test_share or validation_share, or unset features."
+_DIVIDED: Mapping[str, tuple[str, str]] = {
+    "time_column": ("by time", f"{_SHARES}time_column"),
+    "group": ("by groups", f"{_SHARES}group"),
+    "newest_rows": ("at random", "Raise or unset features.newest_rows, or add rows of the class"),
+}
+"""By what rows are divided, and what to do where a split is without a class."""
 
 Rows = dict[str, np.ndarray]
 """Row numbers by split: train, validation, test."""
@@ -29,9 +39,10 @@ def by_time(settings: TabularFeatures, times: np.ndarray) -> Rows:
     """The latest rows test, those before them validate. Rows of the same time stay in one split."""
     order = np.argsort(times, kind="stable")
     later = times[order]
-    rows, last = len(order), 1 - settings.test_share
-    test = _start(later, round(rows * last))
-    validation = _start(later, round(rows * (last - settings.validation_share)))
+    before_test = 1 - settings.test_share
+    before_validation = before_test - settings.validation_share
+    test = _start(later, round(len(order) * before_test))
+    validation = _start(later, round(len(order) * before_validation))
     return {"train": order[:validation], "validation": order[validation:test], "test": order[test:]}
 
 
@@ -41,26 +52,28 @@ def check(
     classes: list[str] | None,
     file: Path,
     column: str | None,
-    setting: str = "time_column",
+    setting: Literal["time_column", "group", "newest_rows"] = "time_column",
 ) -> None:
     """Every split has rows, and of every class at least one.
 
     Args:
-        column: what the rows are divided by, and `setting` the one of `features` that names it.
+        column: what the rows are divided by.
+        setting: the one of `features` that can leave a split without; `newest_rows` where rows are
+            divided at random.
 
     Raises:
-        BadData: a split that has not; it can happen when dividing by time or by groups.
+        BadData: a split that has not.
     """
-    by = "groups" if setting == "group" else "time"
+    by, hint = _DIVIDED[setting]
     for split, part in rows.items():
         if len(part) < 2:
-            problem = f"dividing by {by} leaves {len(part)} rows for the {split} split"
+            problem = f"dividing {by} leaves {len(part)} rows for the {split} split"
             raise BadData(problem, file=file, column=column)
         for index, name in enumerate(classes or []):
             if not (y[part] == index).any():
-                problem = f"dividing by {by} leaves the {split} split ({len(part)} rows) without class {name!r}"
-                hint = (
-                    f"Change features.test_share or validation_share, or unset features.{setting}"
+                problem = (
+                    f"dividing {by} leaves the {split} split ({len(part)} rows) without class "
+                    f"{name!r}"
                 )
                 raise BadData(problem, file=file, column=column, hint=hint)
 
@@ -70,6 +83,9 @@ def _start(later: np.ndarray, position: int) -> int:
     position = min(max(position, 1), len(later) - 1)
     first = int(np.searchsorted(later, later[position], "left"))
     last = int(np.searchsorted(later, later[position], "right"))
-    if position - first <= last - position and first > 0:
+    # From 0 or the end on, one side would be empty.
+    if first == 0:
+        return last
+    if last == len(later) or position - first <= last - position:
         return first
     return last

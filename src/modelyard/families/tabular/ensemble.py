@@ -42,7 +42,9 @@ def as_regressor(model: Any) -> Any:
     classifier = model.graph.node[0]
     if classifier.op_type != "TreeEnsembleClassifier":
         return model
-    given = {one.name: helper.get_attribute_value(one) for one in classifier.attribute}
+    given = {}
+    for attribute in classifier.attribute:
+        given[attribute.name] = helper.get_attribute_value(attribute)
     labels = given.pop("classlabels_int64s", None) or given.pop("classlabels_strings")
     transform = given.pop("post_transform", b"NONE").decode()
     if transform == "SOFTMAX":
@@ -96,14 +98,15 @@ def merged(trees: Attributes) -> Attributes:
 
     Boosting repeats small trees on small tables.
     """
+    # The sums are rounded to float32 once, when the graph is written.
     weights = np.array(trees["target_weights"], dtype=np.float64)
     leaves_by_key: dict[Any, np.ndarray] = {}
     nodes_kept: list[int] = []
     leaves_kept: list[int] = []
     by_tree = zip(_by_tree(trees["nodes_treeids"]), _by_tree(trees["target_treeids"]), strict=True)
     for nodes, leaves in by_tree:
-        questions = [tuple(trees[name][at] for at in nodes) for name in SHAPE]
-        answers = [tuple(trees[name][at] for at in leaves) for name in LEAF]
+        questions = [_at(trees[name], nodes) for name in SHAPE]
+        answers = [_at(trees[name], leaves) for name in LEAF]
         key = (*questions, *answers)
         if key in leaves_by_key:
             weights[leaves_by_key[key]] += weights[leaves]
@@ -113,12 +116,17 @@ def merged(trees: Attributes) -> Attributes:
         leaves_kept.extend(leaves)
     found = dict(trees)
     for name, values in trees.items():
+        # Optional attributes of nodes, such as nodes_hitrates, may be empty.
         if name.startswith("nodes_") and len(values):
-            found[name] = [values[at] for at in nodes_kept]
+            found[name] = list(_at(values, nodes_kept))
         elif name.startswith("target_"):
-            found[name] = [values[at] for at in leaves_kept]
-    found["target_weights"] = [float(weights[at]) for at in leaves_kept]
+            found[name] = list(_at(values, leaves_kept))
+    found["target_weights"] = weights[leaves_kept].tolist()
     return found
+
+
+def _at(values: Sequence[Any], places: Sequence[int] | np.ndarray) -> tuple[Any, ...]:
+    return tuple(values[place] for place in places)
 
 
 def _by_tree(trees: Sequence[int]) -> list[np.ndarray]:

@@ -71,7 +71,7 @@ def new_lightgbm(config: TabularConfig, table: Table, trees: int) -> Any:
         n_estimators=trees,
         learning_rate=model.learning_rate,
         num_leaves=model.max_leaves,
-        max_depth=model.max_depth or -1,
+        max_depth=model.max_depth or -1,  # No limit.
         reg_lambda=model.regularization,
         min_child_samples=_least_in_leaf(len(table.x)),
         subsample=ROWS_OF_A_TREE,
@@ -80,6 +80,7 @@ def new_lightgbm(config: TabularConfig, table: Table, trees: int) -> Any:
         random_state=config.seed,
         n_jobs=cores(table.x.size),
         deterministic=True,
+        # LightGBM's documentation: else it times both ways and takes the faster, by chance.
         force_col_wise=True,
         verbose=-1,
         **_of_directions(table),
@@ -102,7 +103,7 @@ def new_xgboost(config: TabularConfig, table: Table, trees: int) -> Any:
         tree_method="hist",
         grow_policy="lossguide",
         max_leaves=model.max_leaves,
-        max_depth=model.max_depth or 0,
+        max_depth=model.max_depth or 0,  # No limit.
         reg_lambda=model.regularization,
         random_state=config.seed,
         n_jobs=cores(table.x.size),
@@ -128,6 +129,7 @@ def new_boosting(config: TabularConfig, table: Table, trees: int) -> Any:
         max_depth=model.max_depth,
         l2_regularization=model.regularization,
         scoring="loss",
+        # `fit_boosting` switches it on: fits on folds have no rows to stop by.
         early_stopping=False,
         min_samples_leaf=_least_in_leaf(len(table.x)),
         random_state=config.seed,
@@ -144,13 +146,15 @@ def new_forest(config: TabularConfig, table: Table, trees: int) -> Any:
         kind = RandomForestClassifier
     else:
         kind = RandomForestRegressor
+    options = _of_loss(FOREST_LOSSES, table)
+    if config.model.kind == "bagging":
+        options = {**options, "max_features": 1.0}
     return kind(
         n_estimators=trees,
         max_depth=config.model.max_depth,
         random_state=config.seed,
         n_jobs=cores(table.x.size),
-        **({"max_features": 1.0} if config.model.kind == "bagging" else {}),
-        **_of_loss(FOREST_LOSSES, table),
+        **options,
     )
 
 
@@ -161,12 +165,15 @@ def new_linear(config: TabularConfig, table: Table) -> tuple[str, Any]:
     from sklearn.preprocessing import StandardScaler
 
     penalty = config.model.regularization
-    name, linear = "ridge regression", Ridge(alpha=penalty)
     if table.classes:
-        name, linear = "logistic regression", LogisticRegression(C=1 / penalty, max_iter=2_000)
+        name = "logistic regression"
+        linear = LogisticRegression(C=1 / penalty, max_iter=2_000)
     elif table.loss is not None and table.loss.fit == "huber":
         name = "Huber regression"
         linear = HuberRegressor(epsilon=HUBER, alpha=penalty, max_iter=2_000)
+    else:
+        name = "ridge regression"
+        linear = Ridge(alpha=penalty)
     return name, Pipeline([("scale", StandardScaler()), ("linear", linear)])
 
 
@@ -194,7 +201,10 @@ def new_svm(config: TabularConfig, table: Table, trees: int) -> Any:
     """Our support vector machine on libsvm."""
     from modelyard.families.tabular.svm import SvmClassifier, SvmRegressor
 
-    kind = SvmClassifier if table.classes else SvmRegressor
+    if table.classes:
+        kind = SvmClassifier
+    else:
+        kind = SvmRegressor
     return kind(cost=1 / config.model.regularization, seed=config.seed)
 
 

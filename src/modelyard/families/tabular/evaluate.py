@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 from sklearn import metrics as sk
@@ -59,21 +59,24 @@ def evaluate(
     _, y = load_split(features, split)
     _, y_train = load_split(features, "train")
     classes = TableSchema.load(Path(features) / "assets").classes
-    mask, groups = load_mask(features, split), load_groups(features, split)
+    groups = load_groups(features, split)
+    labelled = load_mask(features, split)
     if classes is None or host.schema.classes is None:
         assert classes is host.schema.classes is None, (
             "a classifier and a regression cannot be compared"
         )
         answers = host.values(run, columns)
-        judged = _regression(y.astype(np.float64), answers.value, y_train, split, quantile, groups)
+        value = answers.value
+        judged = _regression(y.astype(np.float64), value, y_train, split, quantile, groups)
         if host.interval is not None:
             judged = with_intervals(judged, y, answers, host.interval, y_train, groups)
-        return _with_groups(
-            judged, mask, lambda part: _regression_metrics(y[part], answers.value[part], quantile)
-        )
+        if not _are_mixed(labelled):
+            return judged
+        parts = _parts(labelled, lambda rows: _regression_metrics(y[rows], value[rows], quantile))
+        return _with_parts(judged, parts)
     scores = host.scores(run, columns)
     answered = align(scores, host.decision.labels(scores), host.schema.classes, y, classes)
-    found = judge_classes(
+    judged = judge_classes(
         answered,
         host.decision,
         y_train,
@@ -82,32 +85,37 @@ def evaluate(
         main_of_several="macro_f1",
         groups=groups,
     )
-    return _with_groups(found, mask, lambda part: class_metrics(answered.rows(part)))
+    if not _are_mixed(labelled):
+        return judged
+    return _with_parts(judged, _parts(labelled, lambda rows: class_metrics(answered.rows(rows))))
 
 
-def _with_groups(
-    found: Evaluation,
-    labelled: np.ndarray | None,
-    metrics: Callable[[np.ndarray], dict[str, float]],
-) -> Evaluation:
-    """The evaluation with its metrics on the table's own rows and on those that were requests,
-    where there are some of both."""
-    if labelled is None or labelled.all() or not labelled.any():
-        return found
-    parts = {DATA: ~labelled, LABELLED: labelled}
-    groups = {
-        name: Group(rows=int(part.sum()), metrics=metrics(part)) for name, part in parts.items()
-    }
-    shown = ", ".join(
-        f"{figure(group.metrics[found.main])} on the {group.rows:,} {name} rows"
-        for name, group in groups.items()
-        if found.main in group.metrics
-    )
+def _are_mixed(labelled: np.ndarray | None) -> TypeGuard[np.ndarray]:
+    """Whether there are rows of the table and rows that were requests."""
+    return labelled is not None and bool(labelled.any()) and not labelled.all()
+
+
+def _parts(
+    labelled: np.ndarray, metrics: Callable[[np.ndarray], dict[str, float]]
+) -> dict[str, Group]:
+    """The metrics of the table's own rows, and those of the rows that were requests."""
+    found = {}
+    for name, rows in ((DATA, ~labelled), (LABELLED, labelled)):
+        found[name] = Group(rows=int(rows.sum()), metrics=metrics(rows))
+    return found
+
+
+def _with_parts(judged: Evaluation, parts: dict[str, Group]) -> Evaluation:
+    main = judged.main
+    shown = []
+    for name, part in parts.items():
+        # A part of one class has no area under a curve.
+        if main in part.metrics:
+            shown.append(f"{figure(part.metrics[main])} on the {part.rows:,} {name} rows")
+    notes = judged.notes
     if shown:
-        notes = [*found.notes, f"{found.main}: {shown}."]
-    else:
-        notes = found.notes
-    return found.model_copy(update={"groups": groups, "notes": notes})
+        notes = [*notes, f"{main}: {', '.join(shown)}."]
+    return judged.model_copy(update={"groups": parts, "notes": notes})
 
 
 def _regression(
@@ -118,20 +126,22 @@ def _regression(
     quantile: float | None,
     groups: np.ndarray | None,
 ) -> Evaluation:
-    level = 0.5 if quantile is None else quantile
-    metrics = _regression_metrics(y, value, quantile)
-    constant, own = (float(np.quantile(targets, level)) for targets in (y_train, y))
+    # The constant with the least loss: the median for absolute errors, the quantile for its own.
     if quantile is None:
-        name = "median"
+        main, level, name = "mae", 0.5, "median"
     else:
-        name = f"{quantile:.3g} quantile"
+        main, level, name = "pinball_loss", quantile, f"{quantile:.3g} quantile"
+    constant = float(np.quantile(y_train, level))
+    own = float(np.quantile(y, level))
     baseline = f"training {name}, {_with_digits(constant, y_train)}"
     own_name = f"the {split} split's own {name}, {_with_digits(own, y)}"
     constants = [np.full(len(y), constant), np.full(len(y), own)]
-    main = "mae" if quantile is None else "pinball_loss"
     errors = [_errors(y, answer, quantile) for answer in (value, *constants)]
     found = resample(mean_of, np.zeros(len(y)), *errors, varied=False, groups=groups)
-    directions: dict[str, Direction] = {one: "max" if one == "r2" else "min" for one in metrics}
+    metrics = _regression_metrics(y, value, quantile)
+    directions: dict[str, Direction] = dict.fromkeys(metrics, "min")
+    if "r2" in metrics:
+        directions["r2"] = "max"
     return Evaluation(
         split=split,
         rows=len(y),

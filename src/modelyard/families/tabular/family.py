@@ -149,10 +149,10 @@ def _rules(config: TabularConfig, out: Path) -> list[dict[str, Any]]:
 
     host = TabularHost(out / "assets")
     tree = load_trained(out, ModelInfo.load(out))
-    found = rules(tree, host.encoder, host.schema, host.scale.restored)
-    if found is not None:
-        return [found]
-    return []
+    found = rules(tree, host.encoder, host.schema, host.scale)
+    if found is None:
+        return []
+    return [found]
 
 
 def _scale(table: Table, loss: Chosen, run: Runtime) -> TargetScale:

@@ -58,25 +58,39 @@ def held_out(estimator: Any, table: Table, folds: Folds) -> np.ndarray:
 
     answers = []
     for rest, part in folds:
-        weight = None if table.weight is None else table.weight[rest]
-        model = fit_weighted(clone(estimator), table.x[rest], table.y[rest], weight)
         if table.classes is None:
-            answers.append(np.asarray(model.predict(table.x[part]), dtype=np.float64))
-            continue
-        # The other folds may lack a class.
-        p = np.zeros((len(part), len(table.classes)))
-        p[:, model.classes_] = model.predict_proba(table.x[part])
-        answers.append(p)
+            model = fit_weighted(clone(estimator), table.x[rest], table.y[rest], None)
+            value = np.asarray(model.predict(table.x[part]), dtype=np.float64)
+            answers.append(value)
+        else:
+            answers.append(_probabilities(clone(estimator), table, rest, part))
     return np.concatenate(answers)
+
+
+def _probabilities(estimator: Any, table: Table, rest: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Of the rows `part` by a model of the rows `rest`, (rows, classes)."""
+    assert table.classes is not None
+    if table.weight is None:
+        weight = None
+    else:
+        weight = table.weight[rest]
+    # Early rows, or all groups but some, may lack a class: then XGBoost wants codes without a gap,
+    # and of a single class linear models and support vector machines cannot be fitted.
+    seen, codes = np.unique(table.y[rest], return_inverse=True)
+    p = np.zeros((len(part), len(table.classes)))
+    if len(seen) == 1:
+        p[:, seen] = 1.0
+        return p
+    fit_weighted(estimator, table.x[rest], codes, weight)
+    p[:, seen] = estimator.predict_proba(table.x[part])
+    return p
 
 
 def fit_weighted(estimator: Any, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> Any:
     """The estimator, fitted with weights of the rows where there are some."""
-    options = {}
-    if weight is not None:
-        if hasattr(estimator, "steps"):
-            name = "linear__sample_weight"
-        else:
-            name = "sample_weight"
-        options = {name: weight}
-    return estimator.fit(x, y, **options)
+    if weight is None:
+        return estimator.fit(x, y)
+    # A pipeline takes the options of a step by the step's name.
+    if hasattr(estimator, "steps"):
+        return estimator.fit(x, y, linear__sample_weight=weight)
+    return estimator.fit(x, y, sample_weight=weight)

@@ -71,7 +71,10 @@ class TabularHost(ColumnHost):
             self.interval = Interval.load(self.assets)
         self.Response = _response_model(self.schema, self.interval)
         self.counts_errors = self.schema.classes is not None
-        self.error_name = "error rate" if self.counts_errors else "mean absolute error"
+        if self.counts_errors:
+            self.error_name = "error rate"
+        else:
+            self.error_name = "mean absolute error"
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order."""
@@ -117,11 +120,13 @@ class TabularHost(ColumnHost):
         if self.schema.classes is not None:
             return class_outcome(row, label, self.schema.classes)
         value = answered(row, "prediction")
+        if value is None or label is None:
+            return None
         try:
-            truth = float(label if label is not None else "")
+            truth = float(label)
         except ValueError:
             return None
-        if value is None or not np.isfinite(truth):
+        if not np.isfinite(truth):
             return None
         return Outcome(truth, abs(float(value) - truth), float(value), truth)
 

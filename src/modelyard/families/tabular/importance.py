@@ -29,12 +29,13 @@ def importance(
     """
     groups = host.encoder.groups
     names = list(groups)
+    # A walk from a background row to a row scores one row a column.
     cost_of_walk = len(names) * max(trees / TREE_ROWS, x.shape[1] / CELLS)
     walks = 1 / cost_of_walk
+    # First fewer rows are explained, then each by fewer background rows.
     count = int(np.clip(walks / (BACKGROUND * PERMUTATIONS), LEAST_ROWS, ROWS))
-    average = background[
-        : int(np.clip(walks / (count * PERMUTATIONS), LEAST_BACKGROUND, BACKGROUND))
-    ]
+    depth = int(np.clip(walks / (count * PERMUTATIONS), LEAST_BACKGROUND, BACKGROUND))
+    average = background[:depth]
     rows = x[np.random.default_rng(seed).permutation(len(x))[:count]]
     found = []
     for row in rows:
@@ -54,4 +55,6 @@ def _unit(host: TabularHost) -> str:
     classes = host.schema.classes
     if classes is None:
         return "the predicted value"
-    return f"the probability of {classes[1] if len(classes) == 2 else 'the predicted class'}"
+    if len(classes) == 2:
+        return f"the probability of {classes[1]}"
+    return "the probability of the predicted class"

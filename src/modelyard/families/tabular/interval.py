@@ -55,11 +55,14 @@ class Interval(Asset):
             x: inputs, (rows, columns); output: the model's, (rows,).
         """
         output = output.astype(np.float64)
-        width = self.spread.at(x, output) if self.spread is not None else 1.0
-        return (
-            np.minimum(output + self.low * width, output),
-            np.maximum(output + self.high * width, output),
-        )
+        if self.spread is None:
+            width = np.ones(len(output))
+        else:
+            width = self.spread.at(x, output)
+        # All errors of calibration may lie on one side.
+        low = np.minimum(output + self.low * width, output)
+        high = np.maximum(output + self.high * width, output)
+        return low, high
 
 
 def rows_needed(coverage: float) -> int:

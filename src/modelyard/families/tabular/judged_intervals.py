@@ -29,8 +29,8 @@ def with_intervals(
     assert found.low is not None
     assert found.high is not None
     coverage = interval.coverage
-    edges = np.quantile(y_train, [(1 - coverage) / 2, (1 + coverage) / 2])
-    same_low, same_high = (np.full(len(y), edge) for edge in edges)
+    lower, upper = np.quantile(y_train, [(1 - coverage) / 2, (1 + coverage) / 2])
+    same_low, same_high = np.full(len(y), lower), np.full(len(y), upper)
     ours = _metrics(y, found.low, found.high, coverage)
     simple = _metrics(y, same_low, same_high, coverage)
     directions: dict[str, Direction] = dict.fromkeys(ours, "min")

@@ -79,6 +79,7 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
         }
     boosting.fit(table.x, table.y, sample_weight=table.weight, **watched)
     best = table.rounds or boosting.best_iteration_
+    # The trees after the best round are not written.
     text = boosting.booster_.model_to_string(num_iteration=best)
     # These losses give values as squared errors do; converters do not know their names.
     text = re.sub(r"^objective=(huber|quantile).*$", "objective=regression", text, flags=re.M)
@@ -109,10 +110,9 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
             return False
 
     boosting = new_xgboost(config, table, table.rounds or model.trees)
-    if table.rounds is None:
-        boosting.set_params(early_stopping_rounds=PATIENCE, callbacks=[Show()])
     watched: Options = {}
     if table.rounds is None:
+        boosting.set_params(early_stopping_rounds=PATIENCE, callbacks=[Show()])
         watched = {
             "eval_set": [(table.x, table.y), (table.x_validation, table.y_validation)],
             "sample_weight_eval_set": [table.weight, table.weight_validation],
@@ -167,20 +167,28 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
 def _save_boosting(boosting: Any, out: Path, best: int) -> None:
     """Writes the first `best` rounds."""
     boosting._predictors = boosting._predictors[:best]
-    for predictor in (predictor for trees in boosting._predictors for predictor in trees):
-        predictor.nodes["num_threshold"] = floor32(predictor.nodes["num_threshold"])
+    for trees_of_round in boosting._predictors:
+        for predictor in trees_of_round:
+            predictor.nodes["num_threshold"] = floor32(predictor.nodes["num_threshold"])
     save_estimator(boosting, out / SKLEARN)
 
 
 def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     """scikit-learn's random forest, or bagged trees; all are kept."""
     trees = config.model.trees
+    # A warm start adds trees to those that there are, the same ones as in one go.
     forest = new_forest(config, table, trees).set_params(warm_start=True)
-    for count in sorted({max(1, trees * step // CHUNKS) for step in range(1, CHUNKS + 1)}):
+    grown = 0
+    for step in range(1, CHUNKS + 1):
+        count = max(1, trees * step // CHUNKS)
+        if count == grown:
+            continue
         forest.set_params(n_estimators=count).fit(table.x, table.y, sample_weight=table.weight)
         progress(count, trees)
+        grown = count
     for tree in forest.estimators_:
         tree.tree_.threshold[:] = floor32(tree.tree_.threshold)
+    # How a fit ran is nothing that an answer depends on.
     save_estimator(forest.set_params(n_jobs=None, warm_start=False), out / SKLEARN)
     if config.model.kind == "forest":
         name = "random forest"
@@ -209,8 +217,10 @@ CURVES = {
 
 def floor32(values: np.ndarray) -> np.ndarray:
     """The largest float32 numbers that are not above `values`, as float64 of the same shape."""
+    # A threshold beyond float32 becomes infinite, which no input exceeds either.
     with np.errstate(over="ignore"):
         near = values.astype(np.float32)
+    # astype rounds to the nearest, which may be the one above.
     below = np.nextafter(near, np.float32(-np.inf))
     return np.where(near.astype(np.float64) > values, below, near).astype(np.float64)
 
@@ -226,9 +236,8 @@ def _float32_thresholds(model: str) -> str:
         values = floor32(np.array(match[1].split(), dtype=np.float64))
         return "threshold=" + " ".join(repr(float(value)) for value in values)
 
-    return re.sub(
-        r"^tree_sizes=.*\n", "", re.sub(r"^threshold=(.*)$", rounded, model, flags=re.M), flags=re.M
-    )
+    model = re.sub(r"^threshold=(.*)$", rounded, model, flags=re.M)
+    return re.sub(r"^tree_sizes=.*\n", "", model, flags=re.M)
 
 
 def _only(figures: Mapping[str, Sequence[float]]) -> Sequence[float]:
@@ -247,15 +256,17 @@ def _boosted(
         if table.loss.scale.log:
             loss += " of the logarithm"
         # The Huber loss is a square near 0 and has no unit of its own.
-        if table.loss.fit == "huber":
-            unit = 1.0
-        else:
+        if table.loss.fit != "huber":
             unit = table.loss.scale.spread
     rounds = len(losses["validation"])
-    note = f"The best round is {best} of {rounds}: more trees may help."
     if rounds - best >= PATIENCE:
         note = f"It stopped at round {rounds}: {PATIENCE} rounds brought no better validation loss."
-    several = table.classes is not None and len(table.classes) > 2
-    headline = f"{name}, {best} trees{' a class' if several else ''}"
-    curves = {split: [float(value) * unit for value in values] for split, values in losses.items()}
+    else:
+        note = f"The best round is {best} of {rounds}: more trees may help."
+    headline = f"{name}, {best} trees"
+    if table.classes is not None and len(table.classes) > 2:
+        headline += " a class"
+    curves = {}
+    for split, values in losses.items():
+        curves[split] = (np.asarray(values, np.float64) * unit).tolist()
     return Fitted(headline, best, {loss: curves}, [note])

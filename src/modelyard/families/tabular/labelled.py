@@ -52,24 +52,32 @@ def labelled_rows(
     rows: list[dict[str, Any]] = []
     targets: list[float] = []
     dropped: Counter[str] = Counter()
+    if schema.classes is None:
+        strange_label = "labelled: the label is no number"
+    else:
+        strange_label = "labelled: the label is no class"
     for one in requests:
         target = _target(one.label, schema)
         if target is None:
-            dropped["labelled: the label is no " + ("class" if schema.classes else "number")] += 1
+            dropped[strange_label] += 1
             continue
+        # A request to an earlier model may have columns that this table has left out.
+        known = {name: one.request[name] for name in names if name in one.request}
         try:
-            request = model.model_validate(
-                {name: one.request[name] for name in names if name in one.request}
-            )
+            request = model.model_validate(known)
         except ValidationError as error:
             column = str(error.errors()[0]["loc"][0])
             dropped[f"labelled: {column} does not fit the table"] += 1
             continue
         rows.append(_cells(request, schema))
         targets.append(target)
-    y = np.array(targets, np.int64 if schema.classes else np.float64)
     frame = pd.DataFrame(rows, columns=names)
-    frame[schema.target] = [schema.classes[int(at)] for at in y] if schema.classes else y
+    if schema.classes is None:
+        y = np.array(targets, np.float64)
+        frame[schema.target] = y
+    else:
+        y = np.array(targets, np.int64)
+        frame[schema.target] = [schema.classes[code] for code in y]
     return Labelled(frame.astype(like.dtypes[frame.columns].to_dict()), y, dict(dropped))
 
 
@@ -98,7 +106,10 @@ def save_mask(features: Path, split: str, labelled: np.ndarray) -> None:
 def load_mask(features: Path, split: str) -> np.ndarray | None:
     """Which rows of a split were requests, bool (rows,); None where none were brought."""
     file = _mask(features, split)
-    return np.load(file, allow_pickle=False) if file.is_file() else None
+    if not file.is_file():
+        return None
+    mask: np.ndarray = np.load(file, allow_pickle=False)
+    return mask
 
 
 def _mask(features: Path, split: str) -> Path:

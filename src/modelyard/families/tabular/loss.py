@@ -62,14 +62,16 @@ def choose_loss(
         UsageError: the kind cannot be fitted with the loss that is set, or a target is not above 0
             where its logarithm is wanted.
     """
-    # What `auto` chooses from can take the same losses together.
-    able = LOSSES["lightgbm" if settings.kind == "auto" else settings.kind]
-    if settings.monotone:
-        able = tuple(loss for loss in able if loss in MONOTONE_LOSSES)
+    able = _able(settings, earlier)
     name = settings.loss
     reason = "model.loss"
     if earlier is not None and earlier.log:
         name, reason = "log", "as the model that it starts from"
+    elif name == "log" and earlier is not None:
+        raise UsageError(
+            "setting 'model.loss' = 'log', and the earlier model does not predict a logarithm. "
+            "Type: --set model.loss=auto"
+        )
     elif name == "auto":
         name, reason = _by_tail(y, least, able)
     elif name not in able:
@@ -90,6 +92,21 @@ def choose_loss(
     return Chosen(name, FITS[name], scale, note, settings.quantile)
 
 
+def _able(settings: TabularModel, earlier: TargetScale | None) -> tuple[Loss, ...]:
+    """The losses that the kind can be fitted with."""
+    if settings.kind == "auto":
+        # What it chooses from can take the same losses together.
+        able = LOSSES["lightgbm"]
+    else:
+        able = LOSSES[settings.kind]
+    if settings.monotone:
+        able = tuple(loss for loss in able if loss in MONOTONE_LOSSES)
+    if earlier is not None and not earlier.log:
+        # Its weights give the target itself.
+        able = tuple(loss for loss in able if loss != "log")
+    return able
+
+
 def covering(y: np.ndarray, value: np.ndarray, quantile: float) -> float:
     """What to add to every value so that the share `quantile` of new targets lies at or below it.
 
@@ -98,7 +115,8 @@ def covering(y: np.ndarray, value: np.ndarray, quantile: float) -> float:
     Patterson and Candès 2019, equation 8.
     """
     errors = np.sort(y - value)
-    rank = int(np.ceil((len(errors) + 1) * quantile))
+    # The small number forgives what floats lose: 100 * 0.07 is 7.000000000000001.
+    rank = int(np.ceil((len(errors) + 1) * quantile - 1e-9))
     return float(errors[min(rank, len(errors)) - 1])
 
 
@@ -116,13 +134,16 @@ def mean_to_standard_deviation(y: np.ndarray) -> float:
 def _by_tail(y: np.ndarray, least: float, able: tuple[Loss, ...]) -> tuple[Loss, str]:
     if able == ("absolute",):
         return "absolute", "a support vector machine's"
+    # By the training rows only: those that judge must not choose what is fitted.
     ratio = mean_to_standard_deviation(y)
     if ratio >= HEAVY:
         return "squared", "the target has no heavy tail"
     found = f"the target has a heavy tail: mean deviation {ratio:.2g} of the standard deviation"
-    if least > 0 and mean_to_standard_deviation(np.log(y)) >= LIGHT:
+    if "log" in able and least > 0 and mean_to_standard_deviation(np.log(y)) >= LIGHT:
         return "log", f"{found}, its logarithm has none"
-    return ("absolute" if "absolute" in able else "huber"), found
+    if "absolute" in able:
+        return "absolute", found
+    return "huber", found
 
 
 FITS: dict[Loss, Fit] = {

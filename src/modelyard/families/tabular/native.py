@@ -95,7 +95,10 @@ def example(model: Path, info: ModelInfo) -> Arrays:
     if not path.is_file():
         return {INPUT: np.zeros((2, info.columns), dtype=np.float32)}
     rows = np.load(path, allow_pickle=False)[:8]
-    return {INPUT: np.concatenate([rows, rows]) if len(rows) == 1 else rows}
+    if len(rows) == 1:
+        # A batch of one would be taken for a fixed size by exporters.
+        rows = np.concatenate([rows, rows])
+    return {INPUT: rows}
 
 
 def _predictor(trained: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarray]:
@@ -103,7 +106,9 @@ def _predictor(trained: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarr
     if info.kind == "stack":
         return _blended(trained, info)
     if info.kind not in ("lightgbm", "xgboost"):
-        return trained.predict_proba if info.classes else trained.predict  # type: ignore[no-any-return]  # no types
+        name = "predict_proba" if info.classes else "predict"
+        estimated: Callable[[np.ndarray], np.ndarray] = getattr(trained, name)
+        return estimated
 
     def boosted(x: np.ndarray) -> np.ndarray:
         # LightGBM takes its number of threads from the call, XGBoost from the booster.
@@ -129,14 +134,13 @@ def _of_member(info: ModelInfo, kind: Kind) -> ModelInfo:
 
 def _blended(trained: Sequence[Any], info: ModelInfo) -> Callable[[np.ndarray], np.ndarray]:
     """The weighted mean of the members' answers."""
-    predictors = [
-        _predictor(one, _of_member(info, kind))
-        for one, kind in zip(trained, info.members, strict=True)
-    ]
+    predictors = []
+    for estimator, kind in zip(trained, info.members, strict=True):
+        predictors.append(_predictor(estimator, _of_member(info, kind)))
     weights = list(info.members.values())
 
     def predict(x: np.ndarray) -> np.ndarray:
-        answers = np.array([one(x) for one in predictors], dtype=np.float64)
+        answers = np.array([predictor(x) for predictor in predictors], dtype=np.float64)
         return np.asarray(np.tensordot(weights, answers, axes=1))
 
     return predict
@@ -150,10 +154,9 @@ def to_onnx(trained: Any, info: ModelInfo, opset: int) -> bytes:
     if info.kind == "stack":
         from modelyard.families.tabular.stack import stack_as_onnx
 
-        members = [
-            to_onnx(one, _of_member(info, kind), opset)
-            for one, kind in zip(trained, info.members, strict=True)
-        ]
+        members = []
+        for estimator, kind in zip(trained, info.members, strict=True):
+            members.append(to_onnx(estimator, _of_member(info, kind), opset))
         weights = list(info.members.values())
         return stack_as_onnx(members, weights, INPUT, output_name(info.classes))
     if info.kind in ("lightgbm", "xgboost"):

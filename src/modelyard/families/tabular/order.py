@@ -53,6 +53,8 @@ class SplitBy:
     headline: str = ""
     """A clause for the stage's line, or empty."""
     notes: list[str] = field(default_factory=list)
+    by_time: bool = False
+    """The test rows are the latest ones."""
 
 
 def find_clock(
@@ -86,7 +88,9 @@ def find_clock(
         if np.isnan(own).any() or in_order(own) < NEARLY_ALL:
             continue
         follows = dependence(own, y[there], len(schema.classes or ()))
-        return Clock(name, times if follows == "series" else None, True, follows)
+        if follows == "series":
+            return Clock(name, times, True, follows)
+        return Clock(name, None, True, follows)
     return Clock()
 
 
@@ -117,11 +121,16 @@ def divide_rows(
                 raise
             rows = divide.at_random(settings, classes, keys)
             return rows, _impossible(clock, schema, error)
-        return rows, _by_time(clock) if clock.found else SplitBy()
+        if clock.found:
+            return rows, _by_time(clock)
+        return rows, SplitBy(by_time=True)
     rows = divide.at_random(settings, classes, keys)
-    divide.check(rows, y, schema.classes, table.file, None)
+    # Each class had rows enough, but the newest ones may be without.
+    divide.check(rows, y, schema.classes, table.file, None, "newest_rows")
     group = likely_group(table, schema.target)
-    return rows, _torn(group) if group else _at_random(clock, schema)
+    if group:
+        return rows, _torn(group)
+    return rows, _at_random(clock, schema)
 
 
 def _candidates(table: Table, columns: Sequence[Column]) -> dict[str, np.ndarray]:
@@ -131,8 +140,7 @@ def _candidates(table: Table, columns: Sequence[Column]) -> dict[str, np.ndarray
     """
     found: dict[str, np.ndarray] = {}
     for column in columns:
-        dated = column.role == "time" or (column.role == "drop" and is_dated(table, column.name))
-        if not dated and column.name.strip().casefold() not in NAMES:
+        if not _may_be_time(column, table):
             continue
         try:
             found[column.name] = _times(table, column.name)
@@ -142,14 +150,20 @@ def _candidates(table: Table, columns: Sequence[Column]) -> dict[str, np.ndarray
     return dict(sorted(found.items(), key=lambda item: -in_order(item[1])))
 
 
+def _may_be_time(column: Column, table: Table) -> bool:
+    if column.role == "time" or column.name.strip().casefold() in NAMES:
+        return True
+    return column.role == "drop" and is_dated(table, column.name)
+
+
 def _wanted(clocks: dict[str, np.ndarray]) -> Clock:
-    sorted_by = [name for name, times in clocks.items() if in_order(times) >= NEARLY_ALL]
-    known = sorted_by[:1] or list(clocks)
-    if len(known) != 1:
-        seen = ", ".join(clocks) or "none"
-        problem = f"setting 'features.split' = 'time': which column is it? Dates and times: {seen}"
-        raise UsageError(f"{problem}. Type: --set features.time_column=NAME")
-    return Clock(known[0], clocks[known[0]], True)
+    # The one whose order the rows follow is first.
+    for name, times in clocks.items():
+        if len(clocks) == 1 or in_order(times) >= NEARLY_ALL:
+            return Clock(name, times, True)
+    seen = ", ".join(clocks) or "none"
+    problem = f"setting 'features.split' = 'time': which column is it? Dates and times: {seen}"
+    raise UsageError(f"{problem}. Type: --set features.time_column=NAME")
 
 
 def _times(table: Table, name: str) -> np.ndarray:
@@ -170,6 +184,7 @@ def _by_time(clock: Clock) -> SplitBy:
             "They are in its order and the target follows it, so a random split would judge the model on the "
             "neighbours of its training rows. For that one: --set features.split=random"
         ],
+        by_time=True,
     )
 
 
@@ -206,9 +221,9 @@ def _impossible(clock: Clock, schema: TableSchema, error: BadData) -> SplitBy:
 
 def _at_random(clock: Clock, schema: TableSchema) -> SplitBy:
     name, target = clock.column, schema.target
-    by_time = option("features.time_column", name) if name else ""
     if not name:
         return SplitBy()
+    by_time = option("features.time_column", name)
     if clock.follows == "trend":
         return SplitBy(
             f"; split at random though {target} changes along {name} (by time: {by_time})",

@@ -33,9 +33,18 @@ def summarize(
     Args:
         outputs: inputs of the model that the columns become.
     """
-    classes = {name: int((y == index).sum()) for index, name in enumerate(schema.classes or [])}
-    kind = f"{len(classes)} classes" if classes else "regression"
+    classes = {}
+    for index, name in enumerate(schema.classes or []):
+        classes[name] = int((y == index).sum())
+    if classes:
+        kind = f"{len(classes)} classes"
+    else:
+        kind = "regression"
+    positive = ""
+    if schema.classes is not None and len(schema.classes) == 2:
+        positive = schema.classes[1]
     given = _determining(frame, schema, y)
+    size = f"{len(frame):,} rows × {len(schema.inputs)} columns"
     tables = [columns_table(frame, schema), _splits_table(schema, y, rows)]
     if schema.dropped:
         tables.append(left_out_table(schema.dropped))
@@ -46,28 +55,28 @@ def summarize(
         "columns": len(schema.inputs),
         "outputs": outputs,
         "target": schema.target,
-        "positive": schema.classes[1] if schema.classes and len(schema.classes) == 2 else "",
+        "positive": positive,
         "task": schema.task,
         "classes": classes,
         "tables": tables,
-        "headline": f"{len(frame):,} rows × {len(schema.inputs)} columns, {kind}"
-        + _named(given, schema),
+        "headline": f"{size}, {kind}{_named(given, schema)}",
         "notes": notes,
         "warnings": [*copies(frame, rows), *_giveaways(given, schema)],
     }
 
 
 def _splits_table(schema: TableSchema, y: np.ndarray, rows: Rows) -> dict[str, Any]:
+    target = schema.target
+    names = schema.classes or [f"least {target}", f"mean {target}", f"largest {target}"]
     body: list[list[Any]] = []
     for split, part in rows.items():
         own = y[part]
-        figures = [f"{value:.4g}" for value in (own.min(), own.mean(), own.max())]
         if schema.classes:
-            figures = [
-                f"{100 * (own == index).mean():.1f} %" for index in range(len(schema.classes))
-            ]
+            shares = [(own == index).mean() for index in range(len(schema.classes))]
+            figures = [f"{100 * share:.1f} %" for share in shares]
+        else:
+            figures = [f"{own.min():.4g}", f"{own.mean():.4g}", f"{own.max():.4g}"]
         body.append([split, len(part), *figures])
-    names = schema.classes or [f"{what} {schema.target}" for what in ("least", "mean", "largest")]
     return {"title": "Splits", "columns": ["split", "rows", *names], "rows": body}
 
 
@@ -101,17 +110,16 @@ def _named(names: list[str], schema: TableSchema) -> str:
 def _determines(column: Column, cells: pd.Series[Any], y: np.ndarray, schema: TableSchema) -> bool:
     import pandas as pd
 
+    seen = cells.nunique()
     if column.role == "category" or column.boolean:
-        seen = cells.nunique()
+        # With fewer than ten rows a category, one class each may be chance.
+        if schema.classes is None or not 2 <= seen <= len(cells) / 10:
+            return False
         pairs = pd.DataFrame({"cell": cells.astype(str).to_numpy(), "y": y})
-        return bool(
-            schema.classes and 2 <= seen <= len(cells) / 10 and len(pairs.drop_duplicates()) == seen
-        )
-    return (
-        column.role == "numeric"
-        and cells.nunique() > 1
-        and _orders(cells, y, len(schema.classes or ()))
-    )
+        return len(pairs.drop_duplicates()) == seen
+    if column.role != "numeric" or seen < 2:
+        return False
+    return _orders(cells, y, len(schema.classes or ()))
 
 
 def _orders(cells: pd.Series[Any], y: np.ndarray, classes: int) -> bool:
@@ -123,18 +131,22 @@ def _orders(cells: pd.Series[Any], y: np.ndarray, classes: int) -> bool:
     from scipy.stats import rankdata
 
     values = cells.to_numpy(np.float64)
+    seen = np.unique(y)
+    if len(seen) < 2:
+        return False
     if not classes:
         # Spearman's correlation is Pearson's of the ranks.
         correlation = np.corrcoef(rankdata(values), rankdata(y))[0, 1]
         return bool(abs(correlation) >= ALMOST_EQUAL)
-    seen = np.unique(y)
-    if len(seen) < 2:
-        return False
     if classes == 2:
         # The area under the curve is the U statistic over the number of pairs (Hanley, McNeil 1982).
         positive = y == seen[1]
         hits, others = positive.sum(), (~positive).sum()
         area = (rankdata(values)[positive].sum() - hits * (hits + 1) / 2) / (hits * others)
         return bool(max(area, 1 - area) >= ALMOST_ALL)
-    spans = sorted((values[y == code].min(), values[y == code].max()) for code in seen)
-    return all(high < low for (_, high), (low, _) in itertools.pairwise(spans))
+    spans = []
+    for code in seen:
+        own = values[y == code]
+        spans.append((own.min(), own.max()))
+    spans.sort()
+    return all(lower[1] < upper[0] for lower, upper in itertools.pairwise(spans))

@@ -58,9 +58,8 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     target = target_name(table, edits, config)
     check_columns(table, target, config)
     group = config.features.group
-    columns, values = judged(
-        table, [name for name in names if name not in (target, group)], edits, config.features
-    )
+    others = [name for name in names if name not in (target, group)]
+    columns, values = judged(table, others, edits, config.features)
     if group is not None:
         reason = "tells groups apart (features.group)"
         columns.append(Column(name=group, role="drop", description=reason))
@@ -118,9 +117,9 @@ def check_columns(table: Table, target: str, config: TabularConfig) -> None:
         if name == target:
             raise UsageError(f"setting 'features.drop': column {name!r} is the target")
         check_named("drop", name, table.names)
+    others = [name for name in table.names if name != target]
     for name in config.model.monotone:
-        if name not in table.names or name == target:
-            others = [one for one in table.names if one != target]
+        if name not in others:
             raise UsageError(f"setting 'model.monotone': {choices('column', name, others)}")
     if (group := config.features.group) is not None:
         check_named("group", group, table.names)
@@ -137,15 +136,13 @@ def target_name(table: Table, edits: Edits, config: TabularConfig) -> str:
         BadData: nothing names one, or the table lacks it.
     """
     names = table.names
-    if config.data.uri is None:
-        sample = TARGETS[config.features.sample]
-    else:
-        sample = None
-    target = config.features.target or edits.target or sample
-    if config.features.target:
-        named_by = table.file
-    else:
-        named_by = edits.file or table.file
+    target = config.features.target or edits.target
+    if target is None and config.data.uri is None:
+        target = TARGETS[config.features.sample]
+    # An error points to the file in which it is to be corrected.
+    named_by = table.file
+    if not config.features.target and edits.file is not None:
+        named_by = edits.file
     if target is None:
         hint = f"Type --target NAME. {near('', names)}"
         raise BadData("say which column is to be predicted", file=table.file, hint=hint)
@@ -162,10 +159,9 @@ def _older(keep: np.ndarray, clock: order.Clock, newest: int | None) -> np.ndarr
     if newest is None or len(usable) <= newest:
         return None
     if clock.times is None:
-        times = np.arange(len(keep))
-    else:
-        times = clock.times
-    by_time = usable[np.argsort(times[usable], kind="stable")]
+        # Tables grow at their end.
+        return usable[:-newest]
+    by_time = usable[np.argsort(clock.times[usable], kind="stable")]
     return by_time[:-newest]
 
 
@@ -173,10 +169,12 @@ def _rows_to_keep(
     table: Table, target: str, y: np.ndarray, clock: order.Clock
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Which rows have a target (and a time, when divided by it), and how many have not."""
-    keep, dropped = np.ones(len(y), bool), {}
-    for column, values in ((target, y), (clock.column, clock.times)):
-        if values is None:
-            continue
+    keep = np.ones(len(y), bool)
+    dropped = {}
+    columns = {target: y}
+    if clock.times is not None:
+        columns[clock.column] = clock.times
+    for column, values in columns.items():
         missing = np.isnan(values) & keep
         if not missing.any():
             continue

@@ -24,7 +24,7 @@ class Refitted:
     """The second fit."""
 
     fitted: Fitted
-    """Its report, with the curves of the first fit."""
+    """Its report, with the curves of the first fit: no rows are left for others."""
     headline: str
     """A clause for the stage's line."""
 
@@ -51,6 +51,7 @@ def refit(
     joined = table.joined(first.trees, first.chosen)
     again = FITTERS[config.model.kind](config, joined, out, progress)
     trees, grown = again.trees, ""
+    # A forest has the trees that are set, however many rows there are.
     if trees is not None and trees != first.trees:
         grown = f" with {trees} trees, more by as much as there are more rows,"
     if table.classes:
@@ -65,5 +66,16 @@ def refit(
     clause = "; fitted once more with the validation rows"
     if grown:
         clause += f", {trees} trees"
-    notes = [*first.notes, note]
-    return Refitted(replace(first, trees=trees, notes=notes, chosen=again.chosen), clause)
+    if trees is None:
+        # Leaves or support vectors: the first model's are not those of the model in `out`.
+        headline = again.headline
+    else:
+        headline = first.headline
+    fitted = replace(
+        first,
+        headline=headline,
+        trees=trees,
+        notes=[*first.notes, note, *again.notes],
+        chosen=again.chosen,
+    )
+    return Refitted(fitted, clause)

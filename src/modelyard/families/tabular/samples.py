@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ _SHOPS: Mapping[str, tuple[str, ...]] = {
     "gambling": ("lucky star casino", "sports betting online", "crypto exchange instant"),
     "clothing": ("shoe shop", "fashion outlet", "sports wear store"),
 }
-_RISKY_WORDS = ("gift", "crypto", "instant", "broker")
+_RISKY = re.compile("gift|crypto|instant|broker")
 _TRAITS = (
     "branch north",
     "branch south",
@@ -134,7 +135,6 @@ def fraud(rows: int, drift: float, seed: int) -> dict[str, Sequence[Any]]:
     fraudulent = r.random(rows) < _chance(
         amount, hour, category, country, online, distance, age, recent, merchant
     )
-    shown_distance: list[Any] = np.round(distance, 1).tolist()
     hidden = np.where(online, r.random(rows) < 0.6, r.random(rows) < 0.02)
     unknown_age = r.random(rows) < 0.03
     return {
@@ -144,13 +144,19 @@ def fraud(rows: int, drift: float, seed: int) -> dict[str, Sequence[Any]]:
         "merchant": merchant,
         "country": [COUNTRIES[code] for code in country],
         "online": ["true" if flag else "false" for flag in online],
-        "distance_from_home_km": [
-            "" if h else d for h, d in zip(hidden, shown_distance, strict=True)
-        ],
-        "card_age_days": ["" if u else int(a) for u, a in zip(unknown_age, age, strict=True)],
+        "distance_from_home_km": _with_gaps(np.round(distance, 1), hidden),
+        "card_age_days": _with_gaps(age.astype(np.int64), unknown_age),
         "transactions_last_hour": recent.tolist(),
         "fraud": ["yes" if flag else "no" for flag in fraudulent],
     }
+
+
+def _with_gaps(values: np.ndarray, gaps: np.ndarray) -> list[Any]:
+    """Cells as a file has them: empty where `gaps`, bool (rows,)."""
+    cells: list[Any] = values.tolist()
+    for row in np.flatnonzero(gaps):
+        cells[row] = ""
+    return cells
 
 
 def _chance(
@@ -167,7 +173,7 @@ def _chance(
     """Probability of fraud: few of these matter alone, most of them in pairs."""
     night = (hour < 5) | (hour > 23)
     dear = np.log(amount) - _MEAN_LOG_AMOUNT[category] > 1.0
-    risky = np.array([any(word in name for word in _RISKY_WORDS) for name in merchant])
+    risky = np.array([_RISKY.search(name) is not None for name in merchant])
     far = (np.log(distance) > 3.5) & ~online
     logit = (
         _INTERCEPT

@@ -36,7 +36,10 @@ class TargetScale(Asset):
         The spread is 1 where all targets are the same.
         """
         values = np.log(y) if log else y.astype(np.float64)
-        center = float(np.median(values) if robust else np.mean(values))
+        if robust:
+            center = float(np.median(values))
+        else:
+            center = float(np.mean(values))
         from_center = values - center
         largest = float(np.abs(from_center).max())
         if largest == 0:
@@ -58,7 +61,9 @@ class TargetScale(Asset):
     def restored(self, output: np.ndarray) -> np.ndarray:
         """A model's output (rows,) in the target's unit, float64."""
         values = self.center + self.spread * output.astype(np.float64)
-        return np.asarray(np.exp(values) if self.log else values)
+        if self.log:
+            return np.asarray(np.exp(values))
+        return np.asarray(values)
 
 
 IDENTITY = TargetScale()

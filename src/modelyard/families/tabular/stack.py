@@ -3,6 +3,7 @@ answers make one model of them (stacked generalization, Wolpert 1992; Breiman 19
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,8 @@ LEAST = 1e-6
 """Probabilities are at least this much where their logarithm is a loss."""
 PROBE_ROWS, PROBE_TREES = 1_000, 20
 """Of the fit that tells how long a member will take."""
+LEAST_OF_PROBE = 2
+"""Rows of each class in that fit: the support vector machine holds one of them out."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,12 @@ class Blend(BaseEstimator):  # type: ignore[misc]  # the library has no types
 def new_stack(config: TabularConfig, table: Table, trees: int) -> Blend:
     """The members that an earlier fit chose, for fits on folds of the table."""
     members: list[Member] = table.chosen["members"]
-    estimators = [
-        new_estimator(
-            config.of_kind(member.kind), table, _trees_of_fold(config, member, len(table.x))
-        )
-        for member in members
-    ]
-    return Blend(estimators, [member.weight for member in members], table.classes is not None)
+    estimators = []
+    for member in members:
+        trees_of_member = _trees_of_fold(config, member, len(table.x))
+        estimators.append(new_estimator(config.of_kind(member.kind), table, trees_of_member))
+    weights = [member.weight for member in members]
+    return Blend(estimators, weights, table.classes is not None)
 
 
 def fit_stack(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
@@ -104,26 +106,34 @@ def fit_stack(config: TabularConfig, table: Table, out: Path, progress: Progress
         return _fitted_stack(members, costs)
     tried = _tried(config, table, out, progress)
     weights = select(tried.answers, tried.loss)
-    members = [
-        replace(member, weight=float(weight))
-        for member, weight in zip(tried.members, weights, strict=True)
-        if weight > 0
-    ]
-    costs = [cost for cost, weight in zip(tried.costs, weights, strict=True) if weight > 0]
-    losses = [tried.loss(answer) for answer in tried.answers]
+    members, costs = [], []
+    for member, cost, weight in zip(tried.members, tried.costs, weights, strict=True):
+        if weight > 0:
+            members.append(replace(member, weight=float(weight)))
+            costs.append(cost)
+        else:
+            # A model that answers nothing would only be stored.
+            shutil.rmtree(out / FOLDER / member.kind)
+    found = _fitted_stack(members, costs)
+    return replace(found, notes=tried.notes, tables=[_members_table(tried, weights, table)])
+
+
+def _members_table(tried: _Tried, weights: np.ndarray, table: Table) -> dict[str, Any]:
+    """Loss and weight of each member and the loss of all together, for the card."""
+    if table.classes is not None:
+        name = "log loss"
+    else:
+        name = "mae"
+    rows = []
+    for member, answer, weight in zip(tried.members, tried.answers, weights, strict=True):
+        rows.append([member.kind, f"{tried.loss(answer):.4g}", f"{weight:.2f}"])
     blended = tried.loss(np.tensordot(weights, np.array(tried.answers), axes=1))
-    rows = [
-        [member.kind, f"{loss:.4g}", f"{weight:.2f}"]
-        for member, loss, weight in zip(tried.members, losses, weights, strict=True)
-    ]
-    name = "log loss" if table.classes is not None else "mae"
-    shown = {
+    rows.append(["stack", f"{blended:.4g}", "1.00"])
+    return {
         "title": f"Members: {name} on {tried.folds} held-out folds of the training rows",
         "columns": ["kind", name, "weight"],
-        "rows": [*rows, ["stack", f"{blended:.4g}", "1.00"]],
+        "rows": rows,
     }
-    found = _fitted_stack(members, costs)
-    return replace(found, notes=[*found.notes, *tried.notes], tables=[shown])
 
 
 def select(answers: Sequence[np.ndarray], loss: Callable[[np.ndarray], float]) -> np.ndarray:
@@ -131,6 +141,8 @@ def select(answers: Sequence[np.ndarray], loss: Callable[[np.ndarray], float]) -
     its loss most, again and again (Caruana et al. 2004, section 2)."""
     total = np.zeros_like(answers[0])
     counts = np.zeros(len(answers))
+    # An answer may be taken again, so that the counts become weights; they cannot turn negative,
+    # and 100 steps are too few to fit the noise of the held-out rows.
     for step in range(1, ROUNDS + 1):
         losses = [loss((total + answer) / step) for answer in answers]
         best = int(np.argmin(losses))
@@ -169,6 +181,9 @@ def _tried(config: TabularConfig, table: Table, out: Path, progress: Progress) -
             continue
         member = Member(kind, 1.0, None, len(table.x))
         fitted = _fitted(config, table, member, out)
+        if kind == "svm":
+            # How many rows it has seen; notes on rounds would be of no interest here.
+            tried.notes.extend(fitted.notes)
         member = replace(member, trees=fitted.trees, chosen=fitted.chosen)
         trees = _trees_of_fold(config, member, len(table.x))
         estimator = new_estimator(config.of_kind(kind), table, trees)
@@ -193,34 +208,56 @@ def _trees_of_fold(config: TabularConfig, member: Member, rows: int) -> int:
 
 def _seconds(config: TabularConfig, table: Table) -> float:
     """About how long one fit takes, from one of few rows and trees."""
-    rows = np.random.default_rng(config.seed).permutation(len(table.x))[:PROBE_ROWS]
+    rows = _probe_rows(table, config.seed)
     trees = min(PROBE_TREES, config.model.trees)
     estimator = new_estimator(config, table, trees)
     start = time.perf_counter()
     estimator.fit(table.x[rows], table.y[rows])
     seconds = time.perf_counter() - start
+    times_rows = len(table.x) / len(rows)
     if config.model.kind == "svm":
-        return float(seconds * (min(len(table.x), MOST_ROWS) / len(rows)) ** 2)
-    if config.model.kind != "linear":
-        grown = config.model.trees / trees
-    else:
-        grown = 1.0
-    return float(seconds * grown * len(table.x) / len(rows))
+        # Quadratic in the rows, of which it takes MOST_ROWS at most.
+        times_rows = min(len(table.x), MOST_ROWS) / len(rows)
+        return float(seconds * times_rows**2)
+    if config.model.kind == "linear":
+        return float(seconds * times_rows)
+    return float(seconds * times_rows * config.model.trees / trees)
+
+
+def _probe_rows(table: Table, seed: int) -> np.ndarray:
+    """Row numbers drawn at random, with some of every class: no kind can be fitted to one class,
+    and XGBoost wants all of them."""
+    rows = np.random.default_rng(seed).permutation(len(table.x))
+    drawn = [rows[:PROBE_ROWS]]
+    for code in range(len(table.classes or ())):
+        own = rows[table.y[rows] == code]
+        drawn.append(own[:LEAST_OF_PROBE])
+    return np.unique(np.concatenate(drawn))
 
 
 def _loss(table: Table, rows: np.ndarray) -> Callable[[np.ndarray], float]:
     """Of answers to these rows, the less the better: log loss, or the mean absolute error in the
     target's unit, by which a regression is judged."""
     y = table.y[rows]
-    weight = None if table.weight is None else table.weight[rows]
     if table.classes is not None:
-        return lambda p: float(
-            np.average(-np.log(np.maximum(p[np.arange(len(y)), y], LEAST)), weights=weight)
-        )
+        weight = None
+        if table.weight is not None:
+            weight = table.weight[rows]
+
+        def log_loss(p: np.ndarray) -> float:
+            of_truth = p[np.arange(len(y)), y]
+            # A forest gives 0 to what none of its trees has seen: one such row would decide all.
+            return float(np.average(-np.log(np.maximum(of_truth, LEAST)), weights=weight))
+
+        return log_loss
     assert table.loss is not None
     scale = table.loss.scale
     truth = scale.restored(y)
-    return lambda value: float(np.abs(scale.restored(value) - truth).mean())
+
+    def absolute_error(value: np.ndarray) -> float:
+        return float(np.abs(scale.restored(value) - truth).mean())
+
+    return absolute_error
 
 
 def _fit_member(config: TabularConfig, table: Table, member: Member, out: Path) -> int:
@@ -256,9 +293,11 @@ def stack_as_onnx(
     versions: dict[str, int] = {}
     parts = [onnx.load_from_string(model) for model in models]
     for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
+        # Converters give their nodes the same names in each graph.
         prefix = f"member{number}_"
         graph = compose.add_prefix_graph(part.graph, prefix)
         for node in graph.node:
+            # All read the one input, which has no prefix.
             node.input[:] = [takes if name == prefix + takes else name for name in node.input]
         share = numpy_helper.from_array(np.array(weight, np.float32), f"{prefix}weight")
         weighted = f"{prefix}weighted"

@@ -61,20 +61,25 @@ class SvmClassifier(ClassifierMixin, _Machine):  # type: ignore[misc]
         rows = self._drawn(y, classes=True)
         x, y = x[rows].astype(np.float64), y[rows]
         if sample_weight is None:
-            weight = None
+            weight, options = None, {}
         else:
             weight = sample_weight[rows]
-        if weight is None:
-            options = {}
-        else:
             options = {"svm__sample_weight": weight}
-        parts = max(2, min(PARTS, int(np.unique(y, return_counts=True)[1].min())))
-        shape = "ovo" if len(np.unique(y)) <= MOST_PAIRED else "ovr"
+        classes, counts = np.unique(y, return_counts=True)
+        if len(classes) <= MOST_PAIRED:
+            shape = "ovo"
+        else:
+            shape = "ovr"
         svm = SVC(C=self.cost, decision_function_shape=shape)
         machine = Pipeline([("scale", StandardScaler()), ("svm", svm)])
-        decided = cross_val_predict(
-            machine, x, y, cv=parts, method="decision_function", params=options
-        )
+        rarest = int(counts.min())
+        if rarest > 1:
+            decided = cross_val_predict(
+                machine, x, y, cv=min(PARTS, rarest), method="decision_function", params=options
+            )
+        else:
+            # A class of one row would be missing where that row is held out.
+            decided = machine.fit(x, y, **options).decision_function(x)
         self.probability_ = LogisticRegression(max_iter=1_000)
         self.probability_.fit(decided.reshape(len(x), -1), y, sample_weight=weight)
         self.machine_ = machine.fit(x, y, **options)

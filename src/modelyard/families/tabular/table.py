@@ -65,17 +65,17 @@ class ModelInfo(Asset):
         """Of a model of the kind that is set."""
         settings = config.model
         assert settings.kind != "auto", "a kind was chosen"
-        mlp = settings.kind == "mlp"
-        return cls(
+        info = cls(
             kind=settings.kind,
             task="classification" if table.classes else "regression",
             columns=table.x.shape[1],
             classes=table.classes,
             trees=fitted.trees,
-            hidden=settings.hidden if mlp else (),
-            dropout=settings.dropout if mlp else 0.0,
             members={member.kind: member.weight for member in fitted.chosen.get("members", ())},
         )
+        if settings.kind != "mlp":
+            return info
+        return info.model_copy(update={"hidden": settings.hidden, "dropout": settings.dropout})
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,6 @@ class Table:
     """The same of validation rows."""
     rounds: int | None = None
     """Trees to fit, where training and validation rows were joined: nothing is left to stop by."""
-
     monotone: tuple[int, ...] = ()
     """Of each column 1, -1 or 0: whether answers may only rise or fall with it. Empty: all are 0."""
     chosen: Mapping[str, Any] = field(default_factory=dict)
@@ -110,16 +109,15 @@ class Table:
     def joined(self, trees: int | None, chosen: Mapping[str, Any] = MappingProxyType({})) -> Table:
         """Training and validation rows as one, with trees (or rounds) for the larger number of
         rows, and with what an earlier fit decided."""
-        rows = len(self.x) + len(self.x_validation)
-        weight = None
         y = np.concatenate([self.y, self.y_validation])
+        x = np.concatenate([self.x, self.x_validation])
+        weight = None
         if self.weight is not None and self.classes is not None:
             weight = class_weights(y, len(self.classes))[y]
-        if trees is None:
-            rounds = None
-        else:
-            rounds = max(1, round(trees * rows / len(self.x)))
-        x = np.concatenate([self.x, self.x_validation])
+        rounds = None
+        if trees is not None:
+            # The best number of rounds grows with the rows.
+            rounds = max(1, round(trees * len(x) / len(self.x)))
         groups = self.groups
         if groups is not None and self.groups_validation is not None:
             groups = np.concatenate([groups, self.groups_validation])
@@ -199,7 +197,7 @@ def directions_of(
         )
     encoder = Encoder.load(assets)
     found = [0] * len(encoder.names)
-    numeric = [one.name for one in schema.inputs if one.role == "numeric"]
+    numeric = [column.name for column in schema.inputs if column.role == "numeric"]
     for name, direction in monotone.items():
         if name not in numeric:
             raise UsageError(

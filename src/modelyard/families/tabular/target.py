@@ -20,7 +20,7 @@ from modelyard.kit.columns.edits import Edits
 from modelyard.kit.columns.infer import is_numeric
 from modelyard.kit.columns.schema import Column
 from modelyard.kit.columns.values import numbers
-from modelyard.kit.tables import Table, as_texts, leading_zero, notation, plainly
+from modelyard.kit.tables import Notation, Table, as_texts, leading_zero, notation, plainly
 
 MOST_CLASSES = 100
 LARGEST = 1e150
@@ -56,6 +56,7 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
     headline, notes = "", []
     if task == "auto":
         if leading_zero(cells):
+            # Codes, such as 007.
             guess = _Guess("classification")
         else:
             guess = _guess_task(plain)
@@ -73,13 +74,7 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
                 problem += f'; {edits.file.name} says "task": "regression"'
             hint = "Type --set features.task=classification, or choose another target"
             raise table.fault(target, row, problem, hint)
-        column = Column(name=target, role="numeric", format=written.format, unit=written.unit)
-        values = numbers(column, table, "Fix the cell, or empty it to leave the row out")
-        large = np.flatnonzero(np.abs(values) > LARGEST)
-        if len(large):
-            row = int(large[0])
-            problem = f"{values[row]:g} is too large: its square is no 64-bit number"
-            raise table.fault(target, row, problem, "Scale the target, or take its log")
+        values = _quantities(table, target, written)
         return Target(TableSchema(target=target, task=task, columns=[]), values, headline, notes)
     labels = as_texts(cells)
     counts = Counter(label for label in labels if label is not None)
@@ -92,6 +87,18 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
     y = np.array([index.get(label, np.nan) for label in labels])
     schema = TableSchema(target=target, task="classification", classes=classes, columns=[])
     return Target(schema, y, headline, notes)
+
+
+def _quantities(table: Table, target: str, written: Notation) -> np.ndarray:
+    """The targets of a regression, float64 (rows,), NaN where one is empty."""
+    column = Column(name=target, role="numeric", format=written.format, unit=written.unit)
+    values = numbers(column, table, "Fix the cell, or empty it to leave the row out")
+    large = np.flatnonzero(np.abs(values) > LARGEST)
+    if len(large):
+        row = int(large[0])
+        problem = f"{values[row]:g} is too large: its square is no 64-bit number"
+        raise table.fault(target, row, problem, "Scale the target, or take its log")
+    return values
 
 
 @dataclass(frozen=True)
@@ -110,8 +117,10 @@ def _guess_task(cells: pa.Array) -> _Guess:
     fewest = pc.min(pc.value_counts(there).field("counts")).as_py()
     ask = "for classes: features.task=classification"
     if different > REGRESSION_FROM:
-        codes = different <= MOST_CLASSES and fewest >= LEAST_OF_CLASS
-        return _Guess("regression", f"{different} numbers, taken as a quantity ({ask})" * codes)
+        if different <= MOST_CLASSES and fewest >= LEAST_OF_CLASS:
+            # They could be classes as well.
+            return _Guess("regression", f"{different} numbers, taken as a quantity ({ask})")
+        return _Guess("regression")
     if fewest < LEAST_OF_CLASS:
         return _Guess("regression", f"{different} numbers, some rare, taken as a quantity ({ask})")
     return _Guess(
@@ -133,8 +142,7 @@ def _check_classes(table: Table, target: str, counts: Counter[str], edits: Edits
         raise BadData(problem, **where)
     if len(counts) > MOST_CLASSES:
         plain = plainly(table.column(target), notation(table, target)).cells
-        numeric = is_numeric(plain)
-        if numeric:
+        if is_numeric(plain):
             hint = "Type --set features.task=regression"
         else:
             hint = "Is it the right column?"
@@ -166,7 +174,10 @@ def _in_order(
     if positive is not None and positive not in counts:
         raise UsageError(f"setting 'features.positive': {choices('class', positive, counts)}")
     if len(counts) > 2:
-        return list(edits.classes or sorted(counts, key=lambda name: (_number(name), name))), None
+        if edits.classes:
+            return list(edits.classes), None
+        # Ratings by their value: as text, 10 would stand before 9.
+        return sorted(counts, key=lambda name: (_number(name), name)), None
     setting = "features.positive"
     if positive is None and edits.classes:
         positive, setting = edits.classes[1], "the schema's order of classes"

@@ -15,6 +15,7 @@ from modelyard.kit.sklearn import save_estimator
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.config import TabularConfig
+    from modelyard.families.tabular.scale import TargetScale
     from modelyard.families.tabular.schema import TableSchema
     from modelyard.families.tabular.table import Table
     from modelyard.family import Progress
@@ -51,15 +52,23 @@ def _depth(config: TabularConfig, table: Table, progress: Progress) -> tuple[int
         tree = new_estimator(config.with_model(max_depth=depth), table, 1)
         losses.append(_losses(held_out(tree, table, folds), y, table))
         progress(depth, DEEPEST)
-    best = min(losses, key=lambda loss: float(loss.mean()))
-    gaps = [loss - best for loss in losses]
-    good = [gap.mean() <= gap.std() / np.sqrt(len(gap)) for gap in gaps]
-    depth = 1 + good.index(True)
+    depth = _smallest_good(losses)
     note = (
         f"The tree is {depth} deep: the smallest depth within a standard error of the best of 1 to "
         f"{DEEPEST} on {len(folds)} held-out folds of the training rows. To set it: --set model.max_depth={depth}"
     )
     return depth, note
+
+
+def _smallest_good(losses: list[np.ndarray]) -> int:
+    """The first depth, from 1 on, whose losses (rows,) are within a standard error of the best."""
+    best = min(losses, key=lambda loss: float(loss.mean()))
+    for depth, loss in enumerate(losses, start=1):
+        # Both depths answer the same rows: the error of their difference, not of each.
+        gap = loss - best
+        if gap.mean() <= gap.std() / np.sqrt(len(gap)):
+            return depth
+    raise AssertionError("the best depth is within no error of itself")
 
 
 def _losses(answer: np.ndarray, y: np.ndarray, table: Table) -> np.ndarray:
@@ -69,26 +78,34 @@ def _losses(answer: np.ndarray, y: np.ndarray, table: Table) -> np.ndarray:
         return np.asarray(np.square(answer - truth).sum(axis=1))
     assert table.loss is not None
     errors: np.ndarray = np.abs(answer - y)
-    return errors if table.loss.fit == "absolute" else np.square(errors)
+    if table.loss.fit == "absolute":
+        return errors
+    return np.asarray(np.square(errors))
 
 
-def rules(tree: Any, encoder: Encoder, schema: TableSchema, restored: Any) -> dict[str, Any] | None:
+def rules(
+    tree: Any, encoder: Encoder, schema: TableSchema, scale: TargetScale
+) -> dict[str, Any] | None:
     """The rules of a small tree as a table for the card, one a leaf; None for a large one.
 
     Args:
         tree: a fitted scikit-learn tree.
-        restored: a regression's output (rows,) in the target's unit.
+        scale: the unit that a regression was fitted in.
     """
     nodes = tree.tree_
     if nodes.n_leaves > MOST_RULES:
         return None
-    rows = [
-        [_conditions(path, encoder), *_answer(nodes, leaf, schema, restored)]
-        for leaf, path in _leaves(nodes, 0, {})
-    ]
-    said = "class" if schema.classes else schema.target
-    share = "share" if schema.classes else "deviation"
-    columns = ["if", said, share, "training rows"]
+    if schema.classes:
+        columns = ["if", "class", "share", "training rows"]
+    else:
+        columns = ["if", schema.target, "deviation", "training rows"]
+    rows: list[list[str | float]] = []
+    for leaf, path in _leaves(nodes, 0, {}):
+        if schema.classes:
+            answer = _class(nodes.value[leaf, 0], schema.classes)
+        else:
+            answer = _value(tree, leaf, scale)
+        rows.append([_conditions(path, encoder), *answer, int(nodes.n_node_samples[leaf])])
     return {"title": "Rules of the tree", "columns": columns, "rows": rows}
 
 
@@ -114,17 +131,25 @@ def _conditions(path: Bounds, encoder: Encoder) -> str:
     return " and ".join(said) or "any row"
 
 
+def _source(column: int, encoder: Encoder) -> str:
+    """The table's column that an input stems from."""
+    for name, group in encoder.groups.items():
+        if column in group:
+            return name
+    raise AssertionError(f"input {column} stems from no column")
+
+
 def _condition(column: int, above: float, most: float, encoder: Encoder) -> str:
     """In the column's own unit where it is a number; else by the input's name."""
     name = encoder.names[column]
-    source = next(key for key, group in encoder.groups.items() if column in group)
+    source = _source(column, encoder)
     part = encoder.parts[source]
     if isinstance(part, NumericPart) and encoder.groups[source][0] == column:
         above, most = part.restored(above), part.restored(most)
-    elif (above, most) in ((0.5, np.inf), (-np.inf, 0.5)):
-        # An input of 0 or 1, such as a category's.
-        if above == 0.5:
-            return name
+    # A tree divides an input of 0 or 1, such as a category's, at a half.
+    elif (above, most) == (0.5, np.inf):
+        return name
+    elif (above, most) == (-np.inf, 0.5):
         return f"not {name}"
     if above == -np.inf:
         return f"{name} <= {most:.5g}"
@@ -133,11 +158,21 @@ def _condition(column: int, above: float, most: float, encoder: Encoder) -> str:
     return f"{above:.5g} < {name} <= {most:.5g}"
 
 
-def _answer(nodes: Any, leaf: int, schema: TableSchema, restored: Any) -> list[str | float]:
-    """What a leaf answers, its share or the deviation of its rows, and how many they are."""
-    rows, values = int(nodes.n_node_samples[leaf]), nodes.value[leaf, 0]
-    if schema.classes:
-        best = int(values.argmax())
-        return [schema.classes[best], f"{100 * values[best] / values.sum():.1f} %", rows]
-    value = float(restored(values[:1])[0])
-    return [f"{value:.4g}", f"{float(nodes.impurity[leaf]) ** 0.5:.3g}", rows]
+def _class(weights: np.ndarray, classes: list[str]) -> tuple[str, str]:
+    """A leaf's class and its share, by the weights of the classes (classes,)."""
+    best = int(weights.argmax())
+    return classes[best], f"{100 * weights[best] / weights.sum():.1f} %"
+
+
+def _value(tree: Any, leaf: int, scale: TargetScale) -> tuple[str, str]:
+    """A leaf's value, and how far its rows deviate from it, both in the target's unit; of a
+    logarithm the factor by which they do."""
+    value = float(scale.restored(tree.tree_.value[leaf, 0])[0])
+    deviation = float(tree.tree_.impurity[leaf])
+    # The impurity is the mean squared error or the mean absolute one, in spreads of the target.
+    if tree.criterion == "squared_error":
+        deviation = deviation**0.5
+    deviation *= scale.spread
+    if scale.log:
+        return f"{value:.4g}", f"× {np.exp(deviation):.3g}"
+    return f"{value:.4g}", f"{deviation:.3g}"
