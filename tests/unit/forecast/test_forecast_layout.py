@@ -71,7 +71,9 @@ def test_the_columns_that_name_rows_can_be_set(tmp_path: Path) -> None:
     table = dated([f"{day:%Y-%m-%d}" for day in DAYS])
     table["Page"] = ["a", "a", "b"]
     table["Access"] = ["x", "y", "x"]
-    with pytest.raises(BadData, match=r"no column names them: equal cells in Page, Access.*series="):
+    with pytest.raises(
+        BadData, match=r"no column names them: equal cells in Page, Access.*series="
+    ):
         read(tmp_path, table)
     (tmp_path / "b").mkdir()
     _, schema, summary = read(tmp_path / "b", table, series=("Page", "Access"))

@@ -196,7 +196,8 @@ def _wrong(judged: JudgedTags) -> Table:
                 continue
             true = [f"{_text(one, words)} ({one.label})" for one in _touching(span, there)]
             shown = ", ".join(true) or "–"
-            row = [sentence, _text(span, words), span.label, shown, round(score, 4)]
+            row: list[str | float] = [sentence, _text(span, words), span.label]
+            row += [shown, round(score, 4)]
             found.append((score, row))
     found.sort(key=lambda one: -one[0])
     return Table(
