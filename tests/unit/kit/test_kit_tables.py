@@ -64,6 +64,33 @@ def test_a_single_column_of_words_stays_one(tmp_path, content):
     assert len(read(tmp_path, content).names) == 1
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "5.1,3.5,setosa\n4.9,3.5,setosa\n5.1,3.0,versicolor\n",
+        "39, State-gov, Bachelors\n50, Private, Bachelors\n39, State-gov, Masters\n",
+        "ham\tgo until the end of the road\nspam\twin\nham\tok\n",
+        '3,short,"a longer text of some seven words"\n4,other,x\n3,third,y\n',
+    ],
+)
+def test_a_first_row_that_is_data_is_no_header(tmp_path, content):
+    assert re.search(
+        r"first row is data, not column names: '.*Add a header", refused(tmp_path, content)
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "word,meaning\nword,a sound with a meaning\nfree,unbound\n",
+        "2020,2021,2022\n1,2020,3\n".replace("2020,2021", "land,2021"),
+        "How happy were you with us this year?,How likely will you come again to us?\n1,2\n",
+    ],
+)
+def test_names_that_stand_below_by_chance_are_names(tmp_path, content):
+    assert read(tmp_path, content).rows
+
+
 def test_a_table_of_another_ending_can_be_renamed(tmp_path):
     assert "Name it .csv" in refused(tmp_path, ALIGNED, "table.txt")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +21,8 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>")
 NAMELESS = "(column without a name)"
 """What such a column is called among the dropped."""
 
+_LOOKED_AT, _SENTENCE = 10_000, 6
+"""Rows in which the cells of the first row are looked for; words that make one a sentence."""
 _BLANK_LINE = re.compile(r"(?:\n|\r)[ \t]*(?:\r?\n|\r)")
 _BLOCK = 1 << 26
 _QUOTED_CELL = re.compile(r'(^|\t)"[^"]*(?:""[^"]*)*"(?=[\t\r\n]|\Z)', re.MULTILINE)
@@ -41,6 +44,7 @@ def parse_text(text: Text) -> Table:
     if _BLANK_LINE.search(text.content):
         numbers = _row_numbers(text.content, text.delimiter, quoted=quoted)
     rows = _parse(text, len(header), numbers, quoted=quoted)
+    _check_header(header, rows, text.file)
     columns, names, words = [], [], []
     for name, cells in zip(header, rows.columns, strict=True):
         if name:
@@ -64,6 +68,27 @@ def parse_text(text: Text) -> Table:
         dropped = {}
     file = TableFile(text.file, rows.num_rows, numbers)
     return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)
+
+
+def _check_header(header: list[str], rows: pa.Table, file: Path) -> None:
+    """Refuses a first row that is one of the others: most of its cells stand in their own columns
+    again, or are sentences.
+
+    A single such cell proves nothing (a list of words may hold the word "word"), and neither do
+    sentences alone, as the questions of a survey.
+    """
+    again, sentences = [], 0
+    for name, cells in zip(header, rows.columns, strict=True):
+        below = pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT))
+        if name and pc.any(pc.equal(below, name)).as_py():
+            again.append(name)
+        elif len(name.split()) >= _SENTENCE:
+            sentences += 1
+    if again and len(header) > 1 and len(again) + sentences > len(header) / 2:
+        problem = (
+            f"the first row is data, not column names: {again[0]!r} stands below in its own column"
+        )
+        raise BadData(problem, file=file, hint="Add a header row")
 
 
 def _is_quoted(text: Text) -> bool:
