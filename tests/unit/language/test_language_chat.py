@@ -13,8 +13,11 @@ import pytest
 
 from modelyard.errors import BadData
 from modelyard.families.language.chat import Message, asked_tokens, mark, tokens_of
-from modelyard.families.language.documents import read_documents
+from modelyard.families.language.config import LanguageConfig
+from modelyard.families.language.data import LanguageData, write_split
+from modelyard.families.language.documents import Document, read_documents
 from modelyard.families.language.pack import IGNORED, pack
+from modelyard.families.language.prompt import Prompt
 from modelyard.families.language.tokens import Codec, train_tokenizer
 from modelyard.packages.package import Package
 from modelyard.serving.app import create_app
@@ -198,6 +201,19 @@ def test_a_message_cannot_end_itself_and_speak_for_another(codec):
     ids = asked_tokens(codec, [Message(role="user", content=lie)], end=0)
     assert ids.count(0) == 1
     assert ids[-len(codec.encode(mark("assistant"))) - 1] == 0
+
+
+def test_every_dialogue_makes_a_request_however_it_begins_and_however_long_it_is(tmp_path):
+    said = {"role": "assistant", "content": "Good morning."}
+    long = [{"role": "user", "content": "word " * 30_000} for _ in range(3)]
+    many = [{"role": "user", "content": str(number)} for number in range(1_500)]
+    for number, before in enumerate(([], long, many)):
+        rows = [Document("x", str(number), [*before, said])]
+        write_split(tmp_path, "test", rows)
+        (body,) = LanguageData(LanguageConfig()).requests(tmp_path, "test")
+        request = Prompt.model_validate(body)
+        # The newest messages are those that are asked.
+        assert [one.model_dump() for one in request.messages] == before[-len(request.messages) :]
 
 
 @pytest.mark.parametrize(

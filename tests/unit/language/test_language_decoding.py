@@ -11,6 +11,7 @@ import torch
 from modelyard.errors import BadData
 from modelyard.families.language.decoder import DRAFT, MAIN, Decoder, prefill
 from modelyard.families.language.prompt import Prompt
+from modelyard.families.language.sampling import distribution
 from modelyard.families.language.train import load
 from modelyard.runtimes.torch import TorchRuntime
 from tests.unit.language.conftest import KINDS, reference
@@ -239,6 +240,20 @@ def test_occlusion_is_the_drop_that_hiding_a_token_causes(trained, onnx, prompts
     drop = (full.log_softmax(-1) - hidden.log_softmax(-1))[first].item()
     name = next(name for name in reasons.contributions if name.startswith("4 "))
     assert reasons.contributions[name] == pytest.approx(drop, abs=1e-4)
+
+
+def test_an_empty_prompt_has_an_answer_and_no_reasons(trained, onnx):
+    host = trained("llama").host
+    reasons = host.explain(onnx("llama"), Prompt(prompt=""))
+    assert reasons.contributions == {}
+    assert "as first token" in reasons.output
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 1e-300, 5e-324])
+def test_however_low_the_temperature_the_likeliest_token_is_drawn(temperature):
+    logits = np.array([-3.0, 20.0, 19.0, 1.0], np.float32)
+    found = distribution(logits, temperature, 0, 1.0)
+    np.testing.assert_allclose(found, [0, 1, 0, 0], atol=1e-12)
 
 
 @pytest.mark.parametrize(

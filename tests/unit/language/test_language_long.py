@@ -322,6 +322,9 @@ def test_a_dense_checkpoint_is_given_a_window_and_global_tokens(trained, feature
     assert not dense.host.spec.endless
     again = config("llama", epochs=1, checkpoint=str(one.model))
     assert train(Language(again), features, tmp_path / "two").host.spec.main == spec.main
+    short = config("llama", checkpoint=str(dense.model), global_tokens=64)
+    with pytest.raises(UsageError, match=r"64 global tokens.*rows of 64.*--set model\.context=76"):
+        train(Language(short), features, tmp_path / "short")
     gpt2 = config("gpt2", checkpoint=str(trained("gpt2").model), global_tokens=GLOBAL)
     with pytest.raises(UsageError, match=r"rotary positions.*--set model\.global_tokens=0"):
         train(Language(gpt2), features, tmp_path / "three")

@@ -46,11 +46,14 @@ def new_config(settings: LanguageModel, vocabulary: int, layers: int) -> Pretrai
         )
     if settings.kind == "mistral" or settings.global_tokens:
         ends |= {"sliding_window": settings.window, "global_tokens": settings.global_tokens}
+    # A gated block has three matrices: with 8 / 3 widths as many weights as a plain one with four
+    # (Shazeer 2020, section 3). A multiple of 32.
+    inner = -(-settings.width * 8 // 3 // 32) * 32
     shape: dict[str, Any] = {
         "vocab_size": vocabulary,
         "hidden_size": settings.width,
         "num_hidden_layers": layers,
-        "intermediate_size": -(-settings.width * 8 // 3 // 32) * 32,
+        "intermediate_size": inner,
         "num_attention_heads": settings.heads,
         "num_key_value_heads": settings.kv_heads,
         "max_position_embeddings": settings.context,

@@ -184,4 +184,6 @@ class LanguageConfig(FamilyConfig):
             "transformers": "language",
             "tokenizers": "language",
         }
-        return needs | ({"peft": "language"} if self.model.lora_rank else {})
+        if self.model.lora_rank:
+            needs["peft"] = "language"
+        return needs

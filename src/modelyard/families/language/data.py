@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.language.chat import ASSISTANT
+from modelyard.families.language.chat import ASSISTANT, whole_text
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.documents import Document, in_parts, read_documents
 from modelyard.families.language.earlier import keep_tokenizer
 from modelyard.families.language.parts import CheckpointParts
+from modelyard.families.language.prompt import LONGEST as LONGEST_PROMPT
+from modelyard.families.language.prompt import MOST_MESSAGES
 from modelyard.families.language.tokens import Codec, train_tokenizer
 from modelyard.family import Data, Split
 from modelyard.kit.splits import keys_of
@@ -48,7 +50,9 @@ class LanguageData(Data[LanguageConfig]):
             UsageError: the settings are not those of the earlier model.
         """
         config, settings = self.config, self.config.features
-        if (base := base_of(out)) is not None:
+        base = base_of(out)
+        # First: what does not fit the earlier model is said before the data is read.
+        if base is not None:
             keep_tokenizer(base, config.model, out)
         documents, dropped = read_documents(raw, settings.text_field, settings.separator)
         cut = []
@@ -57,15 +61,12 @@ class LanguageData(Data[LanguageConfig]):
             whole, documents = len(documents), in_parts(documents)
             cut = [_cut_note(whole, len(documents))]
         if len(documents) < LEAST:
+            problem = f"{len(documents)} different documents; at least {LEAST} are needed"
             hint = (
                 "Give more text: one or two documents are cut at the ends of lines "
                 "into parts of 200 characters or more"
             )
-            raise BadData(
-                f"{len(documents)} different documents; at least {LEAST} are needed",
-                file=raw,
-                hint=hint,
-            )
+            raise BadData(problem, file=raw, hint=hint)
         splits = divide(
             documents, settings.validation_share, settings.test_share, config.data.split_seed
         )
@@ -91,6 +92,7 @@ class LanguageData(Data[LanguageConfig]):
             return [_asked(document) for document in documents[:PROMPTS][:limit]]
         rng = np.random.default_rng(SPLITS.index(split))
         prompts: dict[str, None] = {}
+        # A short text gives the same passage again and again: not for ever.
         for number in range(4 * PROMPTS):
             if len(prompts) == PROMPTS:
                 break
@@ -100,10 +102,21 @@ class LanguageData(Data[LanguageConfig]):
 
 
 def _asked(document: Document) -> dict[str, Any]:
-    """A dialogue up to the assistant's last message, as body of a request."""
-    messages = document.messages or []
-    last = max(at for at, message in enumerate(messages) if message["role"] == ASSISTANT)
-    return {"messages": messages[:last], "max_new_tokens": ANSWER_TOKENS, "truncate": True}
+    """A dialogue up to the assistant's last message, as body of a request: its newest messages, as
+    many as a request may have; an empty prompt where the assistant speaks first."""
+    messages = document.dialogue or []
+    body = {"max_new_tokens": ANSWER_TOKENS, "truncate": True}
+    last = len(messages) - 1
+    while messages[last].role != ASSISTANT:
+        last -= 1
+    asked = messages[max(0, last - MOST_MESSAGES) : last]
+    size = len(whole_text(asked))
+    while size > LONGEST_PROMPT:
+        size -= len(whole_text(asked[:1])) + len("\n")
+        asked = asked[1:]
+    if not asked:
+        return {"prompt": "", **body}
+    return {"messages": [message.model_dump() for message in asked], **body}
 
 
 def _cut_note(whole: int, parts: int) -> str:
@@ -129,29 +142,44 @@ def divide(
     shuffled = [documents[index] for index in order]
     total = sum(len(document.text) for document in documents)
     splits: dict[Split, list[Document]] = {"train": [], "validation": [], "test": []}
-    wanted = {"test": test_share * total, "validation": validation_share * total}
+    wanted: dict[Split, float] = {
+        "test": test_share * total,
+        "validation": validation_share * total,
+    }
     filled = dict.fromkeys(wanted, 0)
-    for held in wanted:
-        smallest = min(shuffled, key=lambda document: abs(len(document.text) - wanted[held]))
-        first = next((one for one in shuffled if len(one.text) <= wanted[held]), smallest)
+    # One document each, before any of them is full.
+    for held, share in wanted.items():
+        first = _first_within(shuffled, share)
         shuffled.remove(first)
-        splits[held].append(first)  # type: ignore[index]
+        splits[held].append(first)
         filled[held] += len(first.text)
     for number, document in enumerate(shuffled):
-        last = not splits["train"] and number == len(shuffled) - 1
-        fits = [held for held in wanted if filled[held] + len(document.text) <= wanted[held]]
-        split = "train" if last or not fits else fits[0]
-        splits[split].append(document)  # type: ignore[index]
-        filled[split] = filled.get(split, 0) + len(document.text)
+        size = len(document.text)
+        split: Split = "train"
+        # Training gets the last document where it has none yet.
+        if splits["train"] or number < len(shuffled) - 1:
+            for held, share in wanted.items():
+                if filled[held] + size <= share:
+                    split = held
+                    filled[held] += size
+                    break
+        splits[split].append(document)
     return splits
 
 
+def _first_within(documents: list[Document], share: float) -> Document:
+    """The first of at most `share` characters; where there is none, the one nearest to it."""
+    for document in documents:
+        if len(document.text) <= share:
+            return document
+    return min(documents, key=lambda document: abs(len(document.text) - share))
+
+
 def write_split(folder: Path, split: str, documents: list[Document]) -> None:
-    """One JSON object a line: `text`, `source`."""
-    lines = (json.dumps(vars(document), ensure_ascii=False) for document in documents)
-    (Path(folder) / f"{split}.jsonl").write_text(
-        "".join(f"{line}\n" for line in lines), encoding="utf-8"
-    )
+    """One JSON object a line: `text`, `source`, `messages`."""
+    with (Path(folder) / f"{split}.jsonl").open("w", encoding="utf-8") as stream:
+        for document in documents:
+            stream.write(json.dumps(vars(document), ensure_ascii=False) + "\n")
 
 
 def read_split(folder: Path, split: str) -> list[Document]:
@@ -181,14 +209,12 @@ def _summary(
     rows: dict[str, int] = {}
     table: list[list[Any]] = []
     for split, documents in splits.items():
-        characters = sum(len(document.text) for document in documents)
-        tokens = sum(
-            len(ids) for ids in codec.encode_all([document.text for document in documents])
-        )
+        texts = [document.text for document in documents]
+        characters = sum(map(len, texts))
+        tokens = sum(map(len, codec.encode_all(texts)))
         rows[split] = len(documents)
-        table.append(
-            [split, len(documents), characters, tokens, round(characters / max(1, tokens), 2)]
-        )
+        a_token = round(characters / max(1, tokens), 2)
+        table.append([split, len(documents), characters, tokens, a_token])
     columns = ["split", "documents", "characters", "tokens", "characters a token"]
     notes = [
         *(cut or ["Whole documents are divided, so no document has parts in two splits."]),
@@ -196,9 +222,11 @@ def _summary(
         f"The tokenizer ({codec.size} tokens) {whose}.",
     ]
     characters = sum(row[2] for row in table)
+    headline = f"{sum(rows.values()):,} documents, {characters:,} characters, {codec.size:,} tokens"
+    if cut:
+        headline += "; parts of one text"
     return {
-        "headline": f"{sum(rows.values()):,} documents, {characters:,} characters, {codec.size:,} tokens"
-        + ("; parts of one text" if cut else ""),
+        "headline": headline,
         "rows": rows,
         "dropped": dropped,
         "unit": "documents",
@@ -215,16 +243,16 @@ def write_sample(raw: Path, most: int) -> None:
     """
     library = Path(sysconfig.get_path("stdlib"))
     total = 0
+    # The length of a name mixes the alphabet, the same everywhere.
     for file in sorted(library.glob("*.py"), key=lambda one: (len(one.stem) % 5, one.stem)):
         content = file.read_bytes()
-        digits = sum(48 <= byte < 58 for byte in content)
-        if (
-            not 1_000 <= len(content) <= 16_000
-            or not content.isascii()
-            or digits > len(content) // 10
-        ):
-            continue
-        if total + len(content) > most:
+        if total + len(content) > most or not _is_prose_enough(content):
             continue
         (Path(raw) / file.name).write_bytes(content)
         total += len(content)
+
+
+def _is_prose_enough(content: bytes) -> bool:
+    digits = sum(48 <= byte < 58 for byte in content)
+    few = digits <= len(content) // 10
+    return 1_000 <= len(content) <= 16_000 and content.isascii() and few

@@ -94,9 +94,15 @@ def first_past(spec: GraphSpec, rows: int, prefix: Arrays | None = None) -> Arra
     if prefix is not None:
         return {name: np.repeat(array[None], rows, axis=0) for name, array in prefix.items()}
     empty = np.zeros((rows, spec.heads, 0, spec.head_width), np.float32)
-    return {
-        f"past_{part}_{layer}": empty for layer in range(spec.layers) for part in ("key", "value")
-    }
+    return dict.fromkeys(past_names(spec.layers), empty)
+
+
+def past_names(layers: int) -> list[str]:
+    """The graph's inputs of what was read before, `past_key_0`, `past_value_0` and so on."""
+    found = []
+    for layer in range(layers):
+        found += [f"past_key_{layer}", f"past_value_{layer}"]
+    return found
 
 
 class Decoder:
@@ -143,6 +149,7 @@ class Decoder:
 
     def repeated(self, rows: int) -> Decoder:
         """Another decoder that continues the only text of this one, `rows` times."""
+        # Both hold the same arrays: every method puts others in their place, and changes none.
         found = copy.copy(self)
         found.keep(np.zeros(rows, np.int64))
         return found
@@ -168,28 +175,28 @@ class Decoder:
             return
         start = max(0, self._positions.shape[1] - (self._spec.window - 1 + self._reserve))
         before = self._positions[:, :start]
+        # Of what lies before the window: the prefix, whose number is below all, and global tokens.
         seen = before < self._spec.global_tokens
         seen &= before != HIDDEN
         count = int(seen.sum(axis=1).max(initial=0))
         held = not all(isinstance(array, np.ndarray) for array in self._past.values())
-        if start - count < (STRIDE if held else 1):
+        least = STRIDE if held else 1
+        if start - count < least:
             return
         # A row that has fewer of them than another, for it is padded, gets hidden ones.
         front = np.argsort(seen, axis=1, kind="stable")[:, start - count :]
-        moved = np.where(
-            np.take_along_axis(seen, front, 1), np.take_along_axis(before, front, 1), HIDDEN
-        )
+        own = np.take_along_axis(before, front, 1)
+        moved = np.where(np.take_along_axis(seen, front, 1), own, HIDDEN)
         self._positions = np.concatenate([moved, self._positions[:, start:]], axis=1)
         if not count:
             self._past = {name: array[:, :, start:] for name, array in self._read().items()}
             return
         places = front[:, None, :, None]
-        self._past = {
-            name: np.concatenate(
-                [np.take_along_axis(array, places, 2), array[:, :, start:]], axis=2
-            )
-            for name, array in self._read().items()
-        }
+        past: Arrays = {}
+        for name, array in self._read().items():
+            first = np.take_along_axis(array, places, 2)
+            past[name] = np.concatenate([first, array[:, :, start:]], axis=2)
+        self._past = past
 
     def _read(self) -> Arrays:
         """The memory as arrays: it comes from the device where it lies on one."""

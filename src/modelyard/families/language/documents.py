@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,42 +18,11 @@ from modelyard.families.language.chat import Message, whole_text, words_of
 from modelyard.kit.json_lines import ROWS, json_rows, read_utf8, text_of
 from modelyard.store.files import File, files_of
 
-TEXT = frozenset(
-    {
-        ".c",
-        ".cfg",
-        ".cpp",
-        ".cs",
-        ".css",
-        ".go",
-        ".h",
-        ".html",
-        ".ini",
-        ".java",
-        ".js",
-        ".kt",
-        ".lua",
-        ".md",
-        ".php",
-        ".pl",
-        ".py",
-        ".r",
-        ".rb",
-        ".rs",
-        ".rst",
-        ".scala",
-        ".sh",
-        ".sql",
-        ".swift",
-        ".tex",
-        ".toml",
-        ".ts",
-        ".txt",
-        ".xml",
-        ".yaml",
-        ".yml",
-    }
+_ENDINGS = (
+    "c cfg cpp cs css go h html ini java js kt lua md php pl py r rb rs rst scala sh sql swift tex"
+    " toml ts txt xml yaml yml"
 )
+TEXT = frozenset(f".{ending}" for ending in _ENDINGS.split())
 """Endings of files that are read as text."""
 MESSAGES = "messages"
 """Field of a JSONL row that holds a dialogue."""
@@ -84,18 +54,17 @@ def read_documents(
 
     Raises:
         BadData: no file of a known kind; an empty file; bytes that are no UTF-8; a row that is not
-        JSON or has no
-            text: file and row.
+            JSON or has no text: file and row.
     """
     files, others = _files(Path(raw))
-    found = (document for file in files for document in _read(file, text_field, separator))
+    # One file after the other, so that no more than the different documents is in memory.
+    found = chain.from_iterable(_read(file, text_field, separator) for file in files)
     documents, dropped = _different(found)
     if others:
         dropped["files: of another kind"] = others
-    kinds = {document.messages is not None for document in documents}
-    if len(kinds) > 1:
-        one = next(document.source for document in documents if document.messages is None)
-        problem = f"holds dialogues and plain texts ({one}); a model learns one of them"
+    plain = [document.source for document in documents if document.messages is None]
+    if 0 < len(plain) < len(documents):
+        problem = f"holds dialogues and plain texts ({plain[0]}); a model learns one of them"
         raise BadData(problem, file=raw, hint="Keep the others elsewhere")
     return documents, dict(dropped)
 
@@ -105,7 +74,8 @@ def in_parts(documents: list[Document], parts: int = 20, shortest: int = 200) ->
 
     Each ends where a line does; in a text without line ends where a sentence does, else at a blank.
     """
-    length = max(shortest, math.ceil(sum(len(document.text) for document in documents) / parts))
+    total = sum(len(document.text) for document in documents)
+    length = max(shortest, math.ceil(total / parts))
     found: dict[str, Document] = {}
     for document in documents:
         start, number = 0, 1
@@ -146,8 +116,11 @@ def _read(file: File, text_field: str, separator: str | None) -> Iterator[Docume
         yield from _rows(text, file.path, file.name, text_field)
         return
     parts = text.split(separator) if separator else [text]
+    if len(parts) == 1:
+        yield Document(text, file.name)
+        return
     for number, part in enumerate(parts, 1):
-        yield Document(part, file.name if len(parts) == 1 else f"{file.name} part {number}")
+        yield Document(part, f"{file.name} part {number}")
 
 
 def _rows(text: str, file: Path, name: str, text_field: str) -> Iterator[Document]:

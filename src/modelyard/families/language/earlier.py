@@ -13,11 +13,9 @@ from modelyard.families.language.decoder import DecoderSpec
 from modelyard.kit.warm_start import check_same
 
 TOKENIZER, CONFIG = "tokenizer.json", "config.json"
-_NAMES = {
-    "layers": ("num_hidden_layers", "n_layer"),
-    "width": ("hidden_size", "n_embd"),
-    "heads": ("num_attention_heads", "n_head"),
-}
+_NAMES = {"layers": "num_hidden_layers", "width": "hidden_size", "heads": "num_attention_heads"}
+_GPT2 = {"layers": "n_layer", "width": "n_embd", "heads": "n_head"}
+"""What config.json calls the settings of `model`."""
 
 
 def keep_tokenizer(base: Path, settings: LanguageModel, out: Path) -> None:
@@ -33,14 +31,13 @@ def keep_tokenizer(base: Path, settings: LanguageModel, out: Path) -> None:
         )
     spec = DecoderSpec.load(base / "assets")
     check_same("model.prefix_tokens", settings.prefix_tokens, spec.main.prefix)
-    known = json.loads((base / "assets" / CONFIG).read_text())
-    was = {"kind": spec.kind, "context": spec.context}
-    was |= {"global_tokens": spec.main.global_tokens}
-    was |= {
-        name: next(known[one] for one in spellings if one in known)
-        for name, spellings in _NAMES.items()
-    }
     if settings.checkpoint is None:
-        for name, there in was.items():
-            check_same(f"model.{name}", getattr(settings, name), there)
+        was = {"kind": spec.kind, "context": spec.context}
+        was["global_tokens"] = spec.main.global_tokens
+        known = json.loads((base / "assets" / CONFIG).read_text())
+        names = _GPT2 if spec.kind == "gpt2" else _NAMES
+        for setting, name in names.items():
+            was[setting] = known[name]
+        for setting, there in was.items():
+            check_same(f"model.{setting}", getattr(settings, setting), there)
     shutil.copyfile(base / "assets" / TOKENIZER, out / "assets" / TOKENIZER)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from pathlib import Path
 
@@ -46,17 +45,15 @@ def evaluate(
     """
     chosen, left = _first(read_split(features, split), most)
     groups = [chosen[start : start + GROUP] for start in range(0, len(chosen), GROUP)]
-    documents: list[Document] = []
     judged: list[Judged] = []
     done = 0
     for group in part.take(groups):
-        documents += group
         judged += judge_documents(host, run, group)
         done += 1
     losses = np.concatenate([one.losses for one in judged])
     hits = np.concatenate([one.hits for one in judged])
     size = sum(one.bytes for one in judged)
-    tokens = np.concatenate([_targets(host, document) for document in documents])
+    tokens = np.concatenate([one.tokens for one in judged])
     metrics = _figures(losses, hits, size)
     simple, simple_hits = _unigram(host, features, tokens)
     found = _resampled(judged, losses, simple)
@@ -146,13 +143,13 @@ def _unigram(
 def _resampled(judged: list[Judged], losses: np.ndarray, simple: np.ndarray) -> Resampled:
     """Bits per byte of the model and of unigram frequencies; documents are resampled, for the
     tokens of one hang together."""
-    ends = np.cumsum([len(one.losses) for one in judged])[:-1]
-    of_model, of_simple = (
-        np.array([part.sum() for part in np.split(values, ends)]) for values in (losses, simple)
-    )
-    sizes = np.array([one.bytes for one in judged], dtype=np.float64)
-    if len(sizes) < LEAST_DOCUMENTS:
+    if len(judged) < LEAST_DOCUMENTS:
         return unsampled(2)
+    sizes = np.array([one.bytes for one in judged], dtype=np.float64)
+    # Where each document begins among the tokens; each has one at least, its end.
+    counts = [len(one.losses) for one in judged]
+    begins = np.cumsum([0, *counts[:-1]])
+    of_model, of_simple = np.add.reduceat(losses, begins), np.add.reduceat(simple, begins)
     return resample(_bits_per_byte, sizes, of_model, of_simple, varied=False)
 
 
@@ -163,42 +160,40 @@ def _bits_per_byte(sizes: np.ndarray, losses: np.ndarray) -> float:
 def _by_position(judged: list[Judged]) -> Plot:
     losses = np.concatenate([one.losses for one in judged])
     seen = np.concatenate([one.seen for one in judged])
+    # Bins that double and double again: the first tokens differ most.
     edges = np.unique(np.geomspace(1, seen.max() + 1, BINS + 1).astype(int))
-    points = [
-        (float(low), float(np.exp(losses[inside].mean())))
-        for low, high in itertools.pairwise(edges)
-        if (inside := (seen >= low) & (seen < high)).any()
-    ]
+    bins = np.searchsorted(edges, seen, side="right") - 1
+    x: list[str | float] = []
+    y: list[float] = []
+    for bin_ in np.unique(bins).tolist():
+        x.append(float(edges[bin_]))
+        y.append(float(np.exp(losses[bins == bin_].mean())))
     return Plot(
         kind="line",
         title="Perplexity by position",
         x_label="tokens seen before",
         y_label="perplexity",
-        series=[Series(name="model", x=[x for x, _ in points], y=[y for _, y in points])],
+        series=[Series(name="model", x=x, y=y)],
         caption="Falls as far as the model makes use of what stands before.",
     )
 
 
 def _by_document(judged: list[Judged]) -> Plot:
-    bits = sorted(
-        ((float(one.losses.sum() / math.log(2) / one.bytes), one.source) for one in judged),
-        reverse=True,
-    )
+    bits = []
+    for one in judged:
+        bits.append((float(one.losses.sum() / math.log(2) / one.bytes), one.source))
+    bits.sort(reverse=True)
+    shown, caption = bits, ""
     if len(bits) > BARS:
-        shown = bits[: BARS // 2] + bits[-(BARS // 2) :]
-    else:
-        shown = bits
-    if len(bits) > BARS:
-        cut = f"The {BARS // 2} hardest and the {BARS // 2} easiest of {len(bits)}."
-    else:
-        cut = ""
+        half = BARS // 2
+        shown = bits[:half] + bits[-half:]
+        caption = f"The {half} hardest and the {half} easiest of {len(bits)}."
+    sources: list[str | float] = [source for _, source in shown]
     return Plot(
         kind="bar",
         title="Bits per byte by document",
         x_label="document",
         y_label="bits per byte",
-        series=[
-            Series(name="model", x=[source for _, source in shown], y=[value for value, _ in shown])
-        ],
-        caption=cut,
+        series=[Series(name="model", x=sources, y=[value for value, _ in shown])],
+        caption=caption,
     )

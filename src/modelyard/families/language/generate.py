@@ -57,6 +57,7 @@ def guess_ahead(run: Runtime, writer: Writer) -> Iterator[None]:
         pass
     unread = writer.tokens[-1:]
     while writer.finish is None:
+        # The model itself says one token behind the guesses: they leave room for it.
         count = min(most, writer.room - 1)
         guesses: list[int] = []
         while len(guesses) < count:
@@ -121,11 +122,11 @@ def beam_search(run: Runtime, writer: Writer) -> Iterator[None]:
     finished = yield from ranked_beams(run, writer)
     if finished:
         best = finished[0]
-        ends = best.tokens[-1] == writer.spec.end
-        writer.tokens, writer.logs = (
-            (best.tokens[:-1], best.logs[:-1]) if ends else (best.tokens, best.logs)
-        )
-        writer.finish = "end" if ends else "length"
+        writer.tokens, writer.logs = best.tokens, best.logs
+        writer.finish = "length"
+        if best.tokens[-1] == writer.spec.end:
+            writer.tokens, writer.logs = best.tokens[:-1], best.logs[:-1]
+            writer.finish = "end"
 
 
 def ranked_beams(run: Runtime, writer: Writer) -> Generator[None, None, list[Beam]]:
@@ -135,16 +136,17 @@ def ranked_beams(run: Runtime, writer: Writer) -> Generator[None, None, list[Bea
     """
     request = writer.request
     decoder, last = _begun(run, [writer])
-    beams, finished = [Beam(0.0)], list[Beam]()
+    beams = [Beam(0.0)]
+    finished: list[Beam] = []
     for length in range(1, writer.most + 1):
         beams, ended = _extended(writer, beams, last, length == writer.most)
+        norm = length**request.length_penalty
         for one in ended:
-            one.score /= length**request.length_penalty
+            one.score /= norm
         finished = sorted([*finished, *ended], key=lambda one: -one.score)[: request.beams]
-        full = len(finished) == request.beams
-        if not beams or (
-            full and beams[0].score / length**request.length_penalty <= finished[-1].score
-        ):
+        if not beams:
+            break
+        if len(finished) == request.beams and beams[0].score / norm <= finished[-1].score:
             break
         decoder.keep(np.array([one.row for one in beams]))
         last = decoder.step(np.array([[one.tokens[-1]] for one in beams]))[:, -1]
@@ -159,22 +161,24 @@ def _extended(
     by length."""
     count, end = writer.request.beams, writer.spec.end
     logs = log_softmax(logits)
-    seen = [[*writer.prompt, *beam.tokens] for beam in beams]
-    penalty = writer.request.repetition_penalty
-    scores = np.stack(
-        [penalise(row, tokens, penalty) for row, tokens in zip(logs, seen, strict=True)]
-    )
-    total = (scores + np.array([[beam.score] for beam in beams], np.float32)).ravel()
-    order = np.argsort(-total, kind="stable")[: 2 * count]
-    still, ended = list[Beam](), list[Beam]()
-    for rank, flat in enumerate(order):
-        row, token = divmod(int(flat), logits.shape[1])
+    total = np.empty_like(logs, np.float32)
+    for row, beam in enumerate(beams):
+        seen = [*writer.prompt, *beam.tokens]
+        scores = penalise(logs[row], seen, writer.request.repetition_penalty)
+        total[row] = scores + np.float32(beam.score)
+    # Twice as many: each beam may end once, and as many as before must go on.
+    order = np.argsort(-total, axis=None, kind="stable")[: 2 * count]
+    still: list[Beam] = []
+    ended: list[Beam] = []
+    for rank, flat in enumerate(order.tolist()):
+        row, token = divmod(flat, logits.shape[1])
         beam = beams[row]
-        longer = Beam(
-            float(total[flat]), [*beam.tokens, token], [*beam.logs, float(logs[row, token])], row
-        )
+        log_ps = [*beam.logs, float(logs[row, token])]
+        longer = Beam(float(total[row, token]), [*beam.tokens, token], log_ps, row)
         if last or token == end:
-            ended += [longer] if rank < count else []
+            # Only among the best: else any beam could end at any step.
+            if rank < count:
+                ended.append(longer)
         elif len(still) < count:
             still.append(longer)
     return still, ended

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
@@ -61,15 +61,15 @@ class LanguageHost(Host):
             meet.
         """
         writers = [self._writer(request) for request in requests]
-        plain = sorted(
-            (writer for writer in writers if _is_plain(writer)),
-            key=lambda writer: (len(writer.prompt), writer.room),
-        )
+        plain = []
+        for writer in writers:
+            if writer.request.beams > 1 or writer.request.speculative:
+                _exhaust(self._writing(run, writer))
+            else:
+                plain.append(writer)
+        plain.sort(key=lambda writer: (len(writer.prompt), writer.room))
         for batch in self._together(plain):
             _exhaust(write(run, batch))
-        for writer in writers:
-            if not _is_plain(writer):
-                _exhaust(self._writing(run, writer))
         return [writer.answer() for writer in writers]
 
     def stream(self, run: Runtime, request: BaseModel) -> Iterator[BaseModel]:
@@ -85,45 +85,37 @@ class LanguageHost(Host):
         that is written.
         """
         assert isinstance(request, Prompt)
-        if request.max_new_tokens is None:
+        requested = request.max_new_tokens
+        if requested is None:
             requested = USUAL
-        else:
-            requested = request.max_new_tokens
         characters = len(request.words())
         read = min(characters / CHARACTERS, self.spec.reach)
+        written = min(requested, self.spec.context) * request.beams
+        seconds = characters * ENCODE_SECONDS
         if request.prompt_logprobs:
-            named = (1 + (request.logprobs or 0)) * read
-        else:
-            named = 0
-        return Cost(
-            min(requested, self.spec.context) * request.beams + read / READ_AT_ONCE,
-            characters * ENCODE_SECONDS + named * NAME_SECONDS,
-        )
+            # Each token of the prompt is named, and so are its alternatives.
+            seconds += (1 + (request.logprobs or 0)) * read * NAME_SECONDS
+        return Cost(written + read / READ_AT_ONCE, seconds)
 
     def check_arrays(self, graph: str, arrays: Arrays) -> None:
         """Bounds tokens and logits of one call: attention grows with the square of the tokens."""
         rows, new = arrays["input_ids"].shape
-        past = max(
-            (array.shape[2] for name, array in arrays.items() if name.startswith("past_")),
-            default=0,
-        )
+        past = 0
+        for name, array in arrays.items():
+            if name.startswith("past_"):
+                past = max(past, array.shape[2])
         most = self.spec.context + self.spec.main.prefix
         if past + new > most:
-            raise BadData(
-                f"{past} past and {new} new tokens; at most {most} together are allowed",
-                column="input_ids",
-            )
-        if arrays["positions"].max(initial=0) >= self.spec.reach:
-            raise BadData(
-                f"position {arrays['positions'].max()}; the last is {self.spec.reach - 1}",
-                column="positions",
-            )
+            problem = f"{past} past and {new} new tokens; at most {most} together are allowed"
+            raise BadData(problem, column="input_ids")
+        highest = arrays["positions"].max(initial=0)
+        if highest >= self.spec.reach:
+            problem = f"position {highest}; the last is {self.spec.reach - 1}"
+            raise BadData(problem, column="positions")
         most = max(1, LOGITS // (max(new, 1) * self.spec.vocabulary))
         if rows > most:
-            raise BadData(
-                f"{rows} rows of {new} tokens; at most {most} are allowed in one call",
-                column="input_ids",
-            )
+            problem = f"{rows} rows of {new} tokens; at most {most} are allowed in one call"
+            raise BadData(problem, column="input_ids")
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """Sizes, the model's surprise, and the share of letters beyond ASCII.
@@ -134,17 +126,15 @@ class LanguageHost(Host):
         assert isinstance(request, Prompt)
         assert isinstance(response, Answer)
         words = request.words()
-        characters = len(words)
-        ran_out = response.finish_reason == "length"
-        if ran_out:
-            requested = len(response.tokens)
-        else:
+        prompt_tokens = response.prompt_tokens + response.truncated
+        # What ran out of room has all that there was.
+        requested = len(response.tokens)
+        if response.finish_reason != "length":
             requested = request.max_new_tokens or USUAL
         return {
-            "prompt_characters": characters,
-            "prompt_tokens": response.prompt_tokens + response.truncated,
-            "characters_per_token": characters
-            / max(1, response.prompt_tokens + response.truncated),
+            "prompt_characters": len(words),
+            "prompt_tokens": prompt_tokens,
+            "characters_per_token": len(words) / max(1, prompt_tokens),
             "non_ascii_share": beyond_ascii(words),
             "prompt_log_probability": response.prompt_log_probability,
             "answer_share": len(response.tokens) / max(1, requested),
@@ -175,12 +165,16 @@ class LanguageHost(Host):
             token = int(full.argmax())
         whole = float(log_softmax(full)[token])
         drops: dict[str, float] = {}
-        for batch in self._batches(range(len(tail) - 1), len(tail)):
+        # All but the last: its logits are those that are looked at.
+        tried = np.arange(len(tail) - 1)
+        size = self.rows(len(prompt) - head)
+        for start in range(0, len(tried), size):
+            batch = tried[start : start + size]
             positions = np.tile(np.arange(head, len(prompt)), (len(batch), 1))
             positions[np.arange(len(batch)), batch] = HIDDEN
             tokens = np.tile(tail, (len(batch), 1))
             logs = log_softmax(decoder.repeated(len(batch)).step(tokens, positions)[:, -1])
-            for at, row in zip(batch, logs, strict=True):
+            for at, row in zip(batch.tolist(), logs, strict=True):
                 drops[self._place(prompt, head + at)] = whole - float(row[token])
         if token == self.spec.end:
             name = "the end"
@@ -219,9 +213,13 @@ class LanguageHost(Host):
                 prompt_logprobs=part.prompt_logprobs,
             )
         assert isinstance(part, Answer)
+        # Completion services tell a document's end and a stop text by one word.
+        reason: Literal["length", "stop"] = "stop"
+        if part.finish_reason == "length":
+            reason = "length"
         return Completed(
             text=part.text,
-            finish_reason="length" if part.finish_reason == "length" else "stop",
+            finish_reason=reason,
             prompt_tokens=part.prompt_tokens,
             completion_tokens=len(part.tokens),
             logprobs=part.logprobs,
@@ -234,7 +232,7 @@ class LanguageHost(Host):
 
     def rows(self, length: int) -> int:
         """Texts of `length` tokens that are read at once."""
-        piece = min(length, self.spec.chunk)
+        piece = max(1, min(length, self.spec.chunk))
         return max(1, min(ROWS, LOGITS // (piece * self.spec.vocabulary)))
 
     def _writer(self, request: BaseModel) -> Writer:
@@ -253,14 +251,11 @@ class LanguageHost(Host):
             )
         return Writer(self.codec, self.spec, request, self.prefix)
 
-    def _batches(self, items: Sequence[Any], length: int) -> Iterator[list[Any]]:
-        size = self.rows(length)
-        return (list(items[start : start + size]) for start in range(0, len(items), size))
-
     def _together(self, writers: Sequence[Writer]) -> Iterator[list[Writer]]:
         """Batches of writers, which come by the length of their prompts. All are padded to the
         longest: beyond a piece none is more than twice as long as the shortest."""
-        size, batch = self.rows(self.spec.context), list[Writer]()
+        size = self.rows(self.spec.context)
+        batch: list[Writer] = []
         for writer in writers:
             if batch:
                 most = max(self.spec.chunk, 2 * len(batch[0].prompt))
@@ -310,18 +305,13 @@ def _given(completion: Completion) -> dict[str, Any]:
 
 
 def _part(writer: Writer, text: str, counted: int) -> Part:
+    """What was written behind the first `counted` tokens."""
+    part = Part(text=text, tokens=writer.tokens[counted:])
     if writer.request.logprobs is not None:
-        scores = writer.scores[counted:]
-    else:
-        scores = None
-    prompt_scores = writer.prompt_scores if counted == 0 else None
-    return Part(
-        text=text, tokens=writer.tokens[counted:], logprobs=scores, prompt_logprobs=prompt_scores
-    )
-
-
-def _is_plain(writer: Writer) -> bool:
-    return writer.request.beams == 1 and not writer.request.speculative
+        part.logprobs = writer.scores[counted:]
+    if counted == 0:
+        part.prompt_logprobs = writer.prompt_scores
+    return part
 
 
 def _exhaust(steps: Iterator[None]) -> None:

@@ -49,13 +49,13 @@ class CausalLanguageModel(nn.Module):
         spec = graph_spec(config)
         self.window, self.global_tokens = spec.window, spec.global_tokens
         # In a list: a part of the network already, it is not to be saved twice.
-        self._rotary = (
-            [one for one in self.network.modules() if isinstance(one, Rotary)]
-            if is_anchored(config)
-            else []
-        )
-        shape = (spec.layers, 2, spec.heads, spec.prefix, spec.head_width)
-        self.prefix = nn.Parameter(torch.zeros(shape)) if spec.prefix else None
+        self._rotary: list[Rotary] = []
+        if is_anchored(config):
+            self._rotary = [one for one in self.network.modules() if isinstance(one, Rotary)]
+        self.prefix: nn.Parameter | None = None
+        if spec.prefix:
+            shape = (spec.layers, 2, spec.heads, spec.prefix, spec.head_width)
+            self.prefix = nn.Parameter(torch.zeros(shape))
 
     def forward(
         self,
@@ -72,12 +72,11 @@ class CausalLanguageModel(nn.Module):
         past begins with it, at positions PREFIX.
         """
         own = positions[:, -input_ids.shape[1] :]
+        cache: DynamicCache | None = None
+        before: DynamicCache | PrefixCache | None = None
         if past:
-            cache = DynamicCache(ddp_cache_data=_layers(past))
-        else:
-            cache = None
-        before: DynamicCache | PrefixCache | None = cache
-        if self.prefix is not None and cache is None:
+            before = cache = DynamicCache(ddp_cache_data=_layers(past))
+        elif self.prefix is not None:
             before = PrefixCache(self.prefix)
             positions = functional.pad(positions, (self.prefix.shape[3], 0), value=PREFIX)
         out = self.network(
@@ -88,11 +87,12 @@ class CausalLanguageModel(nn.Module):
             use_cache=cache is not None,
             **self._anchors(own, positions),
         )
-        present = {}
-        for number, layer in enumerate(cache.layers if cache is not None else ()):
-            keys, values = layer.keys, layer.values  # type: ignore[union-attr]
-            present[f"present_key_{number}"], present[f"present_value_{number}"] = keys, values
-        return {"logits": out.logits, **present}
+        found = {"logits": out.logits}
+        if cache is not None:
+            for number, layer in enumerate(cache.layers):
+                keys, values = layer.keys, layer.values  # type: ignore[union-attr]
+                found[f"present_key_{number}"], found[f"present_value_{number}"] = keys, values
+        return found
 
     def _anchors(self, own: torch.Tensor, positions: torch.Tensor) -> dict[str, Any]:
         """What `attention.anchored` takes besides: which entries every token sees, and by how much
@@ -145,9 +145,8 @@ class Step(nn.Module):
     def __init__(self, model: CausalLanguageModel, names: Sequence[str]) -> None:
         super().__init__()
         self.model = model
-        signature = inspect.Signature(
-            [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names]
-        )
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        signature = inspect.Signature([inspect.Parameter(name, kind) for name in names])
 
         def forward(*args: torch.Tensor, **kwargs: torch.Tensor) -> dict[str, torch.Tensor]:
             result: dict[str, torch.Tensor] = model(**signature.bind(*args, **kwargs).arguments)
@@ -210,12 +209,12 @@ def prefix_arrays(model: CausalLanguageModel) -> Arrays | None:
     """The prefix as the graph takes it, (heads, entries, head width) by input; None without one."""
     if model.prefix is None:
         return None
-    layers = model.prefix.detach().cpu().float().numpy()
-    return {
-        f"past_{part}_{layer}": np.ascontiguousarray(pair[side])
-        for layer, pair in enumerate(layers)
-        for side, part in enumerate(("key", "value"))
-    }
+    found = {}
+    for layer, (keys, values) in enumerate(model.prefix.detach().cpu().float().numpy()):
+        # safetensors writes a view as if it were the whole memory behind it.
+        found[f"past_key_{layer}"] = np.ascontiguousarray(keys)
+        found[f"past_value_{layer}"] = np.ascontiguousarray(values)
+    return found
 
 
 def loss(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -48,18 +48,25 @@ def pack(
     for number, tokens in enumerate(documents):
         inputs, targets = [start, *tokens], [*tokens, end]
         if learned is not None:
-            chosen = zip(targets, learned[number], strict=True)
-            targets = [token if said else IGNORED for token, said in chosen]
-        found = _pieces(inputs, targets, length, global_tokens)
-        pieces += [piece for piece in found if any(one != IGNORED for one in piece.targets)]
+            for place, is_learned in enumerate(learned[number]):
+                if not is_learned:
+                    targets[place] = IGNORED
+        for piece in _pieces(inputs, targets, length, global_tokens):
+            if set(piece.targets) != {IGNORED}:
+                pieces.append(piece)
     pieces.sort(key=lambda piece: len(piece.inputs), reverse=True)
-    return _written(pieces, _fill([len(piece.inputs) for piece in pieces], length), length)
+    rows = _fill([len(piece.inputs) for piece in pieces], length)
+    return _written(pieces, rows, length)
 
 
 def _written(pieces: list[_Piece], rows: list[list[int]], length: int) -> Packed:
     """The arrays of rows, each of which names its pieces."""
+    shape = (len(rows), length)
     packed = Packed(
-        *(np.full((len(rows), length), value) for value in (0, IGNORED, PADDING, PADDING))
+        input_ids=np.zeros(shape, np.int64),
+        targets=np.full(shape, IGNORED),
+        positions=np.full(shape, PADDING),
+        segments=np.full(shape, PADDING),
     )
     for number, members in enumerate(rows):
         at = 0
@@ -98,13 +105,15 @@ def _pieces(inputs: list[int], targets: list[int], length: int, global_tokens: i
 def _fill(sizes: list[int], length: int) -> list[list[int]]:
     """Best fit for sizes in falling order: members of each row."""
     rows: list[list[int]] = []
+    # The rows that have so much room, by room.
     free: list[list[int]] = [[] for _ in range(length + 1)]
     for member, size in enumerate(sizes):
-        room = next((room for room in range(size, length + 1) if free[room]), None)
-        if room is None:
+        room = size
+        while room < length and not free[room]:
+            room += 1
+        if not free[room]:
+            free[room].append(len(rows))
             rows.append([])
-            room = length
-            free[room].append(len(rows) - 1)
         row = free[room].pop()
         rows[row].append(member)
         free[room - size].append(row)

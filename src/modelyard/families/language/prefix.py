@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from modelyard.errors import BrokenArtifact
-from modelyard.families.language.decoder import GraphSpec
+from modelyard.families.language.decoder import GraphSpec, past_names
 from modelyard.runtimes.types import Arrays
 
 PREFIX_FILE = "prefix.safetensors"
@@ -34,10 +34,8 @@ def load_prefix(assets: Path, spec: GraphSpec) -> Arrays | None:
         arrays: Arrays = load_file(file)
     except (OSError, SafetensorError) as error:
         raise BrokenArtifact(f"{file} cannot be read: {error}") from None
-    names = {f"past_{part}_{layer}" for layer in range(spec.layers) for part in ("key", "value")}
-    shape = (spec.heads, spec.prefix, spec.head_width)
-    if arrays.keys() != names or any(
-        array.shape != shape or array.dtype != np.float32 for array in arrays.values()
-    ):
+    wanted = ((spec.heads, spec.prefix, spec.head_width), np.dtype(np.float32))
+    seen = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    if seen != dict.fromkeys(past_names(spec.layers), wanted):
         raise BrokenArtifact(f"{file} is not the prefix of this model: run the training again")
     return arrays

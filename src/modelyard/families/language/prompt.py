@@ -18,6 +18,8 @@ USUAL = 64
 
 LONGEST = 262_144
 """Most characters of a prompt; they are cut into tokens in a fraction of a second."""
+MOST_MESSAGES = 1_000
+"""Of a dialogue."""
 
 
 class Prompt(BaseModel, extra="forbid"):
@@ -30,7 +32,7 @@ class Prompt(BaseModel, extra="forbid"):
     )
     messages: list[Message] = Field(
         default=[],
-        max_length=1_000,
+        max_length=MOST_MESSAGES,
         description="A dialogue that the assistant continues, in place of a prompt; of a model that "
         "was trained on dialogues",
     )
@@ -115,13 +117,12 @@ class Prompt(BaseModel, extra="forbid"):
     @field_validator("speculative", "logprobs")
     @classmethod
     def _one_text_at_a_time(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if (
-            value is not None
-            and (value or info.field_name == "logprobs")
-            and info.data.get("beams", 1) > 1
-        ):
+        guesses = info.field_name == "speculative" and value
+        # No alternatives, 0, is a wish for scores too.
+        scores = info.field_name == "logprobs" and value is not None
+        if (guesses or scores) and info.data.get("beams", 1) > 1:
             raise ValueError("not together with beams: leave beams at 1")
-        if value and info.field_name == "speculative" and info.data.get("temperature", 0) > 0:
+        if guesses and info.data.get("temperature", 0) > 0:
             raise ValueError(
                 "guessing ahead works for the likeliest token only: leave temperature at 0"
             )

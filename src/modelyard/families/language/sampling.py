@@ -46,7 +46,10 @@ def distribution(logits: np.ndarray, temperature: float, top_k: int, top_p: floa
     """Probabilities, float64, sum 1: logits over `temperature`, then the `top_k` likeliest (0:
     all), then of these the fewest that hold `top_p` of the mass (Holtzman et al. 2020, section
     3.1)."""
-    scaled = logits.astype(np.float64) / temperature
+    # The highest is 0 before the division: however low the temperature, it stays finite.
+    exact = logits.astype(np.float64)
+    with np.errstate(over="ignore"):
+        scaled = (exact - exact.max()) / temperature
     if 0 < top_k < len(scaled):
         least = np.partition(scaled, -top_k)[-top_k]
         scaled = np.where(scaled < least, -np.inf, scaled)
@@ -63,9 +66,6 @@ def draw(probabilities: np.ndarray, rng: np.random.Generator) -> int:
     """A token at random, from one uniform number: equal seeds give equal tokens on every
     machine."""
     steps = np.cumsum(probabilities)
-    return int(
-        min(
-            np.searchsorted(steps, rng.random() * steps[-1], side="right"),
-            np.flatnonzero(probabilities)[-1],
-        )
-    )
+    drawn = int(np.searchsorted(steps, rng.random() * steps[-1], side="right"))
+    # Rounding may put the number at the very end: never behind the last possible token.
+    return min(drawn, int(np.flatnonzero(probabilities)[-1]))

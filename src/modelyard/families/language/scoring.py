@@ -20,6 +20,8 @@ class Judged:
 
     bytes: int
     source: str
+    tokens: np.ndarray
+    """Their numbers, int64 (tokens,)."""
     losses: np.ndarray
     """Negative log probability, nats, float64 (tokens,)."""
     hits: np.ndarray
@@ -40,27 +42,30 @@ class _Window:
 def judge_documents(host: LanguageHost, run: Runtime, documents: list[Document]) -> list[Judged]:
     """Reads documents in windows of the context that overlap by half, and as a whole where prompts
     are endless; a token is scored where it is seen first."""
-    sequences = [sequence_of(host, document)[0] for document in documents]
-    judged = [
-        Judged(
+    sequences = [sequence_of(host, document) for document in documents]
+    judged: list[Judged] = []
+    windows: list[_Window] = []
+    for number, (document, (ids, _)) in enumerate(zip(documents, sequences, strict=True)):
+        count = len(ids) - 1
+        empty = Judged(
             _learned_bytes(document),
             document.source,
-            *(np.zeros(len(ids) - 1, kind) for kind in (np.float64, np.bool_, np.int64)),
+            tokens=np.array(ids[1:]),
+            losses=np.zeros(count),
+            hits=np.zeros(count, bool),
+            seen=np.zeros(count, np.int64),
         )
-        for document, ids in zip(documents, sequences, strict=True)
-    ]
-    windows = [
-        one
-        for number, ids in enumerate(sequences)
-        for one in _windows(number, ids, host.spec.reach)
-    ]
+        judged.append(empty)
+        windows += _windows(number, ids, host.spec.reach)
+    # Of similar length together: a batch is padded to its longest.
     windows.sort(key=lambda one: len(one.tokens))
     size = host.rows(host.spec.context)
     for start in range(0, len(windows), size):
         _score(host, run, windows[start : start + size], judged)
-    for document, one in zip(documents, judged, strict=True):
-        learned = sequence_of(host, document)[1]
-        one.losses, one.hits, one.seen = one.losses[learned], one.hits[learned], one.seen[learned]
+    # What is read but not judged, such as a person's words in a dialogue, is left out in the end.
+    for one, (_, learned) in zip(judged, sequences, strict=True):
+        one.tokens, one.losses = one.tokens[learned], one.losses[learned]
+        one.hits, one.seen = one.hits[learned], one.seen[learned]
     return judged
 
 
@@ -77,11 +82,13 @@ def sequence_of(host: LanguageHost, document: Document) -> tuple[list[int], np.n
 def _learned_bytes(document: Document) -> int:
     """Bytes of what is judged of a document."""
     dialogue = document.dialogue
-    return len((document.text if dialogue is None else words_of(dialogue)).encode())
+    said = document.text if dialogue is None else words_of(dialogue)
+    return len(said.encode())
 
 
 def _windows(document: int, ids: list[int], context: int) -> Iterator[_Window]:
     """Inputs and targets are one apart, so a window holds one token more than the model reads."""
+    # By half: each token but the first ones then has half a context before it at least.
     stride, scored = max(1, context // 2), 0
     for start in range(0, len(ids) - 1, stride):
         window = ids[start : start + context + 1]

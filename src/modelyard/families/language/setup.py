@@ -16,6 +16,7 @@ from modelyard.families.language.chat import tokens_of
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import read_split
 from modelyard.families.language.decoder import MAIN, DecoderSpec, prefill
+from modelyard.families.language.documents import Document
 from modelyard.families.language.model import Batch, CausalLanguageModel, loss
 from modelyard.families.language.pack import IGNORED, PADDING, Packed, pack
 from modelyard.families.language.prefix import load_prefix
@@ -91,19 +92,25 @@ class Setup(Trainable):
     def rows(self, features: Path, split: Split) -> Packed:
         """All rows of a split, packed once."""
         if split not in self._packed:
-            documents = read_split(features, split)
-            codec, learned = Codec(self.tokenizer), None
-            dialogues = [document.dialogue for document in documents]
-            if all(dialogues):
-                read = [tokens_of(codec, one, self.end) for one in dialogues if one]
-                # The last message's end is the document's, which packing adds.
-                ids, learned = [one[0][:-1] for one in read], [one[1] for one in read]
-            else:
-                ids = codec.encode_all([document.text for document in documents])
+            ids, learned = self._tokens(read_split(features, split))
             self._packed[split] = pack(
                 ids, self.context, self.start, self.end, learned, self.global_tokens
             )
         return self._packed[split]
+
+    def _tokens(self, documents: list[Document]) -> tuple[list[list[int]], list[list[bool]] | None]:
+        """Tokens of each document, and of dialogues which of them are learnt."""
+        codec = Codec(self.tokenizer)
+        if documents[0].messages is None:
+            return codec.encode_all([document.text for document in documents]), None
+        ids: list[list[int]] = []
+        learned: list[list[bool]] = []
+        for document in documents:
+            tokens, said = tokens_of(codec, document.dialogue or [], self.end)
+            # The last message's end is the document's, which packing adds.
+            ids.append(tokens[:-1])
+            learned.append(said)
+        return ids, learned
 
 
 def decoder_teacher(folder: Path, tokenizer: Path, context: int) -> Teacher:
@@ -123,7 +130,7 @@ def decoder_teacher(folder: Path, tokenizer: Path, context: int) -> Teacher:
         raise UsageError(
             f"compress.teacher reads {spec.context} tokens at most. Type: --set model.context={spec.context}"
         )
-    precise = next(one for one in read_info(folder).variants if one.name == BASE)
+    (precise,) = (one for one in read_info(folder).variants if one.name == BASE)
     prefix = load_prefix(folder / "assets", spec.main)
     runtime = open_variant(folder / "graphs", BASE, precise.graphs)
 
@@ -132,11 +139,8 @@ def decoder_teacher(folder: Path, tokenizer: Path, context: int) -> Teacher:
         positions = batch["positions"].numpy()
         logits = np.zeros((*tokens.shape, spec.vocabulary), np.float32)
         for row in range(len(tokens)):
-            places = [
-                np.flatnonzero(segments[row] == segment)
-                for segment in np.unique(segments[row])
-                if segment != PADDING
-            ]
+            numbers = np.setdiff1d(segments[row], [PADDING])
+            places = [np.flatnonzero(segments[row] == number) for number in numbers]
             pieces = [tokens[row, place].tolist() for place in places]
             own = [positions[row, place] for place in places]
             _, said = prefill(runtime, spec.main, MAIN, pieces, prefix, own)

@@ -40,9 +40,8 @@ class Codec:
 
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of each text, in parallel."""
-        return [
-            one.ids for one in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        ]
+        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in found]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of tokens; boundary tokens have none."""

@@ -28,6 +28,7 @@ from modelyard.families.language.decoder import DRAFT, MAIN, DecoderSpec
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.model import CausalLanguageModel, graphs
 from modelyard.families.language.pack import Packed
+from modelyard.families.language.prompt import Answer, Prompt
 from modelyard.families.language.setup import Setup
 from modelyard.families.language.tokens import Codec
 from modelyard.families.language.tuning import (
@@ -94,6 +95,15 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -
         )
     bos = _first(architecture.bos_token_id)
     start = end if bos is None else bos
+    context = min(config.model.context, architecture.max_position_embeddings)
+    global_tokens = graph_spec(architecture).global_tokens
+    if global_tokens >= context:
+        # They begin every row, and a row needs room for its own tokens.
+        wanted = global_tokens + config.model.window
+        raise UsageError(
+            f"{global_tokens} global tokens leave no room in rows of {context}. "
+            f"Type: --set model.context={wanted}, or fewer model.global_tokens"
+        )
     count = config.model.prefix_tokens
     check_prefix(count, architecture, found.folder)
 
@@ -111,8 +121,8 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -
         found.tokenizer,
         start,
         end,
-        min(config.model.context, architecture.max_position_embeddings),
-        global_tokens=graph_spec(architecture).global_tokens,
+        context,
+        global_tokens=global_tokens,
     )
 
 
@@ -124,10 +134,9 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
     found = find(config, features / "assets")
     if found:
         setup = from_checkpoint(config, found, features)
+        shutil.copyfile(found.tokenizer, assets / "tokenizer.json")
     else:
         setup = from_scratch(config, features / "assets")
-    if found:
-        shutil.copyfile(found.tokenizer, assets / "tokenizer.json")
     report = trainer.fit(setup, features, out)
     model = setup.build()
     load_weights(model, out)
@@ -136,12 +145,20 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
     if model.prefix is not None:
         save_prefix(model, assets)
     write_config(model.config, assets / CONFIG)
+    draft = None
     if config.model.draft_layers:
         draft = _fit_draft(config, setup, model, features, out, trainer)
-    else:
-        draft = None
-    chats = read_split(features, "train")[0].messages is not None
-    spec = _spec(setup, model, draft, chats=chats)
+    spec = DecoderSpec(
+        kind=model.config.model_type,
+        context=setup.context,
+        vocabulary=model.config.vocab_size,
+        start=setup.start,
+        end=setup.end,
+        main=graph_spec(model.config),
+        draft=graph_spec(draft.config) if draft else None,
+        chats=read_split(features, "train")[0].messages is not None,
+        endless=is_endless(model.config),
+    )
     spec.save(assets)
     notes = [_packing(setup.rows(features, "train"), setup.context, setup.global_tokens)]
     return report | {
@@ -170,22 +187,6 @@ def load_graphs(folder: Path) -> list[Graph]:
     return graphs(load(folder), spec, rows.tolist())
 
 
-def _spec(
-    setup: Setup, model: CausalLanguageModel, draft: CausalLanguageModel | None, *, chats: bool
-) -> DecoderSpec:
-    return DecoderSpec(
-        kind=model.config.model_type,
-        context=setup.context,
-        vocabulary=model.config.vocab_size,
-        start=setup.start,
-        end=setup.end,
-        main=graph_spec(model.config),
-        draft=graph_spec(draft.config) if draft else None,
-        chats=chats,
-        endless=is_endless(model.config),
-    )
-
-
 def _packing(packed: Packed, context: int, global_tokens: int) -> str:
     if global_tokens:
         first = f", but for the document's first {global_tokens} tokens"
@@ -210,11 +211,9 @@ def _fit_draft(
     """Trains a network like the model with `draft_layers` blocks on the same rows."""
     write_config(model.config, out / "assets" / DRAFT_CONFIG)
     values = json.loads((out / "assets" / DRAFT_CONFIG).read_text())
-    if values["model_type"] == "gpt2":
-        layers = "n_layer"
-    else:
-        layers = "num_hidden_layers"
-    values |= {layers: config.model.draft_layers}
+    layers = "n_layer" if values["model_type"] == "gpt2" else "num_hidden_layers"
+    values[layers] = config.model.draft_layers
+    # One entry a layer of the model: transformers makes those of the draft anew.
     values.pop("layer_types", None)
     values.pop("prefix_tokens", None)
     write_json(out / "assets" / DRAFT_CONFIG, values)
@@ -231,15 +230,13 @@ def _fit_draft(
 def _completions(config: LanguageConfig, features: Path, out: Path) -> dict[str, Any]:
     """What the model makes of passages of the validation split, for the card."""
     host = LanguageHost(out / "assets")
-    requests = [
-        host.Request(**body)
-        for body in LanguageData(config).requests(features, "validation", COMPLETIONS)
-    ]
+    bodies = LanguageData(config).requests(features, "validation", COMPLETIONS)
+    requests = [Prompt.model_validate(body) for body in bodies]
     answers = host.predict(TorchRuntime(load_graphs(out)), requests)
-    rows = [
-        [request.words()[-80:], answer.text]  # type: ignore[attr-defined]
-        for request, answer in zip(requests, answers, strict=True)
-    ]
+    rows = []
+    for request, answer in zip(requests, answers, strict=True):
+        assert isinstance(answer, Answer)
+        rows.append([request.words()[-80:], answer.text])
     return {
         "title": "Completions (greedy, validation split)",
         "columns": ["prompt ends", "model continues"],

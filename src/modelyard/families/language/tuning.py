@@ -22,22 +22,24 @@ from modelyard.families.language.prefix import PREFIX_FILE
 from modelyard.training.loop import WEIGHTS
 
 ADAPTERS = "adapters.safetensors"
-ADAPTED = {"gpt2": ["c_attn", "c_proj"], "llama": ["q_proj", "k_proj", "v_proj", "o_proj"]}
-"""Linear layers that get LoRA adapters; mistral's are llama's."""
+ROTARY = ["q_proj", "k_proj", "v_proj", "o_proj"]
+ADAPTED = {"gpt2": ["c_attn", "c_proj"], "llama": ROTARY, "mistral": ROTARY}
+"""Linear layers that get LoRA adapters."""
 
 
 def with_adapters(model: CausalLanguageModel, settings: LanguageModel) -> CausalLanguageModel:
     """The model with LoRA adapters on its attention; all other weights are frozen."""
     from peft import LoraConfig, get_peft_model
 
-    gpt2 = model.config.model_type == "gpt2"
+    kind = model.config.model_type
     lora = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.dropout,
         task_type="CAUSAL_LM",
-        target_modules=ADAPTED["gpt2" if gpt2 else "llama"],
-        fan_in_fan_out=gpt2,
+        target_modules=ADAPTED[kind],
+        # GPT-2's layers hold their weights the other way round.
+        fan_in_fan_out=kind == "gpt2",
     )
     return CausalLanguageModel(model.config, get_peft_model(model.network, lora))
 
@@ -47,10 +49,8 @@ def merge(model: CausalLanguageModel, settings: LanguageModel, out: Path) -> Cau
     from peft import get_peft_model_state_dict
 
     network: Any = model.network
-    adapters = {
-        name: value.contiguous() for name, value in get_peft_model_state_dict(network).items()
-    }
-    save_file(adapters, out / ADAPTERS)
+    weights = get_peft_model_state_dict(network)
+    save_file({name: value.contiguous() for name, value in weights.items()}, out / ADAPTERS)
     found = network.peft_config["default"]
     shown = {
         "r": found.r,
@@ -61,10 +61,11 @@ def merge(model: CausalLanguageModel, settings: LanguageModel, out: Path) -> Cau
     }
     (out / "adapters.json").write_text(json.dumps(shown, indent=1))
     plain = CausalLanguageModel(model.config, network.merge_and_unload())
-    save_file(
-        {name: value.clone().contiguous() for name, value in plain.state_dict().items()},
-        out / WEIGHTS,
-    )
+    merged = {}
+    for name, value in plain.state_dict().items():
+        # Tied weights are one memory with two names, which safetensors refuses.
+        merged[name] = value.clone().contiguous()
+    save_file(merged, out / WEIGHTS)
     return plain
 
 

@@ -85,9 +85,8 @@ class Writer:
         )
         if request.temperature == 0:
             return int(scores.argmax())
-        return draw(
-            distribution(scores, request.temperature, request.top_k, request.top_p), self._rng
-        )
+        p = distribution(scores, request.temperature, request.top_k, request.top_p)
+        return draw(p, self._rng)
 
     def take(self, token: int, logits: np.ndarray) -> None:
         """Appends a token that was chosen from these logits, or ends."""
@@ -113,30 +112,41 @@ class Writer:
         if cut is not None or self.finish:
             return text[:cut]
         text = text.rstrip(UNFINISHED)
-        longest = max(map(len, self.request.stop), default=1) - 1
-        for size in range(min(longest, len(text)), 0, -1):
-            if any(stop.startswith(text[-size:]) for stop in self.request.stop):
-                return text[:-size]
-        return text
+        # What may be the beginning of a stop text is held back, the longest such end.
+        held = 0
+        for stop in self.request.stop:
+            for size in range(min(len(stop) - 1, len(text)), held, -1):
+                if text.endswith(stop[:size]):
+                    held = size
+                    break
+        return text[: len(text) - held]
 
     def answer(self) -> Answer:
         """The finished answer."""
         assert self.finish is not None, "the answer is still being written"
         text = self._whole()
         cut = self._stop_at(text)
-        return Answer(
+        finish = self.finish
+        if cut is not None:
+            finish = "stop"  # beams do not look for stop texts on their way
+        answer = Answer(
             text=text[:cut],
             tokens=self.tokens,
             prompt_tokens=len(self.prompt) - 1,
             truncated=self.truncated,
-            finish_reason="stop" if cut is not None else self.finish,
+            finish_reason=finish,
             prompt_log_probability=self.prompt_log,
-            log_probability=float(np.mean(self.logs)) if self.logs else None,
-            acceptance_rate=self.accepted / self.proposed if self.proposed else None,
-            logprobs=self.scores if self.request.logprobs is not None else None,
+            log_probability=None,
             prompt_logprobs=self.prompt_scores,
             warnings=self._cautions(),
         )
+        if self.logs:
+            answer.log_probability = float(np.mean(self.logs))
+        if self.proposed:
+            answer.acceptance_rate = self.accepted / self.proposed
+        if self.request.logprobs is not None:
+            answer.logprobs = self.scores
+        return answer
 
     def _cautions(self) -> tuple[Caution, ...]:
         if self.truncated:
@@ -151,8 +161,9 @@ class Writer:
         return self.codec.continuation(self.prompt[1:][-TAIL:], self.tokens)
 
     def _stop_at(self, text: str) -> int | None:
-        found = [place for stop in self.request.stop if (place := text.find(stop)) >= 0]
-        return min(found, default=None)
+        """Where the first stop text begins."""
+        places = [text.find(stop) for stop in self.request.stop]
+        return min((place for place in places if place >= 0), default=None)
 
     def _score(self, before: list[int], token: int, logs: np.ndarray, count: int) -> TokenScore:
         best = np.argsort(-logs, kind="stable")[:count]

@@ -196,9 +196,8 @@ def _wrong(judged: JudgedTags) -> Table:
                 continue
             true = [f"{_text(one, words)} ({one.label})" for one in _touching(span, there)]
             shown = ", ".join(true) or "–"
-            row: list[str | float] = [sentence, _text(span, words), span.label]
-            row += [shown, round(score, 4)]
-            found.append((score, row))
+            text = _text(span, words)
+            found.append((score, [sentence, text, span.label, shown, round(score, 4)]))
     found.sort(key=lambda one: -one[0])
     return Table(
         title="Wrong spans, the surest first",
