@@ -67,6 +67,17 @@ def test_every_optimizers_state_comes_back_whole(optimizer, tmp_path):
         assert torch.equal(value, second.tensors()[name]), name
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+def test_steps_come_back_where_the_optimizer_counts_them(optimizer):
+    """A fused kernel on a GPU reads them there; the device `meta` stands in for one."""
+    model = torch.nn.Linear(3, 2, device="meta")
+    made = optimizers.make(model, settings(optimizer=optimizer), 0)
+    names = {weight: name for name, weight in model.named_parameters()}
+    shapes = {"weight|step": (torch.Size([]), torch.float32)}
+    device = optimizers.allocate(made, names, shapes)["weight|step"].device
+    assert device.type == ("meta" if made.param_groups[0].get("fused") else "cpu")
+
+
 def test_biases_and_norms_have_no_weight_decay():
     groups = optimizers.make(Blocks(), settings(weight_decay=0.3), 0).param_groups
     assert {one.ndim for one in groups[0]["params"]} == {2}

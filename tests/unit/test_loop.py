@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from modelyard.errors import BadData, BrokenArtifact, ModelyardError
+from modelyard.errors import BadData, BrokenArtifact, Interrupted, ModelyardError
 from modelyard.family import Trainable
+from modelyard.settings.continual import ContinualSettings
 from modelyard.settings.family import TrainingSettings
+from modelyard.training import session
 from modelyard.training.batches import Batches
+from modelyard.training.checkpoint import Checkpoints
 from modelyard.training.loop import Trainer, load_weights
 
 Batch = dict[str, torch.Tensor]
@@ -181,6 +187,9 @@ def test_a_split_without_batches_is_bad_data(tmp_path: Path) -> None:
 
     with pytest.raises(BadData, match="no batches"):
         Trainer(0, settings()).fit(Empty(), tmp_path, tmp_path)
+    herding = ContinualSettings(memory=4, choose="herding")
+    with pytest.raises(BadData, match="no batches"):
+        Trainer(0, settings(), continual=herding).fit(Line(rows=0), tmp_path, tmp_path)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -189,6 +198,114 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     Trainer(0, settings(epochs=1)).fit(Line(), tmp_path, tmp_path)
     with pytest.raises(BrokenArtifact, match="another network"):
         load_weights(torch.nn.Linear(4, 1), tmp_path)
+
+
+def test_a_damaged_file_of_weights_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"{")
+    with pytest.raises(BrokenArtifact, match=r"model\.safetensors is damaged"):
+        load_weights(torch.nn.Linear(3, 1), tmp_path)
+
+
+def test_operations_are_counted_once_where_there_are_none(tmp_path: Path) -> None:
+    """A network without products would be run once more at every step."""
+
+    class Shift(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.by = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:, :1] + self.by
+
+    class Counted(Line):
+        losses = 0
+
+        def model(self, assets: Path) -> torch.nn.Module:
+            return Shift()
+
+        def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+            self.losses += 1
+            return super().loss(model, batch)
+
+    family = Counted()
+    Trainer(0, settings(epochs=2, patience=2)).fit(family, tmp_path, tmp_path)
+    training = validation = 2 * family.rows // 16
+    assert family.losses == training + validation + 1
+
+
+class Weightless(Line):
+    """Nothing counts in one split, or in the first batch of training."""
+
+    nowhere: str = "validation"
+
+    def weight(self, model: torch.nn.Module, batch: Batch) -> float:
+        judged = not model.training
+        if judged == (self.nowhere == "validation"):
+            return 0.0
+        return len(batch["x"])
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_split_in_which_nothing_counts_is_told(split: str, tmp_path: Path) -> None:
+    family = Weightless()
+    family.nowhere = split
+    with pytest.raises(ModelyardError, match=f"the {split} loss is not finite in epoch 1"):
+        Trainer(0, settings()).fit(family, tmp_path, tmp_path)
+
+
+def test_progress_is_told_before_anything_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(Line):
+        weighed = 0
+
+        def weight(self, model: torch.nn.Module, batch: Batch) -> float:
+            self.weighed += 1
+            return 0.0 if self.weighed == 1 else len(batch["x"])
+
+    told: list[set[str]] = []
+    monkeypatch.setattr(session, "TELL_SECONDS", -1.0)
+    trainer = Trainer(0, settings(epochs=1), lambda done, total, **figures: told.append({*figures}))
+    trainer.fit(Late(), tmp_path, tmp_path)
+    assert ["loss" in figures for figures in told] == [False, True, True, True, True]
+
+
+def test_epochs_that_cannot_be_compared_end_training_with_a_line(tmp_path: Path) -> None:
+    class Unscored(Line):
+        def scores(self, model: torch.nn.Module, batch: Batch) -> Batch:
+            return {"accuracy": torch.tensor(float("nan"))}
+
+    trainer = Trainer(0, settings(epochs=2, metric="accuracy"))
+    with pytest.raises(ModelyardError, match="'accuracy' was a number in none of 2 epochs"):
+        trainer.fit(Unscored(), tmp_path, tmp_path)
+
+
+def test_a_step_is_saved_once_where_it_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing into a whole checkpoint would leave a broken one, were the process killed then."""
+
+    class Stopped(Line):
+        losses = 0
+
+        def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+            self.losses += 1
+            if self.losses == 3:  # operations are counted first
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().loss(model, batch)
+
+    saved: list[int] = []
+    keep = Checkpoints.save
+
+    def save(self: Checkpoints, step: int, *content: Any) -> None:
+        saved.append(step)
+        keep(self, step, *content)
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    trainer = Trainer(0, settings(checkpoint_every=1), checkpoints=str(tmp_path / "saved"))
+    with pytest.raises(Interrupted, match=r"after 2 steps and is saved"):
+        trainer.fit(Stopped(), tmp_path, tmp_path)
+    assert saved == [1, 2]
 
 
 def test_making_a_trainer_imports_no_torch() -> None:

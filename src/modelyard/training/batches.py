@@ -38,12 +38,13 @@ class Batches:
         come."""
         import torch
 
-        rows = len(next(iter(arrays.values())))
-
         def take(chosen: np.ndarray) -> Batch:
             return {name: torch.from_numpy(array[chosen]) for name, array in arrays.items()}
 
-        return cls(np.arange(rows) if order is None else order, size, take)
+        if order is None:
+            some = next(iter(arrays.values()))
+            order = np.arange(len(some))
+        return cls(order, size, take)
 
     def __len__(self) -> int:
         return len(self.cuts()) - 1
@@ -55,14 +56,16 @@ class Batches:
     def cuts(self, processes: int = 1) -> np.ndarray:
         """Where batches begin, and the end. A last batch too small for all processes joins the
         one before it."""
-        starts = np.arange(0, len(self.order), self.size)
-        if len(starts) > 1 and len(self.order) - starts[-1] < self.least * processes:
+        end = len(self.order)
+        starts = np.arange(0, end, self.size)
+        if len(starts) > 1 and end - starts[-1] < self.least * processes:
             starts = starts[:-1]
-        return np.append(starts, len(self.order))
+        return np.append(starts, end)
 
     def rows(self, index: int = 0, processes: int = 1, start: int = 0) -> Iterator[np.ndarray]:
         """The part of process `index` in each batch from number `start` on: every `processes`-th
         example."""
         cuts = self.cuts(processes)
         for number in range(start, len(cuts) - 1):
-            yield self.order[cuts[number] : cuts[number + 1]][index::processes]
+            batch = self.order[cuts[number] : cuts[number + 1]]
+            yield batch[index::processes]

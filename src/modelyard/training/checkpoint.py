@@ -68,31 +68,27 @@ class Checkpoints:
         self.world.barrier()
         with _quiet():
             write_shards(tensors, storage_writer=self._writer(name), no_dist=self.world.size == 1)
-        self._write(
-            f"{name}/rank-{self.world.rank:04d}.json", json.dumps(mine | random_states()).encode()
-        )
+        self._write_json(self._place_of_mine(name), mine | random_states())
         if self.world.leads and best:
             from safetensors.torch import save
 
             self._write(f"{name}/{BEST}", save(best))
         self.world.barrier()
         if self.world.leads:
-            self._write(
-                f"{name}/{STATE}", json.dumps(state | {"processes": self.world.size}).encode()
-            )
+            self._write_json(f"{name}/{STATE}", state | {"processes": self.world.size})
             self._prune()
         self.world.barrier()
 
     def last(self) -> str | None:
         """Name of the newest whole checkpoint."""
         names = self.names()
-        return names[-1] if names else None
+        if names:
+            return names[-1]
+        return None
 
     def names(self) -> list[str]:
         """Names of the whole checkpoints, the oldest first."""
-        return [
-            name for name in self._folders() if self.files.exists(f"{self.root}/{name}/{STATE}")
-        ]
+        return [name for name in self._folders() if self._exists(f"{name}/{STATE}")]
 
     def state(self, name: str) -> dict[str, Any]:
         """What all processes share of a checkpoint.
@@ -111,11 +107,9 @@ class Checkpoints:
     def shapes(self, name: str) -> dict[str, tuple[torch.Size, torch.dtype]]:
         """Shapes and types of a checkpoint's tensors."""
         metadata = self._reader(name).read_metadata().state_dict_metadata
-        return {
-            key: (value.size, value.properties.dtype)
-            for key, value in metadata.items()
-            if hasattr(value, "size")
-        }
+        # Only tensors have a size: bytes, which it may hold too, have none.
+        tensors = {key: value for key, value in metadata.items() if hasattr(value, "size")}
+        return {key: (value.size, value.properties.dtype) for key, value in tensors.items()}
 
     def fill(self, name: str, tensors: Tensors) -> None:
         """Fills `tensors` in place; written by any number of processes, read by any number.
@@ -136,10 +130,10 @@ class Checkpoints:
     def mine(self, name: str) -> dict[str, Any]:
         """This process's own part of a checkpoint, its random states put back; {} where there
         were fewer processes."""
-        path = f"{name}/rank-{self.world.rank:04d}.json"
-        if not self.files.exists(f"{self.root}/{path}"):
+        place = self._place_of_mine(name)
+        if not self._exists(place):
             return {}
-        mine: dict[str, Any] = json.loads(self._read(path))
+        mine: dict[str, Any] = json.loads(self._read(place))
         restore_random_states(mine)
         return mine
 
@@ -147,10 +141,11 @@ class Checkpoints:
         """The best epoch's weights, for the leader; {} before the first epoch's end."""
         from safetensors.torch import load
 
-        if self.files.exists(f"{self.root}/{name}/{BEST}"):
-            best: Tensors = load(self._read(f"{name}/{BEST}"))
-            return best
-        return {}
+        place = f"{name}/{BEST}"
+        if not self._exists(place):
+            return {}
+        best: Tensors = load(self._read(place))
+        return best
 
     def finish(self, weights: Tensors, report: dict[str, Any]) -> None:
         """Keeps only the result, so that a job of several trainings, run again, does not repeat
@@ -160,14 +155,14 @@ class Checkpoints:
 
             self.files.makedirs(f"{self.root}/finished", exist_ok=True)
             self._write(f"finished/{BEST}", save(weights))
-            self._write(f"finished/{STATE}", json.dumps(report).encode())
+            self._write_json(f"finished/{STATE}", report)
             for name in self._folders():
                 self.files.rm(f"{self.root}/{name}", recursive=True)
         self.world.barrier()
 
     def finished(self) -> tuple[Tensors, dict[str, Any]] | None:
         """What `finish` kept."""
-        if not self.files.exists(f"{self.root}/finished/{STATE}"):
+        if not self._exists(f"finished/{STATE}"):
             return None
         return self.best("finished"), self.state("finished")
 
@@ -203,11 +198,21 @@ class Checkpoints:
             self.files.rm(f"{self.root}/{name}/{STATE}")
             self.files.rm(f"{self.root}/{name}", recursive=True)
 
+    def _place_of_mine(self, name: str) -> str:
+        return f"{name}/rank-{self.world.rank:04d}.json"
+
+    def _exists(self, path: str) -> bool:
+        return bool(self.files.exists(f"{self.root}/{path}"))
+
+    def _write_json(self, path: str, content: dict[str, Any]) -> None:
+        self._write(path, json.dumps(content).encode())
+
     def _write(self, path: str, content: bytes) -> None:
         target = f"{self.root}/{path}"
         if "://" in self.folder:
             self.files.pipe_file(target, content)
             return
+        # A machine that fails must not leave a whole name over half a content.
         part = Path(f"{target}.part")
         with part.open("wb") as stream:
             stream.write(content)

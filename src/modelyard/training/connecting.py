@@ -43,10 +43,9 @@ def connect(
         Unavailable: the processes do not get connected. Some of the connection's threads may still
             wait: the process should end by `os._exit`.
     """
+    backend = "gloo"
     if device.type == "cuda":
         backend = "cpu:gloo,cuda:nccl"
-    else:
-        backend = "gloo"
 
     def start() -> None:
         distributed.init_process_group(backend, timeout=silence)
@@ -81,7 +80,9 @@ def _within(seconds: float, work: Callable[[], None]) -> str | None:
     threading.Thread(target=watched, daemon=True).start()
     if not ended.wait(seconds):
         return f"no answer within {seconds:g} s"
-    return found[0] if found else None
+    if found:
+        return found[0]
+    return None
 
 
 def _reason(said: str) -> str:

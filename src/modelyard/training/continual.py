@@ -4,6 +4,7 @@ et al. 2017)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,15 +55,13 @@ class Continued(Wrapped):
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """The family's batches; those of training with `replay` of each from the memory."""
         found = self.family.batches(features, split, epoch)
-        if (
-            split != "train"
-            or self.memory is None
-            or not self.settings.replay
-            or not len(found.order)
-        ):
+        share = self.settings.replay
+        if split != "train" or self.memory is None or not share:
+            return found
+        if not len(found.order):
             return found
         rows = self.family.replayed(dict(self.memory.rows), features, epoch)
-        return mixed(found, rows, self.settings.replay, np.random.default_rng([self.seed, epoch]))
+        return mixed(found, rows, share, np.random.default_rng([self.seed, epoch]))
 
 
 def continued(
@@ -77,10 +76,9 @@ def continued(
 
 def load_memory(base: Path | None) -> Memory | None:
     """The exemplars of a base folder; None where it has none."""
-    file = base / MEMORY if base is not None else None
-    if file is not None and file.is_file():
-        return Memory.load(file)
-    return None
+    if base is None or not (base / MEMORY).is_file():
+        return None
+    return Memory.load(base / MEMORY)
 
 
 def grow(state: Batch, model: nn.Module) -> None:
@@ -106,11 +104,12 @@ def grow(state: Batch, model: nn.Module) -> None:
     with torch.no_grad():
         for name, value in mine.items():
             old = state[name]
-            if (
-                old.ndim != value.ndim
-                or old.shape[1:] != value.shape[1:]
-                or old.shape[:1] > value.shape[:1]
-            ):
+            grown = (
+                old.ndim == value.ndim
+                and old.shape[1:] == value.shape[1:]
+                and old.shape[:1] <= value.shape[:1]
+            )
+            if not grown:
                 raise UsageError(
                     f"continual.start: tensor {name!r} is {tuple(old.shape)} in the base model, and "
                     f"{tuple(value.shape)} in this one. {_ADVICE}"
@@ -139,24 +138,30 @@ def mixed(new: Batches, memory: Batch, share: float, rng: np.random.Generator) -
     _check_alike(new.take(new.order[:1]), memory)
     kept, fresh = len(next(iter(memory.values()))), len(new.order)
     count = int(fresh * share / (1 - share))
-    turns = [rng.permutation(kept) for _ in range(-(-count // kept))]
-    replayed = -1 - np.concatenate([*turns, np.empty(0, np.int64)])[:count].astype(np.int64)
-    order = np.empty(fresh + count, np.int64)
+    turns = [rng.permutation(kept) for _ in range(math.ceil(count / kept))]
+    shown = np.concatenate([*turns, np.empty(0, np.int64)])[:count]
+
     # Evenly spaced, so that every batch has its share; then shuffled within batches, so that every
     # process has.
-    old = np.zeros(len(order), bool)
-    old[(np.arange(1, count + 1) * len(order)) // max(count, 1) - 1] = True
-    order[old], order[~old] = replayed, new.order
-    batch = np.arange(len(order)) // new.size
-    order = order[np.lexsort((rng.random(len(order)), batch))]
+    total = fresh + count
+    old = np.zeros(total, bool)
+    old[np.arange(1, count + 1) * total // max(count, 1) - 1] = True
+    order = np.empty(total, np.int64)
+    order[old] = -1 - shown.astype(np.int64)
+    order[~old] = new.order
+    batch = np.arange(total) // new.size
+    order = order[np.lexsort((rng.random(total), batch))]
     return Batches(order, new.size, lambda rows: _take(new, memory, rows), new.least)
 
 
 def check(family: Trainable, features: Path, settings: ContinualSettings) -> None:
     """Raises before training what `remember` would raise of a network after it."""
-    if settings.choose == "herding":
-        new = family.batches(features, "train", 0)
-        few = Batches(new.order[:2], 2, new.take)
+    if settings.choose != "herding":
+        return
+    new = family.batches(features, "train", 0)
+    few = Batches(new.order[:2], 2, new.take)
+    # A split without examples is the training's to refuse.
+    if len(few.order):
         _features(family, family.model(features / "assets"), few, None)
 
 
@@ -171,19 +176,22 @@ def remember(
         UsageError: herding of a network without a linear layer, or of fewer exemplars than classes.
     """
     new, old = family.batches(features, "train", 0), load_memory(base_of(features))
+    kept, before = 0, 0
+    known: Batch = {}
+    counts: dict[int, int] = {}
     if old is not None:
         _check_alike(new.take(new.order[:1]), old.rows)
+        kept, before = len(old), old.total
+        known, counts = old.rows, old.seen
     labels = _labels(family, new, old)
-    kept = len(old) if old is not None else 0
-    seen = _counted(labels[kept:], dict(old.seen) if old is not None else {})
+    seen = _counted(labels[kept:], counts)
     if settings.choose == "reservoir":
-        before = old.total if old is not None else 0
         rng = np.random.default_rng([seed, before])
         places = reservoir(settings.memory, kept, before, len(new.order), rng)
     else:
         places = _herded(_features(family, model, new, old), labels, seen, kept, settings.memory)
-    numbers = np.where(places < kept, -1 - places, new.order[np.maximum(places - kept, 0)])
-    rows = _take(new, old.rows if old is not None else {}, numbers)
+    fresh = new.order[np.maximum(places - kept, 0)]
+    rows = _take(new, known, np.where(places < kept, -1 - places, fresh))
     return Memory({name: tensor.detach().cpu() for name, tensor in rows.items()}, seen)
 
 
@@ -197,7 +205,8 @@ def _take(new: Batches, memory: Batch, rows: np.ndarray) -> Batch:
     if old.all():
         return kept
     fresh = new.take(rows[~old])
-    back = torch.from_numpy(np.argsort(np.concatenate([np.flatnonzero(old), np.flatnonzero(~old)])))
+    wanted = np.concatenate([np.flatnonzero(old), np.flatnonzero(~old)])
+    back = torch.from_numpy(np.argsort(wanted))
     return {name: torch.cat([kept[name], fresh[name]])[back] for name in fresh}
 
 
@@ -218,26 +227,30 @@ def _check_alike(new: Batch, memory: Batch) -> None:
 
 def _chunks(new: Batches, old: Memory | None) -> Iterator[Batch]:
     """All candidates, exemplars first, a few at a time."""
-    kept = len(old) if old is not None else 0
-    for start in range(0, kept, CHUNK):
-        assert old is not None
-        yield {name: tensor[start : start + CHUNK] for name, tensor in old.rows.items()}
+    if old is not None:
+        for start in range(0, len(old), CHUNK):
+            yield {name: tensor[start : start + CHUNK] for name, tensor in old.rows.items()}
     for start in range(0, len(new.order), CHUNK):
         yield new.take(new.order[start : start + CHUNK])
 
 
 def _labels(family: Trainable, new: Batches, old: Memory | None) -> np.ndarray:
     """The group of every candidate, int64 (candidates,); 0 where the family has none."""
+    count = len(new.order)
+    if old is not None:
+        count += len(old)
     found = []
     for batch in _chunks(new, old):
         groups = family.groups(batch)
         if groups is None:
-            return np.zeros(len(new.order) + (len(old) if old is not None else 0), np.int64)
+            return np.zeros(count, np.int64)
         found.append(groups.cpu().numpy().astype(np.int64))
     return np.concatenate(found)
 
 
-def _counted(labels: np.ndarray, seen: dict[int, int]) -> dict[int, int]:
+def _counted(labels: np.ndarray, before: dict[int, int]) -> dict[int, int]:
+    """How many examples of each group were ever seen, `labels` after those of `before`."""
+    seen = dict(before)
     groups, counts = np.unique(labels, return_counts=True)
     for group, count in zip(groups.tolist(), counts.tolist(), strict=True):
         seen[group] = seen.get(group, 0) + count
@@ -256,12 +269,14 @@ def _herded(
             f"each. Type: --set continual.memory={10 * len(groups)}"
         )
     places = []
+    each, left = divmod(capacity, len(groups))
     for number, group in enumerate(groups):
         members = np.flatnonzero(labels == group)
         old = members < kept
         before = seen[group] - int((~old).sum())
         weights = np.where(old, before / max(int(old.sum()), 1), 1.0)
-        count = capacity // len(groups) + (number < capacity % len(groups))
+        # What is left over goes to the first groups.
+        count = each + (number < left)
         places.append(members[herding(features[members], weights, count)])
     return np.concatenate(places)
 
@@ -279,14 +294,17 @@ def _features(family: Trainable, model: nn.Module, new: Batches, old: Memory | N
     for batch in _chunks(new, old):
         on = {name: tensor.to(device) for name, tensor in batch.items()}
         calls = _linear_calls(family, model, on)
-        last = calls[-1][0] if calls else None
-        seen = next((given for layer, given in calls if layer is last), None)
-        if seen is None or len(seen) != len(next(iter(batch.values()))):
+        # The last layer may be called several times: first with the examples themselves.
+        given = [seen for layer, seen in calls if layer is calls[-1][0]]
+        if not given or len(given[0]) != len(next(iter(batch.values()))):
             raise UsageError(
                 "continual.choose = 'herding' compares what the last linear layer is given, and this network has none "
                 "that is given its examples. Type: --set continual.choose=reservoir"
             )
-        found.append(seen.flatten(1, -2).mean(1) if seen.ndim > 2 else seen)
+        seen = given[0]
+        if seen.ndim > 2:
+            seen = seen.flatten(1, -2).mean(1)
+        found.append(seen)
     return torch.cat(found).float().cpu().numpy()
 
 
@@ -299,9 +317,8 @@ def _linear_calls(
     def hear(layer: nn.Module, given: tuple[Any, ...]) -> None:
         calls.append((layer, given[0].detach()))
 
-    hooks = [
-        one.register_forward_pre_hook(hear) for one in model.modules() if isinstance(one, nn.Linear)
-    ]
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    hooks = [layer.register_forward_pre_hook(hear) for layer in layers]
     try:
         family.loss(model.eval(), batch)
     finally:

@@ -62,13 +62,12 @@ def _compute(number: int) -> None:
 
 
 def _line(asked: int, found: int, reason: str) -> str:
-    driver = driver_version()
-    image = os.environ.get(IMAGE)
-    seen = [
-        f"driver {driver}" if driver else "no NVIDIA driver",
-        f"image {image}" if image else "no image",
-    ]
-    return f"GPUs on this node: asked for {asked}, found {found} ({', '.join(seen)}): {reason}"
+    driver, image = "no NVIDIA driver", "no image"
+    if version := driver_version():
+        driver = f"driver {version}"
+    if name := os.environ.get(IMAGE):
+        image = f"image {name}"
+    return f"GPUs on this node: asked for {asked}, found {found} ({driver}, {image}): {reason}"
 
 
 def _why_missing(found: int) -> str:

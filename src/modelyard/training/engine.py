@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Batch = dict[str, torch.Tensor]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_STATE = "optimizer/"
+"""What the names of the optimizer's tensors begin with in a checkpoint."""
 
 
 class Objective(nn.Module):
@@ -61,11 +63,9 @@ class Engine:
         self.names: dict[torch.Tensor, str] = {
             weight: name for name, weight in self.model.named_parameters() if weight.requires_grad
         }
-        self.average = (
-            {name: weight.detach().clone() for weight, name in self.names.items()}
-            if settings.ema
-            else {}
-        )
+        self.average: dict[str, torch.Tensor] = {}
+        if settings.ema:
+            self.average = self._trained()
         self.steps = 0
         self.reset()
 
@@ -93,18 +93,17 @@ class Engine:
             self.objective.train()
         parts = _parts(batch, self.settings.accumulate)
         weights = [self._weight(part) for part in parts]
-        whole = len(parts) == self.world.size == 1
-        if whole:
-            total = None
-        else:
+        # A whole batch in one part needs no share, and no sum over the network for it.
+        total = None
+        if len(parts) > 1 or self.world.size > 1:
             total = self.world.total(torch.stack(weights).sum())
         for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
-            with self._alone(number < len(parts) - 1), self._precision():
+            alone = number < len(parts) - 1
+            with self._alone(alone), self._precision():
                 loss = self.objective(part)["loss"]
-            with self._alone(number < len(parts) - 1):
-                if total is None:
-                    share = loss
-                else:
+            with self._alone(alone):
+                share = loss
+                if total is not None:
                     share = loss * (weight * self.world.size / total)
                 self.scaler.scale(share).backward()
             self.sums += torch.stack([loss.detach() * weight, weight]).to(self.sums)
@@ -121,18 +120,13 @@ class Engine:
         self.steps += 1
         if self.average:
             with torch.no_grad():
-                averages, weights = (
-                    list(self.average.values()),
-                    [weight.detach() for weight in self.names],
-                )
+                averages = list(self.average.values())
+                weights = [weight.detach() for weight in self.names]
                 torch._foreach_lerp_(averages, weights, 1 - self.settings.ema)
 
     def mean(self) -> float:
         """Mean loss since `reset`, over all processes."""
-        loss, weight = self.world.total(self.sums.clone()).tolist()
-        if weight:
-            return float(loss / weight)
-        return float("nan")
+        return _mean(self.world.total(self.sums.clone()))
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -146,9 +140,8 @@ class Engine:
                 found = self.objective(batch, scores=True)
             for name, value in found.items():
                 part = torch.stack([value.detach() * weight, weight]).double()
-                sums[name] = sums[name] + part if name in sums else part
-        totals = {name: self.world.total(pair).tolist() for name, pair in sums.items()}
-        return {name: value / weight for name, (value, weight) in totals.items()}
+                sums[name] = sums.get(name, 0) + part
+        return {name: _mean(self.world.total(pair)) for name, pair in sums.items()}
 
     @contextmanager
     def judged(self) -> Iterator[None]:
@@ -156,10 +149,9 @@ class Engine:
         where there is one."""
         self._share_statistics()
         self._switch("eval")
+        before: dict[str, torch.Tensor] = {}
         if self.average:
-            before = {name: weight.detach().clone() for weight, name in self.names.items()}
-        else:
-            before = {}
+            before = self._trained()
         self._put(self.average)
         try:
             yield
@@ -185,10 +177,8 @@ class Engine:
         assert self.optimizer is not None
         values = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         values |= {f"average/{name}": value for name, value in self.average.items()}
-        return values | {
-            f"optimizer/{name}": value
-            for name, value in optimizers.tensors(self.optimizer, self.names).items()
-        }
+        state = optimizers.tensors(self.optimizer, self.names)
+        return values | {f"{_STATE}{name}": value for name, value in state.items()}
 
     def allocate(
         self, shapes: dict[str, tuple[torch.Size, torch.dtype]]
@@ -196,9 +186,7 @@ class Engine:
         """The tensors that a checkpoint of these shapes fills."""
         assert self.optimizer is not None
         kept = {
-            name.removeprefix("optimizer/"): of
-            for name, of in shapes.items()
-            if name.startswith("optimizer/")
+            name.removeprefix(_STATE): of for name, of in shapes.items() if name.startswith(_STATE)
         }
         optimizers.allocate(self.optimizer, self.names, kept)
         return self.tensors()
@@ -238,13 +226,16 @@ class Engine:
         if device.type == "cuda":
             converted = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
             self._objective.model = self.model = converted
+        devices = None
+        if device.type == "cuda":
+            devices = [device]
         # Buffers stay each process's own: a sparse one cannot travel, and _share_statistics
         # averages the others. The argument that is to come in its place still syncs them once.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             return nn.parallel.DistributedDataParallel(
                 self._objective,
-                device_ids=[device] if device.type == "cuda" else None,
+                device_ids=devices,
                 broadcast_buffers=False,
                 init_sync=False,
                 gradient_as_bucket_view=True,
@@ -252,11 +243,10 @@ class Engine:
 
     def _sharded(self, device: torch.device) -> nn.Module:
         mesh = init_device_mesh(device.type, (self.world.size,))
+        policy = MixedPrecisionPolicy()
         low = AUTOCAST.get(self.settings.precision)
         if low:
             policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
-        else:
-            policy = MixedPrecisionPolicy()
         for block in blocks(self.model):
             fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(self._objective, mesh=mesh, mp_policy=policy)
@@ -276,6 +266,10 @@ class Engine:
             return torch.autocast(self.world.device.type, low)
         return nullcontext()
 
+    def _trained(self) -> dict[str, torch.Tensor]:
+        """A copy of the weights as they are now."""
+        return {name: weight.detach().clone() for weight, name in self.names.items()}
+
     def _weight(self, batch: Batch) -> torch.Tensor:
         weight = self.family.weight(self.model, batch)
         return torch.as_tensor(weight, dtype=torch.float32, device=self.world.device)
@@ -290,10 +284,11 @@ class Engine:
         if self.world.size == 1:
             return
         for module in self.model.modules():
-            if isinstance(module, nn.modules.batchnorm._NormBase):
-                for value in module.buffers(recurse=False):
-                    if value.is_floating_point():
-                        self.world.total(value).div_(self.world.size)
+            if not isinstance(module, nn.modules.batchnorm._NormBase):
+                continue
+            for value in module.buffers(recurse=False):
+                if value.is_floating_point():
+                    self.world.total(value).div_(self.world.size)
 
     @torch.no_grad()
     def _put(self, values: dict[str, torch.Tensor]) -> None:
@@ -306,22 +301,32 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     """The repeated blocks of a network: members of its outermost module lists."""
     found: list[nn.Module] = []
     for child in model.children():
-        repeated = isinstance(child, nn.ModuleList) and any(True for _ in child.parameters())
-        found += list(child) if repeated else blocks(child)  # type: ignore[call-overload]
+        if isinstance(child, nn.ModuleList) and list(child.parameters()):
+            found += list(child)
+        else:
+            found += blocks(child)
     return found
+
+
+def _mean(sums: torch.Tensor) -> float:
+    """Of a weighed sum and its weight: not a number where nothing counted."""
+    value, weight = sums.tolist()
+    if weight:
+        return float(value / weight)
+    return float("nan")
 
 
 def _parts(batch: Batch, count: int) -> list[Batch]:
     """At most `count` parts of equal size, one example more or less."""
-    rows = len(next(iter(batch.values())))
     if count == 1:
         return [batch]
+    rows = len(next(iter(batch.values())))
     cuts = [rows * number // count for number in range(count + 1)]
-    return [
-        {name: value[start:end] for name, value in batch.items()}
-        for start, end in itertools.pairwise(cuts)
-        if end > start
-    ]
+    parts = []
+    for start, end in itertools.pairwise(cuts):
+        if end > start:
+            parts.append({name: value[start:end] for name, value in batch.items()})
+    return parts
 
 
 def _recompute(model: nn.Module) -> None:

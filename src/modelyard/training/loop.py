@@ -140,19 +140,18 @@ class Trainer:
         folder = f"{self.checkpoints}/{len(self._folders)}"
         self._folders.append(folder)
         self.on_start()
-        # Who listens to epochs compares them with those of other main trainings.
+        trainer = self
         if settings:
+            # Who listens to epochs compares them with those of other main trainings.
             trainer = replace(self, settings=settings, on_epoch=_unheard)
-        else:
-            trainer = self
+        saved, done = None, None
         if self.checkpoints:
             saved = Checkpoints(folder, world, self.settings.keep)
-        else:
-            saved = None
-        done = saved.finished() if saved else None
+            done = saved.finished()
         if done is None:
             session = Session(trainer, family, Path(features), world, saved, preemption)
             done = session.run()
             if saved:
                 saved.finish(*done)
-        return world.spread(done[0]), done[1]
+        weights, report = done
+        return world.spread(weights), report

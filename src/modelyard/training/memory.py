@@ -44,15 +44,14 @@ class Memory:
 
     def save(self, file: Path) -> None:
         """Writes the exemplars and what they stand for."""
-        types = {
-            name: str(tensor.dtype).removeprefix("torch.") for name, tensor in self.rows.items()
-        }
+        types, small = {}, {}
+        for name, tensor in self.rows.items():
+            types[name] = str(tensor.dtype).removeprefix("torch.")
+            small[name] = _smallest(tensor)
         # One entry: several would be written in a random order, and equal memories have equal
         # bytes.
         header = {"memory": json.dumps({"seen": self.seen, "types": types})}
-        save_file(
-            {name: _smallest(tensor) for name, tensor in self.rows.items()}, file, metadata=header
-        )
+        save_file(small, file, metadata=header)
 
     @classmethod
     def load(cls, file: Path) -> Memory:
@@ -134,10 +133,9 @@ def _smallest(tensor: torch.Tensor) -> torch.Tensor:
     low, high = tensor.min(), tensor.max()
     for kind in _WHOLE:
         bounds = torch.iinfo(kind)
-        if (
-            bounds.min <= low
-            and high <= bounds.max
-            and torch.equal(tensor.to(kind).to(tensor.dtype), tensor)
-        ):
-            return tensor.to(kind).contiguous()
+        if low < bounds.min or high > bounds.max:
+            continue
+        small = tensor.to(kind)
+        if torch.equal(small.to(tensor.dtype), tensor):
+            return small.contiguous()
     return tensor.contiguous()

@@ -16,15 +16,19 @@ def make(
 ) -> torch.optim.Optimizer:
     """The optimizer of `settings` over the model's trained weights; those of fewer than two axes
     have no decay."""
-    trained = [one for one in model.parameters() if one.requires_grad]
-    groups = [
-        {
-            "params": [one for one in trained if one.ndim >= 2],
-            "weight_decay": settings.weight_decay,
-        },
-        {"params": [one for one in trained if one.ndim < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    decaying, others = [], []
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.ndim >= 2:
+            decaying.append(parameter)
+        else:
+            others.append(parameter)
+    groups: list[dict[str, Any]] = []
+    if decaying:
+        groups.append({"params": decaying, "weight_decay": settings.weight_decay})
+    if others:
+        groups.append({"params": others, "weight_decay": 0.0})
     rate, momentum = settings.learning_rate, settings.momentum
     betas = (momentum, BETA_2.get(settings.optimizer, 0.999))
     if settings.optimizer == "adamw":
@@ -48,11 +52,11 @@ def make(
 
 def numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """The groups' plain numbers: Schedule-Free keeps its averaging weights there."""
-    plain = (int, float, bool)
-    return [
-        {key: value for key, value in group.items() if isinstance(value, plain)}
-        for group in optimizer.param_groups
-    ]
+    found = []
+    for group in optimizer.param_groups:
+        plain = {key: value for key, value in group.items() if isinstance(value, (int, float))}
+        found.append(plain)
+    return found
 
 
 def load_numbers(optimizer: torch.optim.Optimizer, saved: list[dict[str, Any]]) -> None:
@@ -65,12 +69,12 @@ def tensors(
     optimizer: torch.optim.Optimizer, names: dict[torch.Tensor, str]
 ) -> dict[str, torch.Tensor]:
     """State by `<weight's name>|<state's name>`; `names` are those of all trained weights."""
-    return {
-        f"{names[parameter]}|{key}": value
-        for parameter, state in optimizer.state.items()
-        for key, value in state.items()
-        if isinstance(value, torch.Tensor)
-    }
+    found = {}
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, torch.Tensor):
+                found[f"{names[parameter]}|{key}"] = value
+    return found
 
 
 def allocate(
@@ -84,15 +88,19 @@ def allocate(
     State of a weight's own shape is sharded as the weight is.
     """
     by_name = {name: parameter for parameter, name in names.items()}
+    fused: set[torch.Tensor] = set()
+    for group in optimizer.param_groups:
+        if group.get("fused"):
+            fused.update(group["params"])
     for key, (shape, dtype) in shapes.items():
         name, _, field = key.rpartition("|")
         parameter = by_name[name]
-        alike = shape == parameter.shape and dtype == parameter.dtype
-        if alike:
+        if field == "step" and parameter not in fused:
+            # Steps are counted on the CPU; only a fused kernel reads them where the weight is.
+            empty = torch.zeros(shape, dtype=dtype)
+        elif shape == parameter.shape and dtype == parameter.dtype:
             empty = torch.zeros_like(parameter)
         else:
-            empty = torch.zeros(shape, dtype=dtype)
-        if not alike and field != "step":
-            empty = empty.to(parameter.device)
+            empty = torch.zeros(shape, dtype=dtype, device=parameter.device)
         optimizer.state[parameter][field] = empty.detach()
     return tensors(optimizer, names)

@@ -36,7 +36,9 @@ class LearningRate:
 
     def judged(self, better: bool) -> None:
         """Told after each epoch whether the metric is better than ever: only plateau listens."""
-        self.waited = 0 if better else self.waited + 1
+        self.waited += 1
+        if better:
+            self.waited = 0
         if self.settings.schedule == "plateau" and self.waited >= self.settings.period:
             self.factor, self.waited = self.factor * self.settings.decay, 0
 

@@ -64,17 +64,21 @@ class Session:
         self.best: dict[str, torch.Tensor] = {}
         self.best_epoch, self.best_value = 0, math.inf
         self._saved_at = self._told_at = time.monotonic()
+        self._saved_step = 0
 
     def run(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Trains to the end; the best epoch's weights (the leader's) and the report."""
         self._resume()
-        while (
-            self.epoch <= self.settings.epochs
-            and self.epoch - 1 - self.best_epoch < self.settings.patience
-        ):
+        while self._goes_on():
             self._train_epoch()
             self._judge_epoch()
         ended = self.epoch - 1
+        if not self.best_epoch:
+            metric = self.settings.metric
+            raise ModelyardError(
+                f"training.metric: {metric!r} was a number in none of {ended} epochs, so none is the best. "
+                "Type: --set training.metric=loss"
+            )
         report = {
             "headline": f"{self.parameters:,} weights, best epoch {self.best_epoch} of {ended}",
             "curves": self.curves,
@@ -84,6 +88,12 @@ class Session:
         }
         return self.best, report
 
+    def _goes_on(self) -> bool:
+        """Whether epochs are left, and the last ones were of use."""
+        ended = self.epoch - 1
+        useless = ended - self.best_epoch
+        return ended < self.settings.epochs and useless < self.settings.patience
+
     def _train_epoch(self) -> None:
         batches = self._batches("train", self.epoch)
         if self._length(batches) != self.steps_per_epoch:
@@ -92,7 +102,7 @@ class Session:
             )
         self.throughput.begin()
         for batch in self._loaded(batches, self.at):
-            if not self.throughput.operations:
+            if self.throughput.operations is None:
                 self._count_operations(batch)
             self.engine.step(batch, self.rate(self.engine.steps))
             self.at += 1
@@ -107,16 +117,18 @@ class Session:
             self._length(batches)
             found = engine.validate(self._loaded(batches, 0))
             self._checked(found["loss"], "validation")
-            better = (value := self._value(found)) < self.best_value
+            value = self._value(found)
+            better = value < self.best_value
             if better:
                 self.best, self.best_epoch, self.best_value = engine.weights(), epoch, value
         self._draw(figures["loss"], found)
         self.rate.judged(better)
         self.epoch, self.at = epoch + 1, 0
         engine.reset()
-        figures |= {
-            "validation_loss" if name == "loss" else name: value for name, value in found.items()
-        }
+        for name, value in found.items():
+            if name == "loss":
+                name = "validation_loss"
+            figures[name] = value
         if self.world.leads:
             self.trainer.progress(epoch, self.settings.epochs, **figures)
             self.trainer.on_epoch(epoch, figures)
@@ -155,23 +167,27 @@ class Session:
         if stop or due:
             self._save()
         if stop:
-            where = f"in epoch {self.epoch} after {self.engine.steps:,} steps"
+            kept = "nothing is"
+            if self.saved:
+                kept = "is"
             raise Interrupted(
-                f"training was stopped {where} and {'is' if self.saved else 'nothing is'} saved. "
+                f"training was stopped in epoch {self.epoch} after {self.engine.steps:,} steps and {kept} saved. "
                 "To continue: modelyard resume"
             )
 
     def _tell(self, now: float) -> None:
+        figures = self.throughput.figures()
         loss, weight = self.engine.sums.tolist()
-        self._checked(loss / weight, "train")
+        # So far perhaps no example of this process had a target.
+        if weight:
+            figures = {"loss": self._checked(loss / weight, "train")} | figures
         done = self.epoch - 1 + self.at / self.steps_per_epoch
-        self.trainer.progress(
-            done, self.settings.epochs, loss=loss / weight, **self.throughput.figures()
-        )
+        self.trainer.progress(done, self.settings.epochs, **figures)
         self._told_at = now
 
     def _save(self) -> None:
-        if self.saved is None:
+        # A whole checkpoint is not written into: it would be a broken one, were that interrupted.
+        if self.saved is None or self._saved_step == self.engine.steps:
             return
         # The sum over all processes too, for a training that resumes with another number of them.
         total = self.world.total(self.engine.sums.clone()).tolist()
@@ -188,24 +204,30 @@ class Session:
         }
         mine = {"sums": self.engine.sums.tolist()}
         self.saved.save(self.engine.steps, self.engine.tensors(), state, mine, self.best)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved_step = time.monotonic(), self.engine.steps
 
     def _resume(self) -> None:
-        name = self.saved.last() if self.saved else None
-        if self.saved is None or name is None:
+        if self.saved is None:
+            return
+        name = self.saved.last()
+        if name is None:
             return
         state = self.saved.state(name)
         self.saved.fill(name, self.engine.allocate(self.saved.shapes(name)))
         self.engine.load(state["engine"])
-        mine = self.saved.mine(name)
+        sums = self.saved.mine(name).get("sums")
         if state["processes"] != self.world.size:
-            mine = {"sums": state["sums"] if self.world.leads else [0.0, 0.0]}
-        self.engine.sums.copy_(torch.tensor(mine["sums"], dtype=torch.float64))
+            # Of processes that are no more: the leader has them all.
+            sums = [0.0, 0.0]
+            if self.world.leads:
+                sums = state["sums"]
+        self.engine.sums.copy_(torch.tensor(sums, dtype=torch.float64))
         self.rate.load(state["rate"])
         self.epoch, self.at, self.curves = state["epoch"], state["at"], state["curves"]
-        self.best_epoch = state["best_epoch"]
-        self.best_value = math.inf if state["best_value"] is None else state["best_value"]
-        self.best = self.saved.best(name) if self.world.leads else {}
+        if state["best_epoch"]:
+            self.best_epoch, self.best_value = state["best_epoch"], state["best_value"]
+        if self.world.leads:
+            self.best = self.saved.best(name)
 
     def _batches(self, split: Split, epoch: int) -> Batches:
         return self.family.batches(self.features, split, epoch)
@@ -218,13 +240,14 @@ class Session:
         """
         if not len(batches.order):
             raise BadData("a split has no batches: both train and validation need examples")
-        fewest = int(np.diff(batches.cuts(self.world.size)).min())
-        if fewest < batches.least * self.world.size and self.world.size > 1:
+        sizes = np.diff(batches.cuts(self.world.size))
+        fewest, needed = int(sizes.min()), batches.least * self.world.size
+        if fewest < needed and self.world.size > 1:
             raise UsageError(
-                f"{self.world.size} processes need {batches.least * self.world.size} examples or more in each batch, "
+                f"{self.world.size} processes need {needed} examples or more in each batch, "
                 f"seen {fewest}. Raise training.batch_size (now {self.settings.batch_size}), or take fewer processes"
             )
-        return len(batches.cuts(self.world.size)) - 1
+        return len(sizes)
 
     def _loaded(self, batches: Batches, start: int) -> Iterator[Batch]:
         """This process's parts of the batches from number `start` on, on its device."""
@@ -267,9 +290,10 @@ class Session:
         random.seed(self.trainer.seed)
         np.random.seed(self.trainer.seed)
         torch.manual_seed(self.trainer.seed)
-        torch.set_float32_matmul_precision(
-            "highest" if self.settings.precision == "fp32" else "high"
-        )
+        precision = "high"
+        if self.settings.precision == "fp32":
+            precision = "highest"
+        torch.set_float32_matmul_precision(precision)
         if self.settings.deterministic:
             # cuBLAS reads it when it is first used, and refuses to be deterministic without.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

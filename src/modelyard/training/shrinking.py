@@ -201,9 +201,8 @@ def _layers(model: nn.Module) -> list[nn.Module]:
     for module in model.modules():
         for parameter in module.parameters(recurse=False):
             users[id(parameter)] = users.get(id(parameter), 0) + 1
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Linear)
-    return [
-        module
-        for module in model.modules()
-        if isinstance(module, kinds) and users[id(module.weight)] == 1
-    ]
+    found: list[nn.Module] = []
+    for module in model.modules():
+        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)) and users[id(module.weight)] == 1:
+            found.append(module)
+    return found

@@ -39,11 +39,14 @@ def operations(objective: torch.nn.Module, batch: Batch) -> int:
     from torch.distributed.fsdp import FSDPModule
     from torch.utils.flop_counter import FlopCounterMode
 
-    training, sharded = objective.training, isinstance(objective, FSDPModule)
+    training = objective.training
     objective.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         # forward() passes a compiled call by; only the call gathers shards.
-        objective(batch) if sharded else objective.forward(batch)
+        if isinstance(objective, FSDPModule):
+            objective(batch)
+        else:
+            objective.forward(batch)
     objective.train(training)
     return 3 * int(counter.get_total_flops())
 
@@ -53,9 +56,12 @@ def peak(device: torch.device, precision: str) -> float | None:
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
-    known = next((rates for part, rates in PEAK_TFLOPS.items() if part in name), {})
-    if precision in known:
-        return known[precision] * 1e12
+    for part, rates in PEAK_TFLOPS.items():
+        if part not in name:
+            continue
+        if precision in rates:
+            return rates[precision] * 1e12
+        return None
     return None
 
 
@@ -66,8 +72,8 @@ class Throughput:
     device: torch.device
     precision: str
     processes: int
-    operations: float = 0.0
-    """Of an example."""
+    operations: float | None = None
+    """Of an example; None: not counted yet."""
     examples: int = 0
     since: float = 0.0
 

@@ -17,8 +17,9 @@ def load_weights(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
     channels were pruned after training, the model is first made as narrow.
 
     Raises:
-        BrokenArtifact: no weights there, or they belong to another network.
+        BrokenArtifact: no weights there, damaged ones, or those of another network.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from modelyard.compress.narrow import load_widths, narrowed
@@ -27,7 +28,13 @@ def load_weights(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
     if not path.is_file():
         raise BrokenArtifact(f"{folder} holds no {WEIGHTS}. Train it again: modelyard train")
     try:
-        narrowed(model, load_widths(folder)).load_state_dict(load_file(path))
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise BrokenArtifact(
+            f"{path} is damaged: {error}. Train it again: modelyard train"
+        ) from None
+    try:
+        narrowed(model, load_widths(folder)).load_state_dict(weights)
     except (AttributeError, RuntimeError) as error:
         raise BrokenArtifact(f"{path} holds the weights of another network: {error}") from None
     return model.eval()

@@ -67,12 +67,10 @@ class World:
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return cls()
         local = int(os.environ["LOCAL_RANK"])
+        device = torch.device("cpu")
         # More processes than GPUs are trained on the cores: NCCL refuses two on one GPU.
-        fits = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= torch.cuda.device_count()
-        if fits:
+        if int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= torch.cuda.device_count():
             device = torch.device("cuda", local)
-        else:
-            device = torch.device("cpu")
         return cls(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), local, device)
 
     @property
@@ -103,10 +101,11 @@ class World:
         """The first process's CPU tensors by name, in every process."""
         if self.size == 1:
             return tensors
-        shapes: list[Any] = [[(name, value.shape, value.dtype) for name, value in tensors.items()]]
-        distributed.broadcast_object_list(shapes)
+        shapes = [(name, value.shape, value.dtype) for name, value in tensors.items()]
+        sent: list[Any] = [shapes]
+        distributed.broadcast_object_list(sent)
         if not self.leads:
-            tensors = {name: torch.empty(shape, dtype=dtype) for name, shape, dtype in shapes[0]}
+            tensors = {name: torch.empty(shape, dtype=dtype) for name, shape, dtype in sent[0]}
         for value in tensors.values():
             distributed.broadcast(value, src=0)
         return tensors

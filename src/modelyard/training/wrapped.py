@@ -42,6 +42,16 @@ class Wrapped(Trainable):
         """The family's."""
         return self.family.scores(model, batch)
 
+    def teacher(self, folder: Path, features: Path, settings: CompressSettings) -> Teacher:
+        """The family's."""
+        return self.family.teacher(folder, features, settings)
+
+    def taught_loss(
+        self, model: nn.Module, batch: Batch, settings: CompressSettings
+    ) -> torch.Tensor:
+        """The family's."""
+        return self.family.taught_loss(model, batch, settings)
+
     def prunable(self, model: nn.Module) -> list[nn.Module]:
         """The family's."""
         return self.family.prunable(model)

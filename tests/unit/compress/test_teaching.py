@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from modelyard.compress.teaching import attention_gap, soft_targets
 from modelyard.errors import BrokenArtifact, UsageError
@@ -19,6 +20,8 @@ from modelyard.stages.features import features
 from modelyard.stages.ingest import ingest
 from modelyard.stages.run import Run
 from modelyard.stages.train import train
+from modelyard.training.continual import Continued
+from modelyard.training.wrapped import Taught
 from tests.toy.build import LINE, Built, build
 
 COMMON: dict[str, Any] = {
@@ -167,6 +170,24 @@ def test_classes_are_matched_by_name_whatever_their_order(large: Built, tmp_path
     spec.write_text(json.dumps(values | {"classes": values["classes"][::-1]}))
     turned = run.family.teacher(found / "teacher", found, run.config.compress)(batch)["logits"]
     assert torch.equal(turned, straight.flip(1))
+
+
+def test_training_that_goes_on_from_an_earlier_model_is_taught_too(
+    large: Built, tmp_path: Path
+) -> None:
+    found = features_with(large, tmp_path / "features", teacher=str(large.package))
+    run = Run.of("image", config(4, 1, teacher=str(large.package)), id="student")
+    first, going_on = run.family.model(found / "assets"), tmp_path / "base"
+    going_on.mkdir()
+    save_file(first.state_dict(), going_on / "model.safetensors")
+    continued = Continued(run.family, going_on, run.config.continual, 0)
+    teacher = continued.teacher(found / "teacher", found, run.config.compress)
+    taught = Taught(continued, teacher, run.config.compress)
+    batches = taught.batches(found, "train", 1)
+    batch = batches.take(batches.order[:4])
+    model = taught.model(found / "assets").eval()
+    expected = run.family.taught_loss(first.eval(), batch, run.config.compress)
+    assert torch.equal(taught.loss(model, batch), expected)
 
 
 def test_models_that_are_not_networks_take_no_section_compress(tmp_path: Path) -> None:
