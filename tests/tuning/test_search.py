@@ -1,6 +1,7 @@
 """Searches with real trials in real processes: better settings, pruning, kills, limits."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,8 +15,11 @@ import yaml
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import load
 from modelyard.settings.family import resolve
-from modelyard.settings.search import nested
+from modelyard.settings.search import nested, real
+from modelyard.tuning.pool import Process
 from modelyard.tuning.search import Plan, Search
+from modelyard.tuning.trial import Job, run_trial
+from tests.tuning.descent import DescentFamily
 
 pytestmark = pytest.mark.timed
 
@@ -69,9 +73,11 @@ def test_other_data_settings_or_spaces_are_other_searches():
             {"model.kind": "line"},
             {"features.points": 90},
             {"training.epochs": 9},
+            {"compress.sparsity": 0.5},
+            {"continual.start": "champion"},
         )
     }
-    assert len(folders) == 5
+    assert len(folders) == 7
 
 
 def test_features_are_made_once_for_each_of_their_settings():
@@ -106,6 +112,42 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on():
     failed = search.study.tried()[1]
     assert failed.state == "failed"
     assert "not finite" in failed.headline
+
+
+def test_settings_that_do_not_go_together_are_a_failed_trial():
+    search = make(trials=3, fixed={"model.kind": "line", "model.bias": True})
+    search.space = {"model.pause": real(-2.0, -1.0)}
+    search.execute()
+    start, *refused = search.study.tried()
+    assert start.state == "finished"
+    assert [one.state for one in refused] == ["failed", "failed"]
+    assert "'model.pause'" in refused[0].headline
+
+
+def test_a_metric_that_is_no_number_is_a_trials_failure(monkeypatch):
+    def evaluate(self, host, run, features, split):
+        found = DescentFamily.__mro__[1].evaluate(self, host, run, features, split)
+        return found.model_copy(update={"metrics": dict.fromkeys(found.metrics, math.nan)})
+
+    monkeypatch.setattr(DescentFamily, "evaluate", evaluate)
+    search = make()
+    job = Job(
+        family=NAME,
+        config=search.values,
+        dataset=search.dataset,
+        features=search.root / "features",
+    )
+    with pytest.raises(ModelyardError, match="is nan on the validation split"):
+        run_trial(job, lambda epoch, figures: None)
+
+
+def test_a_second_training_inside_a_trial_adds_nothing_to_its_curve(tmp_path):
+    process = Process.__new__(Process)
+    process.folder = tmp_path
+    told = [(1, 0.9), (2, 0.8), (1, 5.0), (2, 4.0), (3, 3.0)]
+    rows = [json.dumps({"epoch": epoch, "validation_loss": loss}) for epoch, loss in told]
+    (tmp_path / "epochs.jsonl").write_text("\n".join(rows) + '\n{"epoch": 4, "valid')
+    assert process.curve() == {1: 0.9, 2: 0.8}
 
 
 def test_starting_settings_that_cannot_be_trained_are_refused_with_the_cause():

@@ -111,6 +111,33 @@ def test_a_trial_that_is_killed_twice_is_not_done_a_third_time(tmp_path):
     assert second.ask().settings != lost.settings
 
 
+def test_an_interruption_in_between_does_not_give_it_a_third_time(tmp_path):
+    opened(tmp_path).ask()
+    first = opened(tmp_path)
+    first.take_up()
+    first.give_up(first.ask().number)
+    second = opened(tmp_path)
+    assert second.take_up() == 0
+    second.ask()
+    assert opened(tmp_path).take_up() == 0
+
+
+def test_a_kill_in_the_middle_of_a_record_leaves_the_trial_to_be_done_again(tmp_path, monkeypatch):
+    study = opened(tmp_path)
+    lost = study.ask()
+
+    def killed(*values, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study._study, "tell", killed)
+    with pytest.raises(KeyboardInterrupt):
+        study.tell(lost.number, lost.settings, result(0.1), {}, 0.1)
+    after = opened(tmp_path)
+    assert after.take_up() == 1
+    assert [one.number for one in after.tried()] == [0]
+    assert after.ask().settings == lost.settings
+
+
 def test_an_interrupted_trial_is_asked_for_again_and_not_counted(tmp_path):
     study = opened(tmp_path)
     lost = study.ask()

@@ -178,6 +178,14 @@ def test_progress_tells_each_epoch_and_both_losses(tmp_path: Path) -> None:
     )
     assert heard == [1, 2, 3]
 
+    class Helper(Line):
+        """A search compares losses of models, not of what stands next to them."""
+
+        continues = False
+
+    trainer.fit(Helper(), tmp_path, tmp_path)
+    assert heard == [1, 2, 3]
+
 
 def test_a_split_without_batches_is_bad_data(tmp_path: Path) -> None:
     class Empty(Line):

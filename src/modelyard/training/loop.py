@@ -41,8 +41,8 @@ class Trainer:
     settings: TrainingSettings = field(default_factory=TrainingSettings)
     progress: Progress = _silent
     on_epoch: Callable[[int, Mapping[str, float]], None] = _unheard
-    """Called after each epoch with its figures: `loss`, `validation_loss`, the family's scores.
-    Raising ends it."""
+    """Called after each epoch of the main training with its figures: `loss`, `validation_loss`, the
+    family's scores. Raising ends it."""
     on_start: Callable[[], object] = bool
     """Called when the family comes to the shared loop, which computes on GPUs where there are
     some."""
@@ -142,8 +142,10 @@ class Trainer:
         self.on_start()
         trainer = self
         if settings:
+            trainer = replace(self, settings=settings)
+        if settings or not family.continues:
             # Who listens to epochs compares them with those of other main trainings.
-            trainer = replace(self, settings=settings, on_epoch=_unheard)
+            trainer = replace(trainer, on_epoch=_unheard)
         saved, done = None, None
         if self.checkpoints:
             saved = Checkpoints(folder, world, self.settings.keep)

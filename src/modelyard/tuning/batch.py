@@ -71,16 +71,15 @@ def trial(
     """
     trial = json.loads(proposal)
     entry = load(family)
+    start, changes = received(config), nested(trial["settings"])
     try:
-        values = resolve(
-            entry.Config, ("config", received(config)), ("config", nested(trial["settings"]))
-        ).model_dump(mode="json")
+        chosen = resolve(entry.Config, ("config", start), ("config", changes))
     except ModelyardError as error:
         return json.dumps(trial | {"error": str(error)})
     with tempfile.TemporaryDirectory(prefix="modelyard-trial-") as place:
         job = Job(
             family=family,
-            config=values,
+            config=chosen.model_dump(mode="json"),
             dataset=dataset.absolute(),
             features=Path(place) / "features",
             made=features.absolute(),
@@ -161,16 +160,13 @@ def best(
     from modelyard.settings.family import portable
 
     entry, start, space = _search(family, config, fixed)
-    results = [json.loads(text) for text in done]
-    first = next(one for one in results if one["number"] == 0)
+    results = sorted((json.loads(text) for text in done), key=_number)
+    first = results[0]
     if "error" in first:
         raise ModelyardError(f"the starting settings cannot be trained: {first['error']}")
     study = _study(start, space, results)
-    chosen = resolve(
-        entry.Config,
-        ("config", start.model_dump(mode="json")),
-        ("config", nested(study.best().settings)),
-    )
+    values, changes = start.model_dump(mode="json"), nested(study.best().settings)
+    chosen = resolve(entry.Config, ("config", values), ("config", changes))
     report.write_all(out, family, study, space, first["result"]["metric"], chosen)
     return dict(carried(portable(chosen)))
 
@@ -188,15 +184,22 @@ def _study(
 ) -> Study:
     """A study in memory with all results so far."""
     import_optuna()
-    direction = next((one["result"]["direction"] for one in done if "result" in one), "min")
+    direction = "min"
+    for one in done:
+        if "result" in one:
+            direction = one["result"]["direction"]
     study = Study(None, space, start.model_dump(mode="json"), direction, start.seed)
-    for one in sorted(done, key=lambda one: int(one["number"])):
+    for one in sorted(done, key=_number):
         if "result" in one:
             result = Result.model_validate(one["result"])
+            study.add(one["settings"], result, result.headline)
         else:
-            result = None
-        study.add(one["settings"], result, result.headline if result else one["error"])
+            study.add(one["settings"], None, one["error"])
     return study
+
+
+def _number(trial: Mapping[str, Any]) -> int:
+    return int(trial["number"])
 
 
 @contextmanager

@@ -56,13 +56,21 @@ class Process:
     def curve(self) -> dict[int, float]:
         """Validation loss by epoch, so far. A second training inside the trial begins again at 1
         and is left out."""
-        found: dict[int, float] = {}
         file = self.folder / EPOCHS
-        for line in file.read_text().splitlines(keepends=True) if file.is_file() else []:
-            row = json.loads(line) if line.endswith("\n") else {}
-            loss, epoch = row.get("validation_loss"), row.get("epoch", 0)
-            if loss is not None and math.isfinite(loss) and epoch > max(found, default=0):
-                found[epoch] = loss
+        if not file.is_file():
+            return {}
+        # What follows the last line break is still being written.
+        whole, _, _ = file.read_text().rpartition("\n")
+        found: dict[int, float] = {}
+        last = 0
+        for line in whole.splitlines():
+            row = json.loads(line)
+            if row["epoch"] <= last:
+                break
+            last = row["epoch"]
+            loss = row.get("validation_loss")
+            if loss is not None and math.isfinite(loss):
+                found[last] = loss
         return found
 
     def result(self) -> Result | None:
@@ -78,9 +86,11 @@ class Process:
         if file.is_file():
             error: dict[str, Any] = json.loads(file.read_text())
             return str(error["message"])
+        ended = f"the trial's process ended {_ending(self._process.poll())}"
         lines = self.log().strip().splitlines()
-        said = f": {lines[-1][:200]}" if lines else ""
-        return f"the trial's process ended {_ending(self._process.poll())}{said}"
+        if lines:
+            return f"{ended}: {lines[-1][:200]}"
+        return ended
 
     def lacks_devices(self) -> bool:
         """Whether it ended because its GPUs are not there, or do not work."""
@@ -103,7 +113,8 @@ class Process:
             return 0
         try:
             trial = psutil.Process(self._process.pid)
-            return sum(one.memory_info().rss for one in [trial, *trial.children(recursive=True)])
+            processes = [trial, *trial.children(recursive=True)]
+            return sum(process.memory_info().rss for process in processes)
         except psutil.Error:
             # One of them ended while it was looked at.
             return 0
@@ -118,20 +129,22 @@ class Process:
 def _ending(status: int | None) -> str:
     if status is None or status >= 0:
         return f"with code {status}"
-    name = signal.Signals(-status).name
+    ended = f"by {signal.Signals(-status).name}"
     if -status == signal.SIGKILL:
-        cause = ", as Linux does where memory runs out"
-    else:
-        cause = ""
-    return f"by {name}{cause}"
+        return f"{ended}, as Linux does where memory runs out"
+    return ended
 
 
 def _environment(threads: int, gpu: str | None) -> dict[str, str]:
-    paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
-    given = {
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "PYTHONWARNINGS": "ignore",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
-        PARENT: str(os.getpid()),
-    }
-    return {**os.environ, **given, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})}
+    values = dict(os.environ)
+    # A family may stand in the folder where the search was started.
+    paths = [str(Path.cwd())]
+    if set_before := values.get("PYTHONPATH"):
+        paths.append(set_before)
+    values["PYTHONPATH"] = os.pathsep.join(paths)
+    values["PYTHONWARNINGS"] = "ignore"
+    values.setdefault("OMP_NUM_THREADS", str(threads))
+    values[PARENT] = str(os.getpid())
+    if gpu:
+        values["CUDA_VISIBLE_DEVICES"] = gpu
+    return values

@@ -21,11 +21,16 @@ def hopeless(curve: Curve, others: Sequence[Curve], epochs: int) -> bool:
     `others` are curves of finished trials whose loss means the same. One that stopped earlier
     counts with its best.
     """
-    if not curve or max(curve) < max(2, SHARE_UNTOUCHED * epochs):
+    now = max(curve, default=0)
+    if now < max(2, SHARE_UNTOUCHED * epochs):
         return False
-    reached = [_best(other, max(curve)) for other in others if other]
-    return len(reached) >= LEAST_OTHERS and _best(curve, max(curve)) > statistics.median(reached)
+    reached = [_best(other, now) for other in others if other]
+    if len(reached) < LEAST_OTHERS:
+        return False
+    return _best(curve, now) > statistics.median(reached)
 
 
 def _best(curve: Curve, until: int) -> float:
-    return min(loss for epoch, loss in curve.items() if epoch <= until or epoch == min(curve))
+    """The lowest loss until an epoch; that of the first, where all are later."""
+    until = max(until, min(curve))
+    return min(loss for epoch, loss in curve.items() if epoch <= until)

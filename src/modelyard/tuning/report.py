@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import math
 import re
@@ -63,7 +64,8 @@ def write_all(
     write_trials(folder, study, metric)
     shares = study.importances()
     plots = [history(study.tried(), metric, study.larger_is_better)]
-    plots += [importance(shares)] if shares else []
+    if shares:
+        plots.append(importance(shares))
     plots += slices(study.tried(), space, metric, list(shares))
     write_page(folder, f"Search: {family}", [f"{gain}.", *failures(study.tried())], plots)
     return gain
@@ -80,30 +82,38 @@ def failures(tried: Sequence[Tried]) -> list[str]:
 
 def write_trials(folder: Path, study: Study, metric: str) -> Path:
     """Writes all trials as JSON."""
-    rows = [
-        {
-            "trial": one.trial,
-            "state": one.state,
-            metric: one.value,
-            "seconds": one.seconds,
-            "settings": one.settings,
-            "same_as": None if one.same_as is None else called(one.same_as),
-            "note": one.headline,
-        }
-        for one in study.tried()
-    ]
+    rows = []
+    for one in study.tried():
+        same_as = one.same_as
+        if same_as is not None:
+            same_as = called(same_as)
+        rows.append(
+            {
+                "trial": one.trial,
+                "state": one.state,
+                metric: one.value,
+                "seconds": one.seconds,
+                "settings": one.settings,
+                "same_as": same_as,
+                "note": one.headline,
+            }
+        )
     artifact.write_json(folder / TRIALS, rows)
     return folder / TRIALS
 
 
 def history(tried: Sequence[Tried], metric: str, larger_is_better: bool) -> Plot:
     """Each trial's value, the best one so far, and the starting settings' value."""
-    done = [one for one in tried if one.value is not None]
-    best: list[float] = []
-    for one in done:
-        pick = max if larger_is_better else min
-        best.append(pick([*best[-1:], float(one.value or 0.0)]))
-    x = [float(one.trial) for one in done]
+    pick = min
+    if larger_is_better:
+        pick = max
+    x: list[float] = []
+    values: list[float] = []
+    for one in tried:
+        if one.value is not None:
+            x.append(float(one.trial))
+            values.append(float(one.value))
+    best = list(itertools.accumulate(values, pick))
     return Plot(
         kind="line",
         title="History",
@@ -111,7 +121,7 @@ def history(tried: Sequence[Tried], metric: str, larger_is_better: bool) -> Plot
         y_label=metric,
         series=[
             Series(name="best so far", x=x, y=best),
-            Series(name="trial", x=x, y=[float(one.value or 0.0) for one in done]),
+            Series(name="trial", x=x, y=values),
             Series(name="starting settings", x=[x[0], x[-1]], y=[best[0], best[0]]),
         ],
         caption="On the validation split. Pruned and failed trials have no value.",
@@ -137,29 +147,34 @@ def slices(
     first = [*order, *(name for name in space if name not in order)]
     plots = []
     for name in first[:SLICES]:
-        done = [
-            (one.settings[name], float(one.value))
-            for one in tried
-            if one.value is not None and name in one.settings
-        ]
-        if len(done) < 2:
+        seen: list[Any] = []
+        y: list[float] = []
+        for trial in tried:
+            if trial.value is not None and name in trial.settings:
+                seen.append(trial.settings[name])
+                y.append(float(trial.value))
+        if len(seen) < 2:
             continue
-        one = space[name]
-        x: list[str] | list[float] = [
-            math.log10(value) if one.log else float(value) for value, _ in done if not one.choices
-        ]
-        if one.choices:
-            x = [json.dumps(value).strip('"') for value, _ in done]
+        x, label = _placed(seen, space[name])
         plots.append(
             Plot(
                 kind="scatter",
                 title=name,
-                x_label="log10 of the value" if one.log else "value",
+                x_label=label,
                 y_label=metric,
-                series=[Series(name=metric, x=x, y=[value for _, value in done])],
+                series=[Series(name=metric, x=x, y=y)],
             )
         )
     return plots
+
+
+def _placed(values: Sequence[Any], of: Range) -> tuple[list[str] | list[float], str]:
+    """Where values of a setting stand on its axis, and what the axis says."""
+    if of.choices:
+        return [json.dumps(value).strip('"') for value in values], "value"
+    if of.log:
+        return [math.log10(value) for value in values], "log10 of the value"
+    return [float(value) for value in values], "value"
 
 
 def write_page(folder: Path, title: str, lines: Sequence[str], plots: Sequence[Plot]) -> Path:
@@ -172,25 +187,26 @@ def write_page(folder: Path, title: str, lines: Sequence[str], plots: Sequence[P
 
     from modelyard.errors import MissingExtra
 
-    if any(importlib.util.find_spec(module) is None for module in ("jinja2", "matplotlib")):
-        raise MissingExtra("the page of a search", "card")
+    for needed in ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(needed) is None:
+            raise MissingExtra("the page of a search", "card")
     from modelyard import card
     from modelyard.card import canvas
     from modelyard.card.figures import draw
 
+    figures = ""
     with canvas.style():
-        drawn = [
-            figure
-            for number, plot in enumerate(plots)
-            if (figure := draw(plot, f"t{number}-")) is not None
-        ]
-    css = (Path(card.__file__).parent / "card.css").read_text()
-    figures = "".join(
-        f"<figure><figcaption>{_text(one.title)}</figcaption>{_legend(one.legend)}{one.svg}"
-        f'<p class="under">{_text(one.caption)}</p></figure>'
-        for one in drawn
-    )
+        for number, plot in enumerate(plots):
+            drawn = draw(plot, f"t{number}-")
+            if drawn is None:
+                continue
+            figures += (
+                f"<figure><figcaption>{_text(drawn.title)}</figcaption>"
+                f"{_legend(drawn.legend)}{drawn.svg}"
+                f'<p class="under">{_text(drawn.caption)}</p></figure>'
+            )
     said = "".join(f"<p>{_text(line)}</p>" for line in lines)
+    css = (Path(card.__file__).parent / "card.css").read_text()
     style = re.sub(r"/[*].*?[*]/", "", css, flags=re.DOTALL)
     page = (
         f'<!doctype html>\n<html lang="en"><head>{pages.head(title, pages.policy(img_src="data:"))}'
@@ -204,16 +220,18 @@ def write_page(folder: Path, title: str, lines: Sequence[str], plots: Sequence[P
 
 
 def _legend(keys: Sequence[Any]) -> str:
-    items = "".join(
-        '<li><svg viewBox="0 0 24 9" aria-hidden="true">'
-        f'<path d="M0 4.5h24" style="stroke:var(--s{key.colour});stroke-width:2;'
-        f'stroke-dasharray:{key.dashes or "none"}"/>'
-        f"</svg>{_text(key.name)}</li>"
-        for key in keys
-    )
-    if items:
-        return f'<ul class="legend">{items}</ul>'
-    return ""
+    if not keys:
+        return ""
+    items = ""
+    for key in keys:
+        dashes = key.dashes or "none"
+        items += (
+            '<li><svg viewBox="0 0 24 9" aria-hidden="true">'
+            f'<path d="M0 4.5h24" style="stroke:var(--s{key.colour});stroke-width:2;'
+            f'stroke-dasharray:{dashes}"/>'
+            f"</svg>{_text(key.name)}</li>"
+        )
+    return f'<ul class="legend">{items}</ul>'
 
 
 def _text(text: str) -> str:

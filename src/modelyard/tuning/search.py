@@ -32,6 +32,8 @@ from modelyard.tuning.trial import RESULT, Job, Result
 
 POLLED_SECONDS = 0.1
 START = "start.json"
+SECTIONS = ("features", "model", "training", "continual", "compress", "gate", "seed")
+"""What of the starting settings a trial follows, besides its data."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,8 @@ class Search:
         """The data set, fetched again only when what lies behind it changed."""
         from modelyard.stages.ingest import ingest
 
-        settings = hashlib.sha256(
-            json.dumps([self.values[name] for name in ingest.reads]).encode()
-        ).hexdigest()
-        folder = self.root / "data" / settings[:12]
+        settings = [self.values[name] for name in ingest.reads]
+        folder = self.root / "data" / _short(json.dumps(settings))
         with _variable(REUSE, str(self.root / "done")):
             ingest(self.run_of, dataset=folder)
         return folder
@@ -105,12 +105,9 @@ class Search:
             artifact.read_manifest(self.dataset).digest,
             self.run_of.code_version,
             as_json(self.space),
-            {name: self.values[name] for name in ("features", "model", "training", "gate", "seed")},
+            {name: self.values[name] for name in SECTIONS},
         ]
-        return (
-            self.root
-            / hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-        )
+        return self.root / _short(json.dumps(content, sort_keys=True))
 
     @cached_property
     def start(self) -> Result:
@@ -172,7 +169,7 @@ class Search:
                     self._poll()
                     time.sleep(POLLED_SECONDS)
             finally:
-                for number, (process, _) in list(self._open.items()):
+                for number, (process, _) in self._open.items():
                     process.stop()
                     self.study.give_up(number)
                 self._open.clear()
@@ -194,24 +191,23 @@ class Search:
         return not self._open and len(self.study.tried()) >= self.plan.trials
 
     def _fill(self) -> None:
-        while (
-            len(self._open) < self.plan.jobs
-            and len(self.study.tried()) + len(self._open) < self.plan.trials
-        ):
+        while self._has_room():
             proposal = self.study.ask()
-            if (known := self._known(proposal.settings)) is not None:
-                self._say(self.study, self._copy(proposal, known))
-                continue
+            number, settings = proposal.number, proposal.settings
             try:
-                self._open[proposal.number] = (
-                    self._process(proposal.number, proposal.settings),
-                    proposal,
-                )
+                known = self._known(settings)
+                if known is None:
+                    self._open[number] = (self._process(number, settings), proposal)
+                else:
+                    self._say(self.study, self._copy(proposal, known))
             except UsageError as error:  # settings that do not go together
-                self._say(
-                    self.study,
-                    self.study.tell_failed(proposal.number, proposal.settings, 0.0, str(error)),
-                )
+                failed = self.study.tell_failed(number, settings, 0.0, str(error))
+                self._say(self.study, failed)
+
+    def _has_room(self) -> bool:
+        """Whether one more trial may begin now."""
+        planned = len(self.study.tried()) + len(self._open)
+        return len(self._open) < self.plan.jobs and planned < self.plan.trials
 
     def _copy(self, proposal: Proposal, known: Tried) -> Tried:
         result = Result.model_validate_json((self._place(known.number) / RESULT).read_text())
@@ -222,24 +218,21 @@ class Search:
     def _known(self, settings: dict[str, Any]) -> Tried | None:
         """A finished trial of the very same settings: the seed is fixed, so that its result
         would come again."""
-        if settings:
-            wanted = self._config(settings)
-        else:
-            wanted = self.plan.config
-        done = (
-            one for one in self.study.tried() if one.state == "finished" and one.same_as is None
-        )
-        return next((one for one in done if self._config(one.settings) == wanted), None)
+        wanted = self._config(settings)
+        for tried in self.study.tried():
+            if tried.state != "finished" or tried.same_as is not None:
+                continue
+            if self._config(tried.settings) == wanted:
+                return tried
+        return None
 
     def _poll(self) -> None:
         for number, (process, proposal) in list(self._open.items()):
-            curve = process.curve()
+            curve, why = process.curve(), ""
             if process.alive():
                 why = self._hopeless(process, proposal, curve)
-            else:
-                why = ""
-            if process.alive() and not why:
-                continue
+                if not why:
+                    continue
             process.stop()
             del self._open[number]
             self._say(self.study, self._record(process, proposal, curve, why))
@@ -259,11 +252,10 @@ class Search:
         limit = self.plan.trial_minutes
         if limit is not None and process.seconds > limit * 60:
             return f"stopped after {limit:g} minutes"
-        others = [
-            one.curve
-            for one in self.study.tried()
-            if one.state == "finished" and self._alike(one, proposal)
-        ]
+        others = []
+        for tried in self.study.tried():
+            if tried.state == "finished" and self._alike(tried, proposal):
+                others.append(tried.curve)
         epochs = self._config(proposal.settings).training.epochs
         if hopeless(curve, others, epochs):
             return f"stopped in epoch {max(curve)}: worse than the median"
@@ -271,12 +263,12 @@ class Search:
 
     def _alike(self, tried: Tried, proposal: Proposal) -> bool:
         """Whether the losses of two trials mean the same."""
-        marked = [name for name, one in self.space.items() if one.changes_loss]
-        return all(
-            tried.settings.get(name, lookup(self.values, name))
-            == proposal.settings.get(name, lookup(self.values, name))
-            for name in marked
-        )
+        for name, one in self.space.items():
+            start = lookup(self.values, name)
+            before, now = tried.settings.get(name, start), proposal.settings.get(name, start)
+            if one.changes_loss and before != now:
+                return False
+        return True
 
     def _config(self, settings: Mapping[str, Any]) -> FamilyConfig:
         config: FamilyConfig = resolve(
@@ -293,16 +285,20 @@ class Search:
             features=self.root / "features",
         )
         threads = max(1, (os.cpu_count() or 1) // self.plan.jobs)
-        held = [process.gpu for process, _ in self._open.values()]
-        # The one that the fewest running trials hold; a single trial sees all of them.
+        gpu = None
         if self._gpus and self.plan.jobs > 1:
+            # The one that the fewest running trials hold; a single trial sees all of them.
+            held = [process.gpu for process, _ in self._open.values()]
             gpu = min(self._gpus, key=held.count)
-        else:
-            gpu = None
         return Process(number, self._place(number), job, threads, gpu)
 
     def _place(self, number: int) -> Path:
         return self.folder / "trials" / f"{called(number):04d}"
+
+
+def _short(content: str) -> str:
+    """A name that follows from a content."""
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ after a kill."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,8 @@ State = Literal["finished", "pruned", "failed"]
 ENDED, SETTINGS, RETRY = "ended", "settings", "retry"
 """Attributes of a trial: how it ended (a killed one has none), its settings, and that it was
 begun before."""
+OPTUNA = {"finished": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
+"""What Optuna calls the state of a trial that ended."""
 
 
 def called(number: int) -> int:
@@ -80,11 +82,13 @@ class Study:
         self._asked: dict[int, optuna.Trial] = {}
         self._ended: list[Tried] | None = None
         self.larger_is_better = direction == "max"
+        storage, wanted = None, "minimize"
+        if file:
+            storage = f"sqlite:///{file}"
+        if self.larger_is_better:
+            wanted = "maximize"
         self._study: optuna.Study = library.create_study(
-            study_name="tuning",
-            storage=f"sqlite:///{file}" if file else None,
-            load_if_exists=True,
-            direction="maximize" if self.larger_is_better else "minimize",
+            study_name="tuning", storage=storage, load_if_exists=True, direction=wanted
         )
 
     def begin(self, start: Result, curve: Curve, seconds: float) -> bool:
@@ -93,7 +97,7 @@ class Study:
             return False
         from optuna.trial import create_trial
 
-        inside = self._encoded({name: lookup(self._config, name) for name in self._space})
+        inside = self._encoded({})
         attributes = self._attributes("finished", {}, seconds, start.headline, start)
         self._ended = None
         self._study.add_trial(
@@ -101,10 +105,8 @@ class Study:
                 value=start.value,
                 params=inside,
                 user_attrs=attributes,
-                intermediate_values={
-                    epoch: -loss if self.larger_is_better else loss for epoch, loss in curve.items()
-                },
-                distributions={name: self._space[name].distribution() for name in inside},
+                intermediate_values=self._turned(curve),
+                distributions=self._distributions(inside),
             )
         )
         return True
@@ -113,19 +115,20 @@ class Study:
         """Records a trial that ended elsewhere; None: it failed."""
         from optuna.trial import TrialState, create_trial
 
-        chosen = {name: settings.get(name, lookup(self._config, name)) for name in self._space}
-        inside = self._encoded(chosen)
-        seconds = result.cost.wall_seconds if result else 0.0
-        attributes = self._attributes(
-            "finished" if result else "failed", settings, seconds, headline, result
-        )
+        state: State = "failed"
+        seconds, value = 0.0, None
+        if result:
+            state = "finished"
+            seconds, value = result.cost.wall_seconds, result.value
+        inside = self._encoded(settings)
+        attributes = self._attributes(state, settings, seconds, headline, result)
         self._ended = None
         self._study.add_trial(
             create_trial(
-                state=TrialState.COMPLETE if result else TrialState.FAIL,
-                value=result.value if result else None,
+                state=TrialState[OPTUNA[state]],
+                value=value,
                 params=inside,
-                distributions={name: self._space[name].distribution() for name in inside},
+                distributions=self._distributions(inside),
                 user_attrs=attributes,
             )
         )
@@ -197,23 +200,29 @@ class Study:
         from optuna.trial import TrialState
 
         trial = self._asked.pop(number)
+        marks = {}
+        if RETRY in trial.user_attrs:
+            marks[RETRY] = True
         self._study.tell(trial, state=TrialState.FAIL)
-        self._study.enqueue_trial(trial.params)
+        self._study.enqueue_trial(trial.params, user_attrs=marks)
 
     def tried(self) -> list[Tried]:
         """All trials that ended, in their order."""
         if self._ended is None:
-            self._ended = [
-                self._tried(one)
-                for one in self._study.get_trials(deepcopy=False)
-                if ENDED in one.user_attrs
-            ]
+            self._ended = []
+            for trial in self._study.get_trials(deepcopy=False):
+                ended = trial.user_attrs.get(ENDED)
+                # A kill while it was recorded leaves an end that Optuna was not told of.
+                if ended and OPTUNA[ended] == trial.state.name:
+                    self._ended.append(self._tried(trial))
         return self._ended
 
     def best(self) -> Tried:
         """The finished trial with the best value, the earliest of equals."""
-        done = [one for one in self.tried() if one.value is not None and one.state == "finished"]
-        return (max if self.larger_is_better else min)(done, key=lambda one: one.value or 0.0)
+        done = [one for one in self.tried() if one.value is not None]
+        if self.larger_is_better:
+            return max(done, key=_value)
+        return min(done, key=_value)
 
     def importances(self) -> dict[str, float]:
         """How much of the differences between good and other trials each setting explains
@@ -230,9 +239,8 @@ class Study:
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def _report(self, number: int, curve: Curve) -> None:
-        for epoch, loss in curve.items():
-            # Optuna ranks pruned trials by these in the study's direction.
-            self._asked[number].report(-loss if self.larger_is_better else loss, epoch)
+        for epoch, loss in self._turned(curve).items():
+            self._asked[number].report(loss, epoch)
 
     def _end(
         self,
@@ -247,17 +255,14 @@ class Study:
         from optuna.trial import TrialState
 
         trial = self._asked.pop(number)
-        for name, value in self._attributes(
-            state, settings, seconds, headline, result, same_as
-        ).items():
+        attributes = self._attributes(state, settings, seconds, headline, result, same_as)
+        for name, value in attributes.items():
             trial.set_user_attr(name, value)
-        states = {
-            "finished": TrialState.COMPLETE,
-            "pruned": TrialState.PRUNED,
-            "failed": TrialState.FAIL,
-        }
+        values = None
+        if result:
+            values = result.value
         self._ended = None
-        self._study.tell(trial, values=result.value if result else None, state=states[state])
+        self._study.tell(trial, values=values, state=TrialState[OPTUNA[state]])
         return self._tried(self._study.get_trials(deepcopy=False)[number])
 
     def _attributes(
@@ -269,10 +274,9 @@ class Study:
         result: Result | None,
         same_as: int | None = None,
     ) -> dict[str, Any]:
+        cost = None
         if result and same_as is None:
             cost = result.cost.model_dump(mode="json")
-        else:
-            cost = None
         return {
             SETTINGS: settings,
             "seconds": round(seconds, 2),
@@ -283,29 +287,49 @@ class Study:
         }
 
     def _encoded(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the settings whose conditions hold and whose values lie in their range."""
+        """Values as Optuna holds them: of the settings, and the starting ones where they are
+        silent; those whose conditions hold and that lie in their range."""
+        chosen = {name: settings.get(name, lookup(self._config, name)) for name in self._space}
         found: dict[str, Any] = {}
         for name, one in self._space.items():
-            if (
-                holds(one, self._config, settings)
-                and (value := one.encode(settings[name])) is not None
-            ):
+            if not holds(one, self._config, chosen):
+                continue
+            value = one.encode(chosen[name])
+            if value is not None:
                 found[name] = value
         return found
 
+    def _distributions(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: self._space[name].distribution() for name in names}
+
+    def _turned(self, curve: Curve) -> dict[int, float]:
+        """Losses in the study's direction, and back: Optuna ranks pruned trials by them."""
+        sign = 1.0
+        if self.larger_is_better:
+            sign = -1.0
+        return {epoch: sign * loss for epoch, loss in curve.items()}
+
     def _tried(self, trial: FrozenTrial) -> Tried:
-        attributes, sign = trial.user_attrs, -1 if self.larger_is_better else 1
+        attributes = trial.user_attrs
+        value = None
+        if attributes[ENDED] == "finished":
+            value = trial.value
         return Tried(
             number=trial.number,
             state=attributes[ENDED],
             settings=attributes[SETTINGS],
-            value=trial.value if attributes[ENDED] == "finished" else None,
-            curve={epoch: sign * value for epoch, value in trial.intermediate_values.items()},
+            value=value,
+            curve=self._turned(trial.intermediate_values),
             seconds=attributes["seconds"],
             headline=attributes["headline"],
             same_as=attributes["same_as"],
             cost=attributes["cost"],
         )
+
+
+def _value(tried: Tried) -> float:
+    assert tried.value is not None
+    return tried.value
 
 
 def import_optuna() -> Any:

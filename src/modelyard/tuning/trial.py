@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -62,7 +63,8 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
     """Trains and judges.
 
     Raises:
-        ModelyardError: whatever training or judging raise that a person can fix.
+        ModelyardError: whatever training or judging raise that a person can fix; the metric is no
+            finite number.
     """
     from modelyard.judging.evaluation import judge
     from modelyard.stages.run import Run, check_requirements
@@ -78,14 +80,12 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
     ):
         features, model = features_of(run, job), Path(place)
         shutil.copytree(features / "assets", model / "assets")
-        continual = run.config.continual.model_copy(
-            update={"memory": 0}
-        )  # a trial's exemplars are nobody's
         trainer = Trainer(
             run.config.seed,
             run.config.training,
             on_epoch=on_epoch,
-            continual=continual,
+            # A trial's exemplars are nobody's.
+            continual=run.config.continual.model_copy(update={"memory": 0}),
             # Trials are judged in full precision: a copy for 8 bits would be nobody's.
             compress=run.config.compress.model_copy(update={"aware_epochs": 0}),
         )
@@ -93,6 +93,10 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
         host = run.entry.open(model / "assets")
         evaluation = run.family.evaluate(host, run.family.native(model), features, "validation")
         judged = judge(run.config.gate, evaluation)
+    if not math.isfinite(judged.value):
+        raise ModelyardError(
+            f"{judged.metric} is {judged.value} on the validation split: it cannot be compared"
+        )
     return Result(
         metric=judged.metric,
         value=judged.value,
