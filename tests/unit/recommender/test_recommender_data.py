@@ -438,3 +438,38 @@ def test_a_log_without_what_multitask_learns_is_refused_before_a_run(tmp_path):
     config = RecommenderConfig.model_validate({"model": {"kind": "multitask"}})
     with pytest.raises(BadData, match=r"missing: all three\. Type: --set model\.kind=lightgcn"):
         RecommenderData(config).check(tmp_path)
+
+
+def test_an_id_that_no_request_can_say_is_refused_with_its_row(tmp_path: Path) -> None:
+    """Addresses as ids: found when the log is read, not when the trained model is judged."""
+    long = "x" * 201
+    changed = [(long if user == 2 else user, *rest) for user, *rest in rows()]
+    with pytest.raises(BadData, match="201 characters; requests take at most 200") as error:
+        built(tmp_path, "ratings.csv", HEADER + text(changed))
+    assert error.value.row == 7
+    assert error.value.column == "userId"
+
+
+def test_a_list_without_titles_is_no_list_without_items(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    names = [str(item) for item in range(1, 26)]
+    (tmp_path / "raw/items.csv").write_text(
+        "movieId,genre\n" + "".join(f"{name},drama\n" for name in names)
+    )
+    summary, _ = built(tmp_path, "ratings.csv", HEADER + text(rows()))
+    assert not any("not in the list of items" in note for note in summary["notes"])
+    (tmp_path / "raw/items.csv").write_text(
+        "movieId,genre\n" + "".join(f"{name},drama\n" for name in names[3:])
+    )
+    summary, _ = built(tmp_path, "ratings.csv", HEADER + text(rows()))
+    assert any(note.startswith("3 items are not in the list") for note in summary["notes"])
+
+
+def test_the_median_is_of_items_that_somebody_had(tmp_path: Path) -> None:
+    """Items of low ratings only are no items of the catalogue."""
+    disliked = [(1, 1_000 + number, 0.0, 999_999) for number in range(40)]
+    summary, _ = built(tmp_path, "ratings.csv", HEADER + text([*disliked, *rows()]))
+    (table,) = (table for table in summary["tables"] if table["title"] == "Interactions")
+    figures = dict(table["rows"])
+    median = float(figures["an item has (median, most)"].split(" / ")[0])
+    assert median == np.median(np.bincount([row[1] for row in rows()])[1:])

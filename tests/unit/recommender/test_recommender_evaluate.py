@@ -12,7 +12,7 @@ import pytest
 
 from modelyard.families.recommender.catalog import Catalog, Item
 from modelyard.families.recommender.config import RecommenderConfig
-from modelyard.families.recommender.data import load_split
+from modelyard.families.recommender.data import load_impressions, load_split
 from modelyard.families.recommender.evaluate import ask, evaluate, histories, rank
 from modelyard.families.recommender.family import Recommender
 from modelyard.families.recommender.ranking import (
@@ -248,3 +248,60 @@ def test_lightgcn_is_ahead_of_ncf_and_ncf_of_popularity_by_default(tmp_path: Pat
         # Four standard errors of the paired difference over users.
         assert ahead.mean() > 4 * ahead.std() / np.sqrt(len(ahead))
         assert gains[better].mean() > factor * gains[worse].mean()
+
+
+def test_a_history_longer_than_a_request_may_hold_is_judged(made):
+    """Bots and shops have more than the 10,000 items that a caller may send."""
+    one = made("ncf")
+    catalog = Catalog.load(one.features / "assets")
+    users, _ = load_split(one.features, "test")
+    had = [np.tile(catalog.history(user), 10_000) for user in users[:2].tolist()]
+    lists, sources = ask(one.host.judging(), one.run, catalog, users[:2], had, "test")
+    short = [catalog.history(user) for user in users[:2].tolist()]
+    expected, _ = ask(one.host.judging(), one.run, catalog, users[:2], short, "test")
+    assert np.array_equal(lists, expected)
+    assert sources["personal"] == 2
+
+
+def test_clicks_without_a_time_neither_train_nor_judge_it_and_are_counted(tmp_path):
+    """No time is not a time of 0 seconds: what is known of the others stays what it was."""
+    family = configured("multitask")
+    (tmp_path / "raw").mkdir()
+    family.sample(tmp_path / "raw")
+    file = tmp_path / "raw/interactions.csv"
+    with file.open() as stream:
+        rows = list(csv.DictReader(stream))
+    for number, row in enumerate(rows):
+        if number % 3 == 0:
+            row["dwell"] = ""
+        if row["conversion"] == "0":
+            row["conversion"] = ""
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    one = train(family, tmp_path / "raw", tmp_path)
+    judged = evaluate(one.host, one.run, one.features, "test")
+    shown = load_impressions(one.features, "test")
+    timed = (shown["click"] == 1) & ~np.isnan(shown["dwell"])
+    assert 0 < timed.sum() < (shown["click"] == 1).sum()
+    # The usual log time is 3 and more: trained on zeros, the mean error would be above 1.
+    assert judged.metrics["dwell_log_mae"] < 0.9
+    assert judged.baseline["dwell_log_mae"] < 0.9
+    assert 0 < judged.metrics["conversion_roc_auc"] < 1
+
+
+def test_the_log_says_how_many_clicks_have_no_time(tmp_path):
+    family = configured("multitask")
+    (tmp_path / "raw").mkdir()
+    family.sample(tmp_path / "raw")
+    file = tmp_path / "raw/interactions.csv"
+    lines = file.read_text().splitlines()
+    clicked = [number for number, line in enumerate(lines) if line.split(",")[4] == "1"]
+    for number in clicked[:7]:
+        lines[number] = lines[number].rpartition(",")[0] + ","
+    file.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "features"
+    (out / "assets").mkdir(parents=True)
+    notes = family.features(tmp_path / "raw", out)["notes"]
+    assert any(note.startswith("7 clicked rows have no dwell time") for note in notes)

@@ -18,10 +18,11 @@ from modelyard.training.batches import Batches
 
 Batch = dict[str, torch.Tensor]
 
-
 Make = Callable[[RecommenderConfig, Path, Split, int], Batches]
 """The batches of a split in an epoch, of training in an order that follows from seed and epoch."""
 
+MOST_JUDGED = 2**22
+"""Scores that a batch of left-out items holds at most, of all items for each."""
 JUDGED_AGAINST = 32
 """Items drawn for each left-out one when din and sequence are judged while they train: scoring the
 whole catalogue for each would cost more than the training."""
@@ -77,11 +78,13 @@ def draw_negatives(
     pool = np.flatnonzero(catalog.learnable)
     if catalog.item_side is not None:
         pool = np.flatnonzero(catalog.popularity)
+    # A pair of a user and an item as one number, so that one sorted search answers for all.
     had = np.sort(catalog.history_users * items + catalog.history_items)
     drawn = pool[rng.integers(0, len(pool), (len(user), count))]
     for _ in range(10):
         keys = user[:, None] * items + drawn
-        wrong = had[np.searchsorted(had, keys).clip(max=len(had) - 1)] == keys
+        places = np.searchsorted(had, keys).clip(max=len(had) - 1)
+        wrong = had[places] == keys
         if not wrong.any():
             break
         drawn[wrong] = pool[rng.integers(0, len(pool), int(wrong.sum()))]
@@ -102,35 +105,41 @@ def _judged(config: RecommenderConfig, features: Path, split: Split) -> Batches:
         arrays = {"user": users[rows], "item": items[rows], "unseen": unseen}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    return Batches(
-        np.arange(len(users)),
-        max(1, min(config.training.batch_size, 2**22 // len(catalog.items))),
-        take,
-    )
+    most = max(1, MOST_JUDGED // len(catalog.items))
+    return Batches(np.arange(len(users)), min(config.training.batch_size, most), take)
 
 
 def impressions(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
-    """`user`, `item` int64 and `click`, `conversion`, `dwell` (log(1 + seconds)), `after` (how much
-    the row counts for what follows a click) float32, (batch,) each; and `negative` int64 (batch,
-    negatives), drawn at random."""
+    """`user`, `item` int64 and `click`, `conversion`, `dwell` (log(1 + seconds), NaN where none is
+    known), `after` (how much the row counts for what follows a click) float32, (batch,) each; and
+    `negative` int64 (batch, negatives), drawn at random."""
     shown = load_impressions(features, split)
-    missing = [name for name, values in (shown or {}).items() if np.isnan(values).all()]
-    if shown is None or missing:
-        raise without_labels(missing or list(LABELS))
+    if shown is None:
+        raise without_labels(list(LABELS))
+    missing = [name for name in LABELS if np.isnan(shown[name]).all()]
+    if missing:
+        raise without_labels(missing)
+    # An empty cell is no click and no conversion; no time is not a time of 0 seconds.
+    shown["click"] = np.nan_to_num(shown["click"])
+    shown["conversion"] = np.nan_to_num(shown["conversion"])
     shown["dwell"] = np.log1p(shown["dwell"])
-    arrays = {name: np.nan_to_num(values) for name, values in shown.items()}
-    rng = np.random.default_rng([config.seed, epoch if split == "train" else 0])
+    if split == "train":
+        rng = np.random.default_rng([config.seed, epoch])
+    else:
+        rng = np.random.default_rng([config.seed, 0])
     catalog = _catalog(config, features)
-    arrays["negative"] = draw_negatives(rng, catalog, arrays["user"], config.model.drawn)
-    arrays["after"] = _after_click(arrays["click"])
-    order = rng.permutation(len(arrays["user"]))
-    return Batches.of(arrays, config.training.batch_size, order)
+    shown["negative"] = draw_negatives(rng, catalog, shown["user"], config.model.drawn)
+    shown["after"] = _after_click(shown["click"])
+    order = rng.permutation(len(shown["user"]))
+    return Batches.of(shown, config.training.batch_size, order)
 
 
 def _after_click(click: np.ndarray) -> np.ndarray:
     """Weights with which a mean over shown rows is one over the clicked ones, float32 (rows,): of
     the whole split, so that processes which share a batch have the loss of the batch."""
-    share = float(click.mean()) if len(click) else 1.0
+    if not len(click):
+        return click.astype(np.float32)
+    share = float(click.mean())
     return np.asarray(click / max(share, 1e-6), np.float32)
 
 
@@ -223,24 +232,28 @@ def _stretches(
     new = np.zeros(len(catalog.history_items), bool)
     new[fresh] = True
     users, begins, ends, counts = [], [], [], []
-    for user, (end, length) in enumerate(
-        zip(catalog.history_ends.tolist(), catalog.lengths.tolist(), strict=True)
-    ):
+    lengths = zip(catalog.history_ends.tolist(), catalog.lengths.tolist(), strict=True)
+    for user, (end, length) in enumerate(lengths):
         first = end - length
-        cuts = [*range(end, first + width, -max(1, width // 2)), min(end, first + width)]
-        before = [*cuts[1:], first]
-        for stop, counted in zip(cuts, before, strict=True):
-            if new[counted:stop].any():
+        # Stretches end at these places, the latest first; the earliest one begins with the history.
+        stops = [*range(end, first + width, -max(1, width // 2)), min(end, first + width)]
+        # In each only what comes behind the end of the one before counts.
+        befores = [*stops[1:], first]
+        for stop, before in zip(stops, befores, strict=True):
+            if new[before:stop].any():
                 users.append(user)
                 begins.append(max(first, stop - width))
                 ends.append(stop)
-                counts.append(counted)
-    begin, end = np.array(begins, np.int64)[:, None], np.array(ends, np.int64)[:, None]
+                counts.append(before)
+    begin = np.array(begins, np.int64)[:, None]
+    end_of = np.array(ends, np.int64)[:, None]
+    counts_from = np.array(counts, np.int64)[:, None]
     places = begin + np.arange(width)
-    there = places < end
+    there = places < end_of
+    # Behind the end any place will do: it is overwritten by -1.
     places = np.where(there, places, 0)
     target = np.where(there, catalog.history_items[places], -1)
-    counted = there & new[places] & (places >= np.array(counts, np.int64)[:, None])
+    counted = there & new[places] & (places >= counts_from)
     return np.array(users, np.int64), target, counted.astype(np.float32)
 
 

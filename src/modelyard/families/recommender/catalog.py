@@ -24,6 +24,7 @@ import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,12 +64,14 @@ class Catalog:
     @classmethod
     def load(cls, assets: Path) -> Catalog:
         """Reads what `save` wrote."""
-        arrays = [np.load(Path(assets) / f"{name}.npy", allow_pickle=False) for name in _ARRAYS]
-        users = json.loads((Path(assets) / "users.json").read_text())
-        items = [Item(**item) for item in json.loads((Path(assets) / "items.json").read_text())]
-        sides = [Side.load(Path(assets) / name) for name in (USERS, ITEMS)]
-        found = cls(users, items, *arrays, *sides)
-        later = Path(assets) / LATER
+        assets = Path(assets)
+        arrays = [np.load(assets / f"{name}.npy", allow_pickle=False) for name in _ARRAYS]
+        users = json.loads((assets / "users.json").read_text())
+        items = [Item(**item) for item in json.loads((assets / "items.json").read_text())]
+        history, ends, popularity = arrays
+        user_side, item_side = Side.load(assets / USERS), Side.load(assets / ITEMS)
+        found = cls(users, items, history, ends, popularity, user_side, item_side)
+        later = assets / LATER
         # Packages of earlier versions have no such file.
         if later.is_file():
             return replace(found, later=np.load(later, allow_pickle=False))
@@ -76,11 +79,12 @@ class Catalog:
 
     def save(self, assets: Path) -> None:
         """Writes the six files; side.py writes the columns."""
-        items = [
-            {"id": item.id, "title": item.title, "category": item.category}
-            | ({"listed": True} if item.listed else {})
-            for item in self.items
-        ]
+        items = []
+        for item in self.items:
+            row: dict[str, Any] = {"id": item.id, "title": item.title, "category": item.category}
+            if item.listed:
+                row["listed"] = True
+            items.append(row)
         (Path(assets) / "users.json").write_text(json.dumps(self.users))
         (Path(assets) / "items.json").write_text(json.dumps(items))
         for name in _ARRAYS:
@@ -127,9 +131,11 @@ class Catalog:
     def categories(self) -> list[str]:
         """The categories that items have, in the order of the items: appended items append
         theirs."""
-        return list(
-            dict.fromkeys(item.category for item in self.items if item.category is not None)
-        )
+        found: dict[str, None] = {}
+        for item in self.items:
+            if item.category is not None:
+                found[item.category] = None
+        return list(found)
 
     def history(self, user: int) -> np.ndarray:
         """A user's training items by time, int64 (length,)."""
@@ -138,6 +144,7 @@ class Catalog:
 
     def had(self, user: int) -> np.ndarray:
         """All that a user had by time, int64 (length,): training items and those left out."""
+        # Sorted by user: theirs are the rows from the first one of the user to that of the next.
         first, last = np.searchsorted(self.later[:, 0], [user, user + 1])
         return np.concatenate([self.history(user), self.later[first:last, 1]])
 

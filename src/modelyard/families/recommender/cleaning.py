@@ -48,13 +48,12 @@ def clean(log: Log, settings: RecommenderFeatures) -> tuple[Interactions, dict[s
     if low.any():
         dropped[reason] = int(low.sum())
         order = order[~low]
-    cells = [
-        log.user,
-        log.item,
-        log.time,
-        *(log.labels[name] for name in ("click",) if name in log.labels),
-    ]
-    again = _repeated(np.stack([column[order].astype(np.float64) for column in cells], axis=1))
+    columns = [log.user, log.item, log.time]
+    if "click" in log.labels:
+        # An item may be shown and clicked in the same second.
+        columns.append(log.labels["click"])
+    cells = np.stack([column[order].astype(np.float64) for column in columns], axis=1)
+    again = _repeated(cells)
     dropped["duplicate row"] = int(again.sum())
     return Interactions(log, order[~again]), dropped
 
@@ -83,8 +82,9 @@ def positives(
 
 def _repeated(cells: np.ndarray) -> np.ndarray:
     """Whether a row stood before, bool (rows,)."""
+    _, first = np.unique(cells, axis=0, return_index=True)
     again = np.ones(len(cells), dtype=bool)
-    again[np.unique(cells, axis=0, return_index=True)[1]] = False
+    again[first] = False
     return again
 
 
@@ -102,6 +102,11 @@ def _core(log: Log, rows: np.ndarray, least: int) -> np.ndarray:
 
 
 def check_size(had: Interactions, settings: RecommenderFeatures) -> None:
+    """Refuses a log that is too small to judge by.
+
+    Raises:
+        BadData: how many users or items there are, and the setting that would keep more.
+    """
     judged = int((np.bincount(had.user, minlength=1) >= settings.least_interactions).sum())
     items = len(np.unique(had.item))
     hint = ""
@@ -122,8 +127,11 @@ def divide(had: Interactions, least: int) -> np.ndarray:
     """Split of each interaction as an index into SPLITS, int64 (rows,)."""
     user = had.user
     counts = np.bincount(user)
-    place = np.arange(len(user)) - (np.cumsum(counts) - counts)[user]
-    left = counts[user] - place
-    split = np.where(left == 1, 2, np.where(left == 2, 1, 0))
+    starts = np.cumsum(counts) - counts
+    # 1 for a user's last interaction, 2 for the one before it.
+    left = starts[user] + counts[user] - np.arange(len(user))
+    split = np.zeros(len(user), np.int64)
+    split[left == 1] = 2
+    split[left == 2] = 1
     split[counts[user] < least] = 0
     return split

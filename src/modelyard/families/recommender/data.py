@@ -30,8 +30,9 @@ from modelyard.families.recommender.earlier import earlier_catalog, merged, save
 from modelyard.families.recommender.lists import Lists, read_lists
 from modelyard.families.recommender.naming import LABELS, without_labels
 from modelyard.families.recommender.numbering import from_number, number_listed, numbering
-from modelyard.families.recommender.profiles import ITEMS, USERS
+from modelyard.families.recommender.profiles import ITEMS, USERS, Side
 from modelyard.families.recommender.read import Log, read_log
+from modelyard.families.recommender.requests import MOST_IDS
 from modelyard.families.recommender.sample import write_sample
 from modelyard.families.recommender.side import SideReport, write_side
 from modelyard.families.recommender.summary import summary
@@ -75,10 +76,9 @@ class RecommenderData(Data[RecommenderConfig]):
             BadData: with file, row and column.
         """
         settings, base = self.config.features, base_of(out)
+        earlier = None
         if base is not None:
             earlier = earlier_catalog(base, self.config.model)
-        else:
-            earlier = None
         log = read_log(raw, settings)
         lists = read_lists(raw, settings)
         if len(log.time) > 1 and log.time.min() == log.time.max():
@@ -101,7 +101,7 @@ class RecommenderData(Data[RecommenderConfig]):
         columns = "items" in report.columns
         found = summary(catalog, had, split, rows, dropped, len(shown.rows), lists.titles, columns)
         read = [*log.notes, *lists.notes]
-        found["notes"] += [*report.notes, *read]
+        found["notes"] += [*report.notes, *read, *_untimed(shown)]
         found["left_out"] += report.left_out
         found["tables"] += report.tables
         found["headline"] += report.headline + remarks(read)
@@ -119,23 +119,18 @@ class RecommenderData(Data[RecommenderConfig]):
         catalog = Catalog.load(features / "assets")
         users, _ = load_split(features, split)
         names = [item.id for item in catalog.items]
+        before = {}
         if split == "test":
             before = dict(zip(*load_split(features, "validation"), strict=True))
-        else:
-            before = {}
-        if USUAL[self.config.model.kind].columns:
-            side = catalog.user_side
-        else:
-            side = None
-        if side:
-            profiles = bodies(Path(features) / PROFILES, side.schema, None)
-        else:
-            profiles = []
+        profiles = []
+        if catalog.user_side is not None and USUAL[self.config.model.kind].columns:
+            profiles = bodies(Path(features) / PROFILES, catalog.user_side.schema, None)
         found: list[dict[str, Any]] = []
         for user in users[:limit].tolist():
             body: dict[str, Any] = {"k": ANSWERS}
             if split == "train":
-                body["history"] = [names[item] for item in catalog.history(user)[:-1]]
+                newest = catalog.history(user)[:-1][-MOST_IDS:]
+                body["history"] = [names[item] for item in newest]
             else:
                 body["user"] = catalog.users[user]
             if before:
@@ -148,13 +143,13 @@ class RecommenderData(Data[RecommenderConfig]):
     def _recommendable(self, log: Log, lists: Lists) -> list[str]:
         """Items of the list that may be recommended though nobody had them: by what their columns
         say."""
-        if not self.config.features.columns or "item" not in {*lists.sides, *log.sides}:
+        has_columns = "item" in lists.sides or "item" in log.sides
+        if not self.config.features.columns or not has_columns:
             return []
+        if self.config.features.core == 1:
+            return list(lists.titles)
         # Whom a k-core leaves out stays out.
-        if self.config.features.core > 1:
-            left_out = set(log.items)
-        else:
-            left_out = set()
+        left_out = set(log.items)
         return [name for name in lists.titles if name not in left_out]
 
     def _columns(
@@ -166,10 +161,9 @@ class RecommenderData(Data[RecommenderConfig]):
         items = [item.id for item in catalog.items]
         for side, folder, ids in (("user", USERS, catalog.users), ("item", ITEMS, items)):
             listings = [part[side] for part in (lists.sides, log.sides) if side in part]
-            if earlier:
+            before: Side | None = None
+            if earlier is not None:
                 before = getattr(earlier, f"{side}_side")
-            else:
-                before = None
             if not self.config.features.columns or (earlier is not None and before is None):
                 report.unused(f"{side}s", listings, earlier is not None)
             elif listings or before is not None:
@@ -221,32 +215,52 @@ def _catalog(
     earlier: Catalog | None,
     recommendable: list[str],
 ) -> Catalog:
+    user_numbers, item_numbers = numbers
+    earlier_users, earlier_items = [], []
+    if earlier is not None:
+        earlier_users, earlier_items = earlier.users, earlier.items
+    others = number_listed(had.log, item_numbers, recommendable, earlier)
+    new_users = from_number(had.log.users, user_numbers, len(earlier_users))
+    new_items = from_number(had.log.items, item_numbers, len(earlier_items))
+    users = [*earlier_users, *new_users]
+    items = list(earlier_items)
+    for name in [*new_items, *others]:
+        items.append(lists.titles.get(name, Item(name)))
+    # Somebody had it now, or in the training of the earlier model.
+    had_by_anyone = set(item_numbers[had.item].tolist())
+    for number, known in enumerate(earlier_items):
+        if not known.listed:
+            had_by_anyone.add(number)
+    for number, entry in enumerate(items):
+        items[number] = replace(entry, listed=number not in had_by_anyone)
     train = split == 0
-    user, item = numbers[0][had.user[train]], numbers[1][had.item[train]]
+    user, item = user_numbers[had.user[train]], item_numbers[had.item[train]]
+    # Numbers are not in the order of the log's users, by which the rows are sorted.
     item = item[np.argsort(user, kind="stable")]
-    before = (earlier.users, earlier.items) if earlier else ([], [])
-    others = number_listed(had.log, numbers[1], recommendable, earlier)
-    users = [*before[0], *from_number(had.log.users, numbers[0], len(before[0]))]
-    new = from_number(had.log.items, numbers[1], len(before[1]))
-    items = [*before[1], *(lists.titles.get(name, Item(name)) for name in [*new, *others])]
-    had_now = set(numbers[1][had.item].tolist())
-    known = {n for n, item in enumerate(before[1]) if not item.listed}
-    items = [
-        replace(item, listed=number not in had_now and number not in known)
-        for number, item in enumerate(items)
-    ]
+    later = np.stack([user_numbers[had.user[~train]], item_numbers[had.item[~train]]], axis=1)
     catalog = Catalog(
         users,
         items,
         item.astype(np.int64),
         np.cumsum(np.bincount(user, minlength=len(users))),
         np.bincount(item, minlength=len(items)),
+        later=by_user(later),
     )
-    pairs = np.stack([numbers[0][had.user[~train]], numbers[1][had.item[~train]]], axis=1)
-    catalog = replace(catalog, later=by_user(pairs))
-    if earlier:
-        return merged(earlier, catalog)
-    return catalog
+    if earlier is None:
+        return catalog
+    return merged(earlier, catalog)
+
+
+def _untimed(shown: Interactions) -> list[str]:
+    """A sentence on clicks without a time, where the log has times."""
+    labels = shown.log.labels
+    if "click" not in labels or "dwell" not in labels:
+        return []
+    clicked = labels["click"][shown.rows] == 1
+    count = int((clicked & np.isnan(labels["dwell"][shown.rows])).sum())
+    if not count or count == clicked.sum():
+        return []
+    return [f"{count:,} clicked rows have no dwell time: it is learnt and judged on the others."]
 
 
 def _write_splits(
@@ -261,6 +275,7 @@ def _write_splits(
     judged = int((split == 2).sum())
     order = np.random.default_rng(seed).permutation(judged)
     for index in (1, 2):
+        # Each judged user has one row in both, in the same order.
         mask = split == index
         users, items = numbers[0][had.user[mask]][order], numbers[1][had.item[mask]][order]
         np.savez(out / f"{SPLITS[index]}.npz", users=users, items=items)
@@ -285,13 +300,16 @@ def _write_impressions(
         ends[had.user[mask], index] = rank[had.rows[mask]]
     user, item = numbers[0][shown.user], numbers[1][shown.item]
     place = np.arange(len(shown.rows))
+    # 0 up to a user's last training interaction, 1 up to the validation's, 2 after it.
     part = (place > ends[shown.user, 0]).astype(int) + (place > ends[shown.user, 1])
+    labels = {}
+    for label in LABELS:
+        if label in shown.log.labels:
+            labels[label] = shown.log.labels[label][shown.rows].astype(np.float32)
+        else:
+            labels[label] = np.full(len(shown.rows), np.nan, np.float32)
     for index, name in enumerate(SPLITS):
+        # Users and items that a k-core left out have no number.
         mask = (part == index) & (user >= 0) & (item >= 0)
-        labels = {
-            label: shown.log.labels.get(label, np.full(len(rank), np.nan))[shown.rows][mask].astype(
-                np.float32
-            )
-            for label in LABELS
-        }
-        np.savez(out / f"impressions_{name}.npz", user=user[mask], item=item[mask], **labels)
+        own = {label: values[mask] for label, values in labels.items()}
+        np.savez(out / f"impressions_{name}.npz", user=user[mask], item=item[mask], **own)

@@ -32,6 +32,7 @@ def no_news(
 ) -> np.ndarray:
     """Which interactions the earlier model was trained on already, bool (rows,); `user` and
     `item` are indices into the names `users` and `items`."""
+    # A pair of a user and an item as one number.
     known = earlier.history_users * len(earlier.items) + earlier.history_items
     users_there = np.array([earlier.user_index.get(name, -1) for name in users], np.int64)[user]
     items_there = np.array([earlier.item_index.get(name, -1) for name in items], np.int64)[item]
@@ -44,6 +45,7 @@ def merged(earlier: Catalog, new: Catalog) -> Catalog:
     before its own."""
     users = np.concatenate([earlier.history_users, new.history_users])
     items = np.concatenate([earlier.history_items, new.history_items])
+    # Stable: of one user the earlier items stay in front.
     order = np.argsort(users, kind="stable")
     popularity = new.popularity.copy()
     popularity[: len(earlier.items)] += earlier.popularity
@@ -69,8 +71,7 @@ def save_fresh(earlier: Catalog, catalog: Catalog, features: Path) -> None:
 def load_fresh(features: Path, catalog: Catalog) -> np.ndarray:
     """Places of the interactions to train on; all of the catalogue's, where the run starts from scratch."""
     file = Path(features) / FRESH
-    return (
-        np.load(file, allow_pickle=False)
-        if file.is_file()
-        else np.arange(len(catalog.history_items))
-    )
+    if not file.is_file():
+        return np.arange(len(catalog.history_items))
+    places: np.ndarray = np.load(file, allow_pickle=False)
+    return places

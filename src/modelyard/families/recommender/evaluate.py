@@ -60,10 +60,13 @@ def evaluate(
         *_retrieved(host, catalog, target, _requests(catalog, users, had, split)),
     ]
     heads = tasks.judge(host, run, features, split)
-    directions: dict[str, Direction] = {
-        name: "min" if name.startswith(("popularity_lift", "dwell")) else "max"
-        for name in {**metrics, **heads.metrics}
-    }
+    directions: dict[str, Direction] = {}
+    for name in [*metrics, *heads.metrics]:
+        # Showing what is popular anyway, and errors: the less the better.
+        if name.startswith(("popularity_lift", "dwell")):
+            directions[name] = "min"
+        else:
+            directions[name] = "max"
     return Evaluation(
         split=split,
         rows=len(users),
@@ -89,7 +92,9 @@ def histories(features: Path, split: Split) -> list[np.ndarray]:
     if split == "validation":
         return had
     before = dict(zip(*load_split(features, "validation"), strict=True))
-    return [np.append(items, before[user]) for items, user in zip(had, users.tolist(), strict=True)]
+    for row, user in enumerate(users.tolist()):
+        had[row] = np.append(had[row], before[user])
+    return had
 
 
 def rank(scores: Iterable[np.ndarray], had: list[np.ndarray]) -> np.ndarray:
@@ -115,19 +120,18 @@ def ask(
 
     `had` is what each of `users` had, as `histories` tells.
     """
-    lists, sources = (
-        np.full((len(users), LONGEST), -1),
-        dict.fromkeys(get_args(Source), 0),
-    )
+    lists = np.full((len(users), LONGEST), -1)
+    sources = dict.fromkeys(get_args(Source), 0)
     requests = _requests(catalog, users, had, split)
     size = max(1, PAIRS // len(host.catalog.items))
     for start in range(0, len(users), size):
-        for row, answer in enumerate(host.predict(run, requests[start : start + size]), start):
+        answers = host.predict(run, requests[start : start + size])
+        for row, answer in enumerate(answers, start):
             assert isinstance(answer, Answer)
             sources[answer.source] += 1
             # An item that only the host knows was not there to be chosen: it takes its place, and
             # hits nothing.
-            found = [catalog.item_index.get(one.item, -1) for one in answer.items]
+            found = [catalog.item_index.get(shown.item, -1) for shown in answer.items]
             lists[row, : len(found)] = found
     return lists, sources
 
@@ -137,14 +141,16 @@ def _requests(
 ) -> list[Query]:
     """All that each of `users` had; on train as a stranger."""
     names = [item.id for item in catalog.items]
-    return [
-        Query(
-            user=None if split == "train" else catalog.users[user],
-            k=LONGEST,
-            history=[names[item] for item in items],
-        )
-        for user, items in zip(users.tolist(), had, strict=True)
-    ]
+    requests = []
+    for user, items in zip(users.tolist(), had, strict=True):
+        if split == "train":
+            asks = None
+        else:
+            asks = catalog.users[user]
+        # Not validated: what a user had may be longer than a caller's list.
+        history = [names[item] for item in items]
+        requests.append(Query.model_construct(user=asks, k=LONGEST, history=history))
+    return requests
 
 
 def _notes(
@@ -165,8 +171,8 @@ def _notes(
             f"recall_at_10 {found['recall_at_10']:.4f}."
         )
     if sources["personal"] < len(users):
-        told = ", ".join(f"{count:,} {name}" for name, count in sources.items() if count)
-        notes.append(f"Answers rest on: {told}.")
+        shown = [f"{count:,} {name}" for name, count in sources.items() if count]
+        notes.append(f"Answers rest on: {', '.join(shown)}.")
     new = int((catalog.popularity[target] == 0).sum())
     if new:
         notes.append(

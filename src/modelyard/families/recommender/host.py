@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel
@@ -80,10 +80,11 @@ class RecommenderHost(Host):
         """The k best items of each request."""
         asked = [self.resolve(request) for request in requests]
         answers: list[Answer | None] = [None] * len(asked)
-        for source in get_args(Source):
-            places = [place for place, one in enumerate(asked) if one.source == source]
-            if not places:
-                continue
+        # One run of a graph for all requests that rest on the same.
+        by_source: dict[Source, list[int]] = {}
+        for place, request in enumerate(asked):
+            by_source.setdefault(request.source, []).append(place)
+        for source, places in by_source.items():
             outputs = self._outputs(run, source, [asked[place] for place in places])
             scores = self.scores(outputs)
             for row, place in enumerate(places):
@@ -110,22 +111,28 @@ class RecommenderHost(Host):
         assert isinstance(request, Query)
         assert isinstance(response, Answer)
         asked = self.resolve(request)
-        best = response.items[0] if response.items else None
-        shown = [
-            self.catalog.popularity[self.catalog.item_index[one.item]] for one in response.items
-        ]
-        return {
+        if asked.user is not None:
+            known = len(self.catalog.had(asked.user))
+        else:
+            known = len(asked.history)
+        found: dict[str, float | str | None] = {
             "source": response.source,
-            "known_history": float(
-                len(self.catalog.had(asked.user)) if asked.user is not None else len(asked.history)
-            ),
+            "known_history": float(known),
             "k": float(request.k),
             "ignored_ids": float(response.ignored),
-            "mean_popularity": float(np.mean(shown)) if shown else None,
-            "top_score": best.score if best else None,
-            "top_category": best.category if best else None,
-            **(self.profiles.described(profile_of(request)) if self.profiles else {}),
+            "mean_popularity": None,
+            "top_score": None,
+            "top_category": None,
         }
+        if response.items:
+            first = response.items[0]
+            places = [self.catalog.item_index[item.item] for item in response.items]
+            found["mean_popularity"] = float(self.catalog.popularity[places].mean())
+            found["top_score"] = first.score
+            found["top_category"] = first.category
+        if self.profiles is not None:
+            found |= self.profiles.described(profile_of(request))
+        return found
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
         """How much each item that the user had speaks for the first one: its attention, where the
@@ -154,22 +161,14 @@ class RecommenderHost(Host):
     def resolve(self, request: BaseModel) -> Asked:
         """The request in indices of the catalogue; unknown ids are counted."""
         assert isinstance(request, Query)
-        index = self.catalog.item_index
+        user, seen = None, np.empty(0, np.int64)
         if request.user is not None:
             user = self.catalog.user_index.get(str(request.user))
-        else:
-            user = None
-        given = [*request.history, *request.exclude]
-        history = list(
-            dict.fromkeys(index[str(name)] for name in request.history if str(name) in index)
-        )
-        known = [index[str(name)] for name in given if str(name) in index]
         if user is not None:
             seen = self.catalog.had(user)
-        else:
-            seen = np.empty(0, np.int64)
+        past, excluded = self._known(request.history), self._known(request.exclude)
         source: Source = "popular"
-        if history:
+        if past:
             source = "history"
         if user is not None:
             source = "personal"
@@ -184,8 +183,17 @@ class RecommenderHost(Host):
                 profile = side.encode(cells)
             if cells and source == "popular":
                 source = "profile"
-        hidden = np.concatenate([seen, np.array(known, np.int64), self._untold])
-        return Asked(source, user, history, hidden, len(given) - len(known), request.k, profile)
+        ignored = len(request.history) + len(request.exclude) - len(past) - len(excluded)
+        hidden = np.concatenate([seen, np.array(past + excluded, np.int64), self._untold])
+        # Once each, where it came first.
+        history = list(dict.fromkeys(past))
+        return Asked(source, user, history, hidden, ignored, request.k, profile)
+
+    def _known(self, ids: Sequence[int | str]) -> list[int]:
+        """Indices of those of the ids that training knew."""
+        index = self.catalog.item_index
+        found = [index.get(str(name)) for name in ids]
+        return [place for place in found if place is not None]
 
     def heads(self, run: Runtime, users: np.ndarray) -> Arrays:
         """What the graph says of users (int64, (users,)) and every item: (users, items) each."""
@@ -231,9 +239,8 @@ class RecommenderHost(Host):
             said = f"was not in the training data: the answer rests on {instead}"
             found.append(Caution(field="user", message=said))
         if asked.ignored:
-            index = self.catalog.item_index
             for name, ids in (("exclude", request.exclude), ("history", request.history)):
-                if count := sum(str(one) not in index for one in ids):
+                if count := len(ids) - len(self._known(ids)):
                     said = f"{count} of {len(ids)} items were not in the training data"
                     found.append(Caution(field=name, message=said))
         cells = profile_of(request)
@@ -267,8 +274,10 @@ _INSTEAD = {
 
 def profile_of(request: Query) -> dict[str, Any]:
     """The cells of a request's profile that are there, by column."""
-    profile = getattr(request, "profile", None)
-    return profile.model_dump(by_alias=True, exclude_none=True) if profile is not None else {}
+    profile: BaseModel | None = getattr(request, "profile", None)
+    if profile is None:
+        return {}
+    return profile.model_dump(by_alias=True, exclude_none=True)
 
 
 def best(scores: np.ndarray, allowed: np.ndarray, k: int) -> list[int]:
@@ -277,6 +286,7 @@ def best(scores: np.ndarray, allowed: np.ndarray, k: int) -> list[int]:
     candidates = np.flatnonzero(allowed)
     values = scores[candidates]
     if len(values) > k:
+        # All that tie with the k-th stay: a partition alone would keep any of them.
         least = np.partition(values, len(values) - k)[len(values) - k]
         candidates, values = candidates[values >= least], values[values >= least]
     ranked: list[int] = candidates[np.argsort(-values, kind="stable")[:k]].tolist()

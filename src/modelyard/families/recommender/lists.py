@@ -14,7 +14,7 @@ from modelyard.families.recommender.naming import (
     USER_ORDER,
     USERS,
     begins,
-    check_full,
+    check_ids,
     files_in,
     names_of,
     open_table,
@@ -60,11 +60,11 @@ def read_lists(raw: Path, settings: RecommenderFeatures) -> Lists:
     files = files_in(Path(raw))
     found = Lists()
     for side, one, words, names, order in KINDS:
-        file = next((file for file in files if begins(file, words)), None)
-        if file is None:
+        named = [file for file in files if begins(file, words)]
+        if not named:
             continue
-        table, columns = open_table(file, names_of(settings, names, of_list=side), order)
-        check_full(table, columns["id"], f"{one} without an id")
+        table, columns = open_table(named[0], names_of(settings, names, of_list=side), order)
+        check_ids(table, columns["id"], f"{one} without an id")
         ids = [str(cell) for cell in tables.texts(table, columns["id"])]
         if side == "item":
             found.titles.update(_titles(table, columns, ids))
@@ -76,17 +76,15 @@ def read_lists(raw: Path, settings: RecommenderFeatures) -> Lists:
 
 
 def _titles(table: Table, columns: dict[str, str], ids: list[str]) -> dict[str, Item]:
-    nothing: list[str | None] = [None] * table.rows
+    titles: list[str | None] = [None] * table.rows
+    categories: list[str | None] = [None] * table.rows
     if "title" in columns:
         titles = tables.texts(table, columns["title"])
-    else:
-        titles = nothing
     if "category" in columns:
         categories = tables.texts(table, columns["category"])
-    else:
-        categories = nothing
     found: dict[str, Item] = {}
     for name, title, category in zip(ids, titles, categories, strict=True):
+        # MovieLens has several genres in a cell: Comedy|Drama.
         first = (category or "").split("|")[0]
         found.setdefault(name, Item(name, title or None, first or None))
     return found

@@ -9,8 +9,11 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from modelyard.errors import BadData, choices
 from modelyard.families.recommender.config import RecommenderFeatures
+from modelyard.families.recommender.requests import LONGEST_ID
 from modelyard.kit import tables
 from modelyard.kit.json_lines import ROWS
 from modelyard.kit.tables import Table, Text
@@ -110,10 +113,23 @@ def names_of(settings: RecommenderFeatures, names: Names, *, of_list: str = "") 
     return found
 
 
-def check_full(table: Table, column: str, problem: str) -> None:
-    empty = table.column(column).is_null().to_numpy(zero_copy_only=False)
+def check_ids(table: Table, column: str, problem: str) -> None:
+    """Refuses a column of ids that cannot be asked for.
+
+    Raises:
+        BadData: a cell is empty, which is the `problem`, or longer than a request may say it.
+    """
+    cells = table.column(column)
+    empty = cells.is_null().to_numpy(zero_copy_only=False)
     if empty.any():
         raise table.fault(column, int(empty.argmax()), problem)
+    if not tables.is_text(cells):
+        return
+    lengths = pc.utf8_length(cells).to_numpy(zero_copy_only=False)
+    if lengths.max(initial=0) > LONGEST_ID:
+        row = int(lengths.argmax())
+        problem = f"an id of {lengths[row]} characters; requests take at most {LONGEST_ID}"
+        raise table.fault(column, row, problem)
 
 
 def without_labels(missing: list[str]) -> BadData:
@@ -164,7 +180,9 @@ def _from_double_colons(text: Text) -> Text:
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
     for line in text.content.splitlines():
-        writer.writerow(line.split("::") if line.strip() else [])
+        # An empty line stays one, so that rows keep their numbers.
+        cells = line.split("::") if line.strip() else []
+        writer.writerow(cells)
     return replace(text, content=rows.getvalue(), delimiter=",")
 
 
@@ -175,7 +193,10 @@ def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
         return text
     if "title" not in names and not any(_is_value(cell) for cell in first):
         _check_named(text.file, {}, first, names)
-    least = len(order) - ("title" in names)
+    least = len(order)
+    if "title" in names:
+        # The last column, the category, may be missing.
+        least -= 1
     if len(first) < least:
         problem = (
             f"{len(first)} cells and no header; without one the columns are {', '.join(order)}"
@@ -188,12 +209,15 @@ def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
 
 def understood(header: Sequence[str], names: Names) -> dict[str, str]:
     """Our names to those of the header, each the first that is known."""
-    known = {spelling: name for name, spellings in names.items() for spelling in spellings}
+    known = {}
+    for name, spellings in names.items():
+        for spelling in spellings:
+            known[spelling] = name
     found: dict[str, str] = {}
     for column in header:
-        name = known.get(_spelt(column))
-        if name is not None:
-            found.setdefault(name, column)
+        ours = known.get(_spelt(column))
+        if ours is not None:
+            found.setdefault(ours, column)
     return found
 
 

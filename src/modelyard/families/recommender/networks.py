@@ -102,7 +102,10 @@ class HistoryNetwork(Network):
 
     def of_profile(self, profile: torch.Tensor | None) -> torch.Tensor | None:
         """The same of users by their `profile`, float32 (batch, outputs)."""
-        return self.user_columns(profile) if self.user_columns is not None else None
+        if self.user_columns is None:
+            return None
+        vectors: torch.Tensor = self.user_columns(profile)
+        return vectors
 
     def example(self, **more: np.ndarray) -> Arrays:
         """A graph's `items`, (batch, length), and `more`; and `profile`, (batch, outputs), where

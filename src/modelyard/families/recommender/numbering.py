@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from modelyard.families.recommender.catalog import Catalog
@@ -16,8 +18,13 @@ def numbering(
 
     They follow from the ids only: moving one interaction changes no other row of an embedding.
     """
-    users = _numbered(log.users, np.unique(user), earlier.user_index if earlier else {})
-    return users, _numbered(log.items, np.unique(item), earlier.item_index if earlier else {})
+    user_index: Mapping[str, int] = {}
+    item_index: Mapping[str, int] = {}
+    if earlier is not None:
+        user_index, item_index = earlier.user_index, earlier.item_index
+    users = _numbered(log.users, np.unique(user), user_index)
+    items = _numbered(log.items, np.unique(item), item_index)
+    return users, items
 
 
 def from_number(names: list[str], number: np.ndarray, first: int) -> list[str]:
@@ -31,7 +38,9 @@ def number_listed(
 ) -> list[str]:
     """Numbers, in place, items of the log that `numbering` left out and that are `listed`, and
     gives the listed ones that neither the log nor the earlier model has, to come behind all."""
-    known = earlier.item_index if earlier else {}
+    known: Mapping[str, int] = {}
+    if earlier is not None:
+        known = earlier.item_index
     place = {name: index for index, name in enumerate(log.items)}
     count = max(len(known), int(number.max(initial=-1)) + 1)
     new = [name for name in sorted(set(listed), key=_order) if name not in known]
@@ -42,14 +51,16 @@ def number_listed(
     return [name for name in new if name not in place]
 
 
-def _numbered(names: list[str], seen: np.ndarray, earlier: dict[str, int]) -> np.ndarray:
+def _numbered(names: list[str], seen: np.ndarray, earlier: Mapping[str, int]) -> np.ndarray:
     number = np.array([earlier.get(name, -1) for name in names], np.int64)
     new = [index for index in seen.tolist() if number[index] < 0]
-    number[sorted(new, key=lambda index: _order(names[index]))] = len(earlier) + np.arange(len(new))
+    new.sort(key=lambda index: _order(names[index]))
+    number[new] = len(earlier) + np.arange(len(new))
     return number
 
 
 def _order(name: str) -> tuple[int, int, str]:
+    """Numbers by their value, before other ids."""
     if name.isdecimal():
         return (0, int(name), name)
     return 1, 0, name

@@ -31,15 +31,12 @@ def draw(catalog: Catalog, users: np.ndarray, target: np.ndarray, lists: Lists) 
 
 
 def _by_length(target: np.ndarray, lists: Lists) -> Plot:
-    lengths = np.arange(1, 21)
-    series = [
-        Series(
-            name=name,
-            x=lengths.astype(float).tolist(),
-            y=[float((ranks(found, target) <= k).mean()) for k in lengths],
-        )
-        for name, found in lists.items()
-    ]
+    lengths = np.arange(1.0, 21.0)
+    series = []
+    for name, found in lists.items():
+        place = ranks(found, target)
+        recall = [float((place <= k).mean()) for k in lengths]
+        series.append(Series(name=name, x=lengths.tolist(), y=recall))
     return Plot(
         kind="line", title="Recall by list length", x_label="k", y_label="recall@k", series=series
     )
@@ -50,14 +47,16 @@ def _by_activity(catalog: Catalog, users: np.ndarray, target: np.ndarray, lists:
     length = catalog.lengths[users]
     edges = np.unique(np.quantile(length, np.linspace(0, 1, BUCKETS + 1), method="nearest"))
     bucket = np.searchsorted(edges[1:-1], length, side="right")
-    kept = [index for index in range(max(1, len(edges) - 1)) if (bucket == index).any()]
-    names = [f"{length[bucket == index].min()}-{length[bucket == index].max()}" for index in kept]
+    buckets = np.unique(bucket).tolist()
+    names = []
+    for index in buckets:
+        own = length[bucket == index]
+        names.append(f"{own.min()}-{own.max()}")
     series = []
     for name, found in lists.items():
         hit = ranks(found, target) <= K
-        series.append(
-            Series(name=name, x=names, y=[float(hit[bucket == index].mean()) for index in kept])
-        )
+        recall = [float(hit[bucket == index].mean()) for index in buckets]
+        series.append(Series(name=name, x=names, y=recall))
     return Plot(
         kind="bar",
         title="Recall by user activity",
@@ -68,26 +67,29 @@ def _by_activity(catalog: Catalog, users: np.ndarray, target: np.ndarray, lists:
     )
 
 
+def _shown(target: np.ndarray, lists: Lists) -> dict[str, np.ndarray]:
+    """The first K items of all lists, one after another, and what users chose."""
+    shown = {}
+    for name, found in lists.items():
+        first = found[:, :K]
+        shown[name] = first[first >= 0]
+    shown["what was chosen"] = target
+    return shown
+
+
 def _long_tail(catalog: Catalog, target: np.ndarray, lists: Lists) -> Plot:
+    count = len(catalog.items)
     order = np.argsort(-catalog.popularity, kind="stable")
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    cuts = np.unique(
-        np.linspace(0, len(order), min(len(order), POINTS) + 1).round().astype(np.int64)
-    )
-    shown = {name: found[:, :K][found[:, :K] >= 0] for name, found in lists.items()} | {
-        "what was chosen": target
-    }
+    place = np.empty(count, dtype=np.int64)
+    place[order] = np.arange(count)
+    points = np.linspace(0, count, min(count, POINTS) + 1)
+    cuts = np.unique(points.round().astype(np.int64))
     series = []
-    for name, items in shown.items():
-        total = np.concatenate([[0], np.cumsum(np.bincount(place[items], minlength=len(order)))])
-        series.append(
-            Series(
-                name=name,
-                x=(cuts / len(order)).tolist(),
-                y=(total[cuts] / max(1, total[-1])).tolist(),
-            )
-        )
+    for name, items in _shown(target, lists).items():
+        views = np.bincount(place[items], minlength=count)
+        total = np.concatenate([[0], np.cumsum(views)])
+        share = total[cuts] / max(1, total[-1])
+        series.append(Series(name=name, x=(cuts / count).tolist(), y=share.tolist()))
     return Plot(
         kind="line",
         title="Long tail",
@@ -102,16 +104,12 @@ def _long_tail(catalog: Catalog, target: np.ndarray, lists: Lists) -> Plot:
 def _popularity(catalog: Catalog, target: np.ndarray, lists: Lists) -> Plot:
     log = np.log10(1 + catalog.popularity)
     edges = np.linspace(0, float(log.max()) or 1.0, BINS + 1)
-    shown = {name: found[:, :K][found[:, :K] >= 0] for name, found in lists.items()} | {
-        "what was chosen": target
-    }
+    middles = ((edges[1:] + edges[:-1]) / 2).tolist()
     series = []
-    for name, items in shown.items():
+    for name, items in _shown(target, lists).items():
         counts, _ = np.histogram(log[items], bins=edges)
         share = counts / max(1, counts.sum())
-        series.append(
-            Series(name=name, x=((edges[1:] + edges[:-1]) / 2).tolist(), y=share.tolist())
-        )
+        series.append(Series(name=name, x=middles, y=share.tolist()))
     return Plot(
         kind="histogram",
         title="Popularity of what is shown",

@@ -60,7 +60,8 @@ class Side:
         """Reads a folder of assets; None where there is none."""
         if not (folder / FILE).is_file():
             return None
-        values, scale = (np.load(folder / name, allow_pickle=False) for name in (VALUES, SCALE))
+        values = np.load(folder / VALUES, allow_pickle=False)
+        scale = np.load(folder / SCALE, allow_pickle=False)
         return cls(folder, SideSchema.load(folder), Encoder.load(folder), values, scale)
 
     @cached_property
@@ -90,10 +91,10 @@ class Profiles:
     def cautions(self, cells: Mapping[str, Any]) -> list[Caution]:
         """What of a profile training never saw."""
         row = dict.fromkeys(self.names) | dict(cells)
-        return [
-            Caution(field=f"profile.{one.field}", message=one.message)
-            for one in self._cautions.of(row)
-        ]
+        found = []
+        for caution in self._cautions.of(row):
+            found.append(Caution(field=f"profile.{caution.field}", message=caution.message))
+        return found
 
     def described(self, cells: Mapping[str, Any]) -> dict[str, Cell]:
         """Drift columns: numbers, categories and flags of a profile."""

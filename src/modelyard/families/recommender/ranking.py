@@ -32,23 +32,28 @@ def figures(
     al. 2010), popularity lift by how much more popular the lists are than what users had
     (Abdollahpouri et al. 2019).
     """
+    # Infinite where it is not found: then its gain is 0.
     place = ranks(lists, target)
-    result = {
-        f"ndcg_at_{k}": float(np.where(place <= k, 1 / np.log2(1 + place), 0).mean()) for k in CUTS
-    }
-    result |= {f"recall_at_{k}": float((place <= k).mean()) for k in CUTS}
+    gain = 1 / np.log2(1 + place)
+    result = {}
+    for k in CUTS:
+        result[f"ndcg_at_{k}"] = float(np.where(place <= k, gain, 0).mean())
+    for k in CUTS:
+        result[f"recall_at_{k}"] = float((place <= k).mean())
     result["mrr_at_20"] = float((1 / place).mean())
+    # One more for each, for the logarithm of an item that nobody had.
     share = (catalog.popularity + 1) / (catalog.popularity + 1).sum()
     profile = means(catalog)[users].mean()
     for k in CUTS:
-        shown = lists[:, :k][lists[:, :k] >= 0]
-        result[f"coverage_at_{k}"] = len(np.unique(shown)) / len(catalog.items)
-        result[f"novelty_at_{k}"] = float(-np.log2(share[shown]).mean()) if len(shown) else 0.0
+        first = lists[:, :k]
+        shown = first[first >= 0]
+        novelty, popularity = 0.0, 0.0
         if len(shown):
-            seen = catalog.popularity[shown].mean()
-        else:
-            seen = 0.0
-        result[f"popularity_lift_at_{k}"] = float(seen / profile - 1)
+            novelty = float(-np.log2(share[shown]).mean())
+            popularity = catalog.popularity[shown].mean()
+        result[f"coverage_at_{k}"] = len(np.unique(shown)) / len(catalog.items)
+        result[f"novelty_at_{k}"] = novelty
+        result[f"popularity_lift_at_{k}"] = float(popularity / profile - 1)
     return result
 
 
@@ -76,6 +81,7 @@ def neighbour_scores(catalog: Catalog, users: np.ndarray) -> Iterator[np.ndarray
         had = catalog.history(user)
         together[np.ix_(had, had)] += 1
     length = np.sqrt(np.maximum(catalog.popularity, 1)).astype(np.float32)
+    # An item is no neighbour of itself.
     np.fill_diagonal(together, 0)
     likeness = together / length / length[:, None]
     return (likeness[catalog.history(user)].sum(axis=0) for user in users.tolist())

@@ -20,7 +20,7 @@ from modelyard.families.recommender.naming import (
     SUFFIXES,
     USERS,
     begins,
-    check_full,
+    check_ids,
     files_in,
     names_of,
     open_table,
@@ -71,14 +71,14 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
     used = set(columns.values())
     sides = {}
     for side, names, index in (("user", users, user), ("item", items, item)):
-        others = [
-            name
-            for name in table.names
-            if name not in used and name.lower().startswith(SIDES[side])
-        ]
+        others = []
+        for name in table.names:
+            if name not in used and name.lower().startswith(SIDES[side]):
+                others.append(name)
         if others:
             sides[side] = Listing(table, [names[place] for place in index.tolist()], others)
             used.update(others)
+    unused = [name for name in table.names if name not in used]
     rating = np.full(table.rows, np.nan)
     if "rating" in columns:
         rating = tables.numbers(table, columns["rating"])
@@ -93,7 +93,7 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
         rating=rating,
         labels=_labels(table, columns),
         notes=table.notes,
-        left_out=[*(name for name in table.names if name not in used), *table.dropped],
+        left_out=[*unused, *table.dropped],
         sides=sides,
     )
 
@@ -101,7 +101,7 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
 def _ids(table: Table, column: str, problem: str) -> tuple[list[str], np.ndarray]:
     """The different cells in the order of the file, and each row's index into them, int64
     (rows,)."""
-    check_full(table, column, problem)
+    check_ids(table, column, problem)
     cells = table.column(column)
     if not pa.types.is_string(cells.type):
         cells = pa.array(tables.texts(table, column), pa.string())
@@ -130,7 +130,8 @@ def _log_file(raw: Path) -> File:
     """The log of a folder: the one with a known name, or the only file that is no list of items."""
     files = [file for file in files_in(raw) if not begins(file, (*ITEMS, *USERS, "readme"))]
     for name in LOGS:
-        if len(found := [file for file in files if begins(file, (name,))]) == 1:
+        found = [file for file in files if begins(file, (name,))]
+        if len(found) == 1:
             return found[0]
     others = [file for file in files_of(raw) if file.suffix not in (".md", ".dvc")]
     if not files and len(others) == 1:

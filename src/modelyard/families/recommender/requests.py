@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field, StrictInt, create_model
 from modelyard.host import WithWarnings
 
 Source = Literal["personal", "history", "profile", "popular"]
-Id = StrictInt | Annotated[str, Field(min_length=1, max_length=200)]
-Ids = Annotated[list[Id], Field(max_length=10_000)]
+LONGEST_ID, MOST_IDS = 200, 10_000
+"""Characters of an id, and ids of a list: what a request may cost is bounded."""
+Id = StrictInt | Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
+Ids = Annotated[list[Id], Field(max_length=MOST_IDS)]
 MOST = 100
 """Items an answer has at most."""
 

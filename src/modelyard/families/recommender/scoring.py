@@ -114,7 +114,9 @@ class Attended(Ordered):
         nearness = self.arrays["items"] @ mean + self.arrays["bias"]
         nearness[asked.hidden] = -np.inf
         count = min(self.most, len(nearness))
-        return np.sort(np.argpartition(-nearness, count - 1)[:count])
+        nearest = np.argpartition(-nearness, count - 1)[:count]
+        # In the order of the catalogue, so that ties are broken as where all items are scored.
+        return np.sort(nearest)
 
     def attention(self, run: Runtime, asked: Asked, item: int) -> dict[int, float]:
         """How much each item of the history weighs for `item`."""

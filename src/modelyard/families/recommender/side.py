@@ -46,7 +46,9 @@ class SideReport:
         """Notes columns of `what` that the model does not take."""
         # The category is shown in answers.
         shown = ITEM_NAMES["category"]
-        names = [n for listing in listings for n in listing.names if n.lower() not in shown]
+        names = []
+        for listing in listings:
+            names += [name for name in listing.names if name.lower() not in shown]
         if not names:
             return
         self.left_out += names
@@ -85,21 +87,21 @@ def write_side(
     if not columns:
         return None
     frame = _aligned(frames, columns, ids, what, report)
-    if earlier:
-        schema = earlier.schema
-    else:
-        schema = SideSchema(columns=with_ranges(columns, frame))
-    cells = to_columns(frame, schema)
-    if earlier:
-        encoder = earlier.encoder
-    else:
-        encoder = Encoder.fit(cells, schema, settings)
-    values = encoder.transform(cells)
-    scale = earlier.scale if earlier else _scale(values)
     folder.mkdir(parents=True)
+    if earlier is None:
+        schema = SideSchema(columns=with_ranges(columns, frame))
+        cells = to_columns(frame, schema)
+        encoder = Encoder.fit(cells, schema, settings)
+        values = encoder.transform(cells)
+        scale = _scale(values)
+        save_categories(folder, schema, cells, None)
+    else:
+        schema, encoder, scale = earlier.schema, earlier.encoder, earlier.scale
+        cells = to_columns(frame, schema)
+        values = encoder.transform(cells)
+        save_categories(folder, schema, cells, earlier.folder)
     schema.save(folder)
     encoder.save(folder)
-    save_categories(folder, schema, cells, earlier.folder if earlier else None)
     np.save(folder / VALUES, values)
     np.save(folder / SCALE, scale)
     table = columns_table(frame, schema)
@@ -118,22 +120,22 @@ def _read(
     """The columns of a listing, and their values by id: of several rows of one id the first."""
     table = listing.table
     if earlier is None:
+        # The values of a list are its words.
         lists = {name: {"role": "text"} for name in listing.names if _is_list(table, name)}
-        columns, values = judged(table, listing.names, Edits(columns=lists), settings)
-        columns, dropped = dropped_columns(columns)
+        found, values = judged(table, listing.names, Edits(columns=lists), settings)
+        found, dropped = dropped_columns(found)
         report.left_out += [f"{name} ({why})" for name, why in dropped.items()]
-        columns = [
-            column.model_copy(update={"nullable": True})
-            for column in columns
-            if column.role != "drop"
-        ]
+        columns = []
+        for column in found:
+            if column.role != "drop":
+                # Of a user or an item that the list lacks, every cell is empty.
+                columns.append(column.model_copy(update={"nullable": True}))
     else:
-        columns = [one for one in earlier.schema.columns if one.name in listing.names]
-        values = {one.name: convert(one, table, False) for one in columns}
-        known = {one.name for one in columns}
-        report.left_out += [
-            f"{name} (the earlier model lacks it)" for name in listing.names if name not in known
-        ]
+        columns = [column for column in earlier.schema.columns if column.name in listing.names]
+        values = {column.name: convert(column, table, False) for column in columns}
+        for name in listing.names:
+            if name not in values:
+                report.left_out.append(f"{name} (the earlier model lacks it)")
     frame = pd.DataFrame(values)
     frame.index = pd.Index(listing.ids)
     again = frame.index.duplicated()
@@ -149,7 +151,7 @@ def _read(
 
 
 def _is_list(table: Table, name: str) -> bool:
-    return any(SEPARATOR in cell for cell in texts(table, name) if cell)
+    return any(SEPARATOR in (cell or "") for cell in texts(table, name))
 
 
 def _aligned(
@@ -164,20 +166,26 @@ def _aligned(
     joined = pd.concat([pd.DataFrame(index=list(ids)), *aligned], axis=1)
     joined = joined.loc[:, ~joined.columns.duplicated()].reset_index(drop=True)
     for column in columns:
-        if column.name not in joined:
-            joined[column.name] = pd.NaT if column.role == "time" else None
+        if column.name in joined:
+            continue
+        if column.role == "time":
+            joined[column.name] = pd.NaT
+        else:
+            joined[column.name] = None
     joined = joined[[column.name for column in columns]]
-    empty = {name: int(count) for name, count in joined.isna().sum().items() if count}
-    if empty:
-        shown = ", ".join(f"{name} of {count:,}" for name, count in empty.items())
-        report.notes.append(f"Missing among {len(ids):,} {what}: {shown}.")
+    counts = joined.isna().sum()
+    shown = [f"{name} of {count:,}" for name, count in counts[counts > 0].items()]
+    if shown:
+        report.notes.append(f"Missing among {len(ids):,} {what}: {', '.join(shown)}.")
     return joined
 
 
 def _scale(values: np.ndarray) -> np.ndarray:
     """Mean and deviation of each output, 0 and 1 of those that are yes or no."""
     numbers = ~np.isin(values, (0, 1)).all(axis=0)
-    mean, spread = values.astype(np.float64).mean(0), values.astype(np.float64).std(0)
+    # In float32 the sum of many large numbers loses its last digits.
+    exact = values.astype(np.float64)
+    mean, spread = exact.mean(0), exact.std(0)
     spread[spread == 0] = 1.0
     scale = np.stack([np.where(numbers, mean, 0), np.where(numbers, spread, 1)])
     return scale.astype(np.float32)

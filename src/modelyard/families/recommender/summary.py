@@ -21,12 +21,6 @@ def summary(
     columns: bool,
 ) -> dict[str, Any]:
     users, items, count = len(catalog.users), len(catalog.items), len(had.rows)
-    lengths = np.bincount(had.user)
-    lengths = lengths[lengths > 0]
-    spread = (
-        np.quantile(lengths, [0, 0.5, 1]).tolist(),
-        np.quantile(np.bincount(had.item), [0.5, 1]).tolist(),
-    )
     notes = [
         f"{users - rows['test']:,} of {users:,} users have too few interactions to be judged: they train only."
     ]
@@ -50,8 +44,10 @@ def summary(
         notes.append(
             f"{tied:,} users' last interactions have one time: their order in the file decided."
         )
-    if unknown := len(titles) and sum(item.title is None for item in catalog.items):
-        notes.append(f"{unknown:,} items are not in the list of items.")
+    if titles:
+        unknown = [item for item in catalog.items if item.id not in titles]
+        if unknown:
+            notes.append(f"{len(unknown):,} items are not in the list of items.")
     table = {
         "title": "Interactions",
         "columns": ["what", "value"],
@@ -60,8 +56,8 @@ def summary(
             ["items", items],
             ["interactions", count],
             ["share of all pairs", f"{100 * count / users / items:.2f} %"],
-            ["a user has (least, median, most)", " / ".join(f"{value:g}" for value in spread[0])],
-            ["an item has (median, most)", " / ".join(f"{value:g}" for value in spread[1])],
+            ["a user has (least, median, most)", _quantiles(had.user, [0, 0.5, 1])],
+            ["an item has (median, most)", _quantiles(had.item, [0.5, 1])],
         ],
     }
     return {
@@ -75,6 +71,13 @@ def summary(
         "items": items,
         "headline": headline + _liked(dropped),
     }
+
+
+def _quantiles(of: np.ndarray, shares: list[float]) -> str:
+    """Of the number of interactions of those who have some, by index (interactions,)."""
+    counts = np.bincount(of)
+    found = np.quantile(counts[counts > 0], shares)
+    return " / ".join(f"{value:g}" for value in found)
 
 
 def _ties(had: Interactions, split: np.ndarray) -> int:

@@ -44,19 +44,20 @@ def judge(host: RecommenderHost, run: Runtime, features: Path, split: Split) -> 
     said = _said(host, run, Catalog.load(features / "assets"), shown)
     known = ~np.isnan(said["click"])
     clicked = known & (shown["click"] == 1)
-    means = {
-        task: _item_means(train, task, shown["item"]) for task in ("click", "conversion", "dwell")
-    }
     metrics: dict[str, float] = {}
     baseline: dict[str, float] = {}
     for task, rows in (("click", known), ("conversion", clicked)):
-        truth, rate = shown[task][rows], means[task][rows]
+        # An empty cell is no click and no conversion, as in training.
+        truth = np.nan_to_num(shown[task][rows])
         if len(np.unique(truth)) == 2:
+            mean = _item_means(train, task, shown["item"][rows])
             metrics[f"{task}_roc_auc"] = roc_auc(truth, said[task][rows])
-            baseline[f"{task}_roc_auc"] = roc_auc(truth, rate)
-    if clicked.any() and not np.isnan(shown["dwell"][clicked]).any():
-        truth, mean = np.log1p(shown["dwell"][clicked]), means["dwell"][clicked]
-        metrics["dwell_log_mae"] = float(np.abs(said["dwell"][clicked] - truth).mean())
+            baseline[f"{task}_roc_auc"] = roc_auc(truth, mean)
+    timed = clicked & ~np.isnan(shown["dwell"])
+    if timed.any():
+        truth = np.log1p(shown["dwell"][timed])
+        mean = _item_means(train, "dwell", shown["item"][timed])
+        metrics["dwell_log_mae"] = float(np.abs(said["dwell"][timed] - truth).mean())
         baseline["dwell_log_mae"] = float(np.abs(mean - truth).mean())
     note = (
         f"The heads are judged on {int(known.sum()):,} shown items, {int(clicked.sum()):,} of them clicked; "
@@ -70,12 +71,10 @@ def _said(
 ) -> dict[str, np.ndarray]:
     """The heads' outputs for each row, float64 (rows,); NaN where the host does not know user or
     item."""
-    users = np.array([host.catalog.user_index.get(name, -1) for name in catalog.users])[
-        shown["user"]
-    ]
-    items = np.array([host.catalog.item_index.get(item.id, -1) for item in catalog.items])[
-        shown["item"]
-    ]
+    user_index, item_index = host.catalog.user_index, host.catalog.item_index
+    user_of = np.array([user_index.get(name, -1) for name in catalog.users])
+    item_of = np.array([item_index.get(item.id, -1) for item in catalog.items])
+    users, items = user_of[shown["user"]], item_of[shown["item"]]
     said = {task: np.full(len(users), np.nan) for task in ("click", "conversion", "dwell")}
     rows = np.flatnonzero((users >= 0) & (items >= 0))
     asked = np.unique(users[rows])
@@ -83,6 +82,7 @@ def _said(
     for start in range(0, len(asked), size):
         part = asked[start : start + size]
         outputs = host.heads(run, part)
+        # `asked` is sorted, so that a part is a range of users.
         mine = rows[(users[rows] >= part[0]) & (users[rows] <= part[-1])]
         for task, values in said.items():
             values[mine] = outputs[task][np.searchsorted(part, users[mine]), items[mine]]
@@ -95,16 +95,17 @@ def _item_means(train: dict[str, np.ndarray], task: str, items: np.ndarray) -> n
 
     Of clicked rows only, but for the click itself; the time in log(1 + seconds).
     """
-    if task == "click":
-        rows = np.ones(len(train["item"]), bool)
-    else:
+    values = train[task].astype(np.float64)
+    if task == "dwell":
+        rows = (train["click"] == 1) & ~np.isnan(values)
+        values = np.log1p(values)
+    elif task == "conversion":
         rows = train["click"] == 1
-    values = np.nan_to_num(np.log1p(train[task]) if task == "dwell" else train[task])[rows].astype(
-        np.float64
-    )
+    else:
+        rows = np.ones(len(values), bool)
+    values, of_item = np.nan_to_num(values[rows]), train["item"][rows]
     size = 1 + max(int(train["item"].max()), int(items.max()))
-    total = np.bincount(train["item"][rows], values, size) + SMOOTHING * values.mean()
-    mean: np.ndarray = (total / (np.bincount(train["item"][rows], minlength=size) + SMOOTHING))[
-        items
-    ]
-    return mean
+    views = np.bincount(of_item, minlength=size)
+    total = np.bincount(of_item, values, size)
+    mean = (total + SMOOTHING * values.mean()) / (views + SMOOTHING)
+    return np.asarray(mean[items])

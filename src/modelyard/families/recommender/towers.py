@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -38,19 +39,18 @@ class Towers(Net):
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
         super().__init__(catalog)
         self.size, self.penalty = settings.dimensions, settings.penalty
-        self.experts = settings.experts if settings.bottom == "mmoe" else 1
+        if settings.bottom == "mmoe":
+            self.experts = settings.experts
+        else:
+            self.experts = 1
         names = {name: number for number, name in enumerate(catalog.categories, 1)}
         kinds = [names.get(item.category or "", 0) for item in catalog.items]
         self.user = nn.Parameter(torch.randn(len(catalog.users), self.size) * 0.1)
         self.item = nn.Parameter(torch.randn(len(catalog.items), self.size) * 0.1)
         self.category = nn.Parameter(torch.randn(len(names) + 1, self.size) * 0.1)
         self.kinds = nn.Buffer(torch.tensor(kinds), persistent=False)
-        self.activity = nn.Buffer(
-            _standardized(torch.from_numpy(catalog.lengths)), persistent=False
-        )
-        self.popularity = nn.Buffer(
-            _standardized(torch.from_numpy(catalog.popularity)), persistent=False
-        )
+        self.activity = nn.Buffer(_standardized(catalog.lengths), persistent=False)
+        self.popularity = nn.Buffer(_standardized(catalog.popularity), persistent=False)
         self.user_side = catalog.user_side
         self.seen = nn.Buffer(seen(catalog), persistent=False)
         self.item_columns = columns_of(catalog.item_side, self.size)
@@ -98,11 +98,11 @@ class Towers(Net):
         hidden = functional.relu(self.bottom(user, item))
         parts = hidden.reshape(*hidden.shape[:2], self.experts, hidden.shape[2] // self.experts)
         ours, theirs = user[:, : self.size], item[..., : self.size]
-        products = {
-            task: dot(ours * weight, theirs)
-            for task, weight in zip(TASKS, self.product, strict=True)
-        }
-        return {task: products[task] + self._task(task, parts, user, item) for task in TASKS}
+        found = {}
+        for task, weight in zip(TASKS, self.product, strict=True):
+            product = dot(ours * weight, theirs)
+            found[task] = product + self._task(task, parts, user, item)
+        return found
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Cross-entropy of shown, click, conversion and squared error of the log seconds, plus an
@@ -111,16 +111,17 @@ class Towers(Net):
         The last two count where there was a click, the click where the item was shown.
         """
         users, items = self.vectors()
-        user, item = (
-            users[batch["user"]],
-            items[torch.cat([batch["item"][:, None], batch["negative"]], 1)],
-        )
+        user = users[batch["user"]]
+        item = items[torch.cat([batch["item"][:, None], batch["negative"]], 1)]
         heads = self.heads(user, item)
         shown, clicked = torch.zeros_like(heads["shown"]), batch["click"]
+        # The first column was shown, the others were drawn.
         shown[:, 0] = 1
         entropy = functional.binary_cross_entropy_with_logits
         conversion = entropy(heads["conversion"][:, 0], batch["conversion"], reduction="none")
-        dwell = (heads["dwell"][:, 0] - batch["dwell"]).square()
+        # NaN times 0 is NaN, so what has no time gets one before it is left out.
+        timed = ~torch.isnan(batch["dwell"])
+        dwell = (heads["dwell"][:, 0] - batch["dwell"].nan_to_num()).square() * timed
         after = ((conversion + dwell) * batch["after"]).mean()
         before = entropy(heads["shown"], shown) + entropy(heads["click"][:, 0], clicked)
         return before + after + self.penalty * energy((user, item), len(user))
@@ -153,7 +154,8 @@ def _tower(hidden: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*perceptron(hidden), nn.Linear(hidden[-1], 1))
 
 
-def _standardized(counts: torch.Tensor) -> torch.Tensor:
+def _standardized(counts: np.ndarray) -> torch.Tensor:
     """log(1 + count) less its mean, over its deviation, (rows, 1)."""
-    values = torch.log1p(counts.float())
+    values = torch.log1p(torch.from_numpy(counts).float())
+    # Everybody may have the same number.
     return ((values - values.mean()) / values.std().clamp(min=1e-6))[:, None]
