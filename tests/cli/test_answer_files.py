@@ -23,7 +23,7 @@ from modelyard.families.image.host import ImageHost
 from modelyard.families.text.answering.host import AnswerHost
 from modelyard.families.text.tagging.host import TagHost
 from modelyard.host import Host
-from modelyard.store.tables import read_parquet
+from modelyard.store.tables import connect, read_parquet
 from tests.toy.build import build
 from tests.toy.family import LineHost
 
@@ -119,6 +119,41 @@ def test_columns_that_the_model_does_not_use_stay_next_to_the_answers(
     assert "weight" not in rows[0]
 
 
+def test_cells_of_any_type_of_parquet_stay_next_to_the_answers(tmp_path: Path) -> None:
+    made = build(tmp_path / "run", "first", {}, family="tests.toy.family:Line").package
+    file, out = tmp_path / "new.parquet", tmp_path / "answers.jsonl"
+    connect().execute(
+        "COPY (SELECT 12.5 AS x, 9.90::DECIMAL(10, 2) AS price, TIME '08:30:00' AS at,"
+        " INTERVAL 1 DAY AS wait, 'ab'::BLOB AS raw, [DATE '2026-01-31'] AS days,"
+        f" 'NaN'::DOUBLE AS gap) TO '{file}' (FORMAT parquet)"
+    )
+    answer(str(made), None, file, out, False)
+    (found,) = [json.loads(line) for line in out.read_text().splitlines()]
+    assert found["price"] == 9.9
+    assert (found["at"], found["wait"]) == ("08:30:00", "1 day, 0:00:00")
+    assert base64.b64decode(found["raw"]) == b"ab"
+    assert (found["days"], found["gap"]) == (["2026-01-31"], None)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_list_without_an_example_is_refused(
+    tmp_path: Path, orders: tuple[Path, pd.DataFrame], kind: str
+) -> None:
+    (tmp_path / "new.json").write_text("[]")
+    with pytest.raises(UsageError, match=r"new\.json: there is no example to answer"):
+        answer(str(orders[0]), None, tmp_path / "new.json", tmp_path / f"out.{kind}", False)
+    with pytest.raises(UsageError, match="--json: there is no example to answer"):
+        answer(str(orders[0]), "[]", None, tmp_path / f"out.{kind}", False)
+    assert not (tmp_path / f"out.{kind}").exists()
+
+
+def test_an_ending_that_cannot_be_written_is_refused_before_anything_is_answered(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UsageError, match=r"cannot write \.xlsx\. Allowed: \.jsonl, \.csv"):
+        answer("nothing-of-this-name", "{}", None, tmp_path / "out.xlsx", False)
+
+
 def test_json_lines_keep_their_ids_and_a_misspelt_body_is_refused(
     tmp_path: Path, orders: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,7 +246,8 @@ def test_a_folder_is_answered_file_by_file_and_a_broken_one_is_named(
     (tmp_path / "b").mkdir()
     (tmp_path / "b/1.png").write_text("one")
     (tmp_path / "2.png").write_text("two")
-    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "b/.ipynb_checkpoints").mkdir()
+    (tmp_path / "b/.ipynb_checkpoints/1.png").write_text("one as it was")
     found = answers_of_folder(tmp_path, pictures, False)
     assert [(one["file"], one["image"]) for one in found] == [("2.png", "two"), ("b/1.png", "one")]
     assert "1 other files" in capsys.readouterr().err

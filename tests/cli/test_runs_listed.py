@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from rich.console import Console
 
-from modelyard.cli import show
+from modelyard.cli import execute, show
 from modelyard.pipeline.local import RunFolder, RunRecord
 from modelyard.store.artifact import now
 
@@ -62,3 +63,27 @@ def test_who_lists_runs_keeps_nobody_from_executing_one(
         threading.Timer(0.05, fcntl.flock, (looked, fcntl.LOCK_UN)).start()
         with folder.lock():
             assert folder.locked()
+
+
+def test_a_bug_is_told_with_all_its_words_and_the_log_in_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To rich `[batch, 3]` is a tag, and `[/tmp]` the end of one that never began."""
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "data [old]"))
+    record = RunRecord(id="20260101-000000-abcd", family="tabular", config={}, created=now())
+    folder = RunFolder.new(record)
+    failed = {
+        "event": "failed",
+        "stage": "train",
+        "time": 1.0,
+        "kind": "ValueError",
+        "message": "shape [batch, 3] in [/tmp]",
+    }
+    monkeypatch.setattr(
+        execute.local, "execute", lambda _: iter([failed, {"event": "ended", "code": 1}])
+    )
+    with pytest.raises(typer.Exit):
+        execute.follow(folder)
+    said = capsys.readouterr().err
+    assert "train stopped with ValueError: shape [batch, 3] in [/tmp]" in said
+    assert "data [old]/tabular/20260101-000000-abcd/log.txt" in said

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from modelyard.cli.examples import Example, example_of, fields_of, from_text, read_examples
-from modelyard.cli.writing import flat, notes, write_answers
+from modelyard.cli.writing import check_out, notes, within, write_answers
 from modelyard.errors import BadData, UsageError
 from modelyard.host import Explains
 from modelyard.packages.package import Package
@@ -24,6 +25,7 @@ def answer(
     """Opens the package and answers; JSON lines on standard output, or a file."""
     from modelyard.registry.versions import resolve
 
+    check_out(out)
     package = Package(resolve(reference))
     if explain and not isinstance(package.host, Explains):
         family = package.info.family
@@ -39,7 +41,10 @@ def answer(
         examples = read_examples(file, package)
     else:
         examples = [Example(package.golden()["request"])]
-    if lacking := sum(not example.whole for example in examples):
+    if not examples:
+        raise UsageError(f"{file or '--json'}: there is no example to answer")
+    lacking = [example.whole for example in examples].count(False)
+    if lacking:
         notes.print(f"{lacking:,} of {len(examples):,} rows have no whole example: no answer")
     write_answers(_answered(package, examples, explain, file), out, package.host.rows_by)
 
@@ -54,11 +59,13 @@ def answers_of_folder(folder: Path, package: Package, explain: bool) -> list[dic
     fields = fields_of(package)
     answers: list[dict[str, Any]] = []
     others = 0
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
         name = path.relative_to(folder).as_posix()
-        if name.startswith("."):
-            rows = None
-        else:
+        rows = None
+        # What tools leave in hidden folders (`.ipynb_checkpoints`) is no example.
+        if not any(part.startswith(".") for part in name.split("/")):
             rows = package.host.read_file(path)
         if rows is None:
             others += 1
@@ -83,24 +90,21 @@ def _answered(
     package: Package, examples: list[Example], explain: bool, file: Path | None
 ) -> list[dict[str, Any]]:
     """An answer an example next to its other columns; empty where it is not whole."""
-    requests = [
-        _parse(package, example.body, number, file)
-        for number, example in enumerate(examples, 1)
-        if example.whole
-    ]
-    answers = iter(_answers(package, requests, explain))
-    found = [next(answers) if example.whole else {} for example in examples]
+    requests = {}
+    for number, example in enumerate(examples, 1):
+        if example.whole:
+            requests[number] = _parse(package, example.body, number, file)
+    answers = _answers(package, list(requests.values()), explain)
+    answered = dict(zip(requests, answers, strict=True))
+    found = [answered.get(number, {}) for number in range(1, len(examples) + 1)]
     return _with_columns(found, [example.unused for example in examples])
 
 
 def _answers(package: Package, requests: list[BaseModel], explain: bool) -> list[dict[str, Any]]:
     answers: list[dict[str, Any]] = []
     for start in range(0, len(requests), CHUNK):
-        batch = requests[start : start + CHUNK]
-        answers += [
-            one.model_dump(mode="json", by_alias=True)
-            for one in package.host.predict(package.run, batch)
-        ]
+        for given in package.host.predict(package.run, requests[start : start + CHUNK]):
+            answers.append(given.model_dump(mode="json", by_alias=True))
     if explain:
         assert isinstance(package.host, Explains), "looked at before"
         for request, one in zip(requests, answers, strict=True):
@@ -116,18 +120,24 @@ def _with_columns(
 
     Case makes no difference, as in the tables that people load them into.
     """
-    taken = {name.casefold() for answer in answers for name in (*answer, *flat(answer))}
-    called = {}
-    for name in dict.fromkeys(name for row in columns for name in row):
+    taken: set[str] = set()
+    for answer in answers:
+        # As JSON lines name a field, and as a table does.
+        for name in (*answer, *within(answer)):
+            taken.add(name.casefold())
+    called: dict[str, str] = {}
+    for name in chain.from_iterable(columns):
+        if name in called:
+            continue
         free = name
         while free.casefold() in taken:
             free = f"input.{free}"
         taken.add(free.casefold())
         called[name] = free
-    return [
-        {called[name]: value for name, value in row.items()} | answer
-        for row, answer in zip(columns, answers, strict=True)
-    ]
+    rows = []
+    for row, answer in zip(columns, answers, strict=True):
+        rows.append({called[name]: value for name, value in row.items()} | answer)
+    return rows
 
 
 def _parse(package: Package, body: Any, number: int, source: Path | None) -> BaseModel:

@@ -34,10 +34,9 @@ def title_of(name: str) -> str:
     """The title of a family of ours, read from its source: to import it builds its config, which
     takes ten milliseconds each."""
     spec = importlib.util.find_spec(f"modelyard.families.{name}")
+    source = ""
     if spec is not None and spec.origin:
         source = Path(spec.origin).read_text()
-    else:
-        source = ""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Call(func=ast.Name(id="Entry"), args=[ast.Constant(value=str(title)), *_]):

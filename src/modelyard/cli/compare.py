@@ -45,13 +45,11 @@ def compare(
         for column in grid.columns:
             table.add_column(escape(column), overflow="fold")
         for number, row in enumerate(grid.rows):
+            cells = [escape(cell) for cell in row]
             best = grid.best[number] if grid.best else None
-            table.add_row(
-                *(
-                    f"[green]{escape(cell)}[/]" if place == best else escape(cell)
-                    for place, cell in enumerate(row)
-                )
-            )
+            if best is not None:
+                cells[best] = f"[green]{cells[best]}[/]"
+            table.add_row(*cells)
         console.print(table)
     for note in found.notes:
         console.print(f"note     {escape(note)}", soft_wrap=True)

@@ -41,7 +41,7 @@ def _table(info: Any, unit: str) -> Table:
     native = info.variants[0]
     for variant in info.variants:
         table.add_row(
-            variant.name + (" ✓" if variant.chosen else ""),
+            f"{variant.name} ✓" if variant.chosen else variant.name,
             _size(variant),
             _speed(variant),
             _quality(variant, native),

@@ -93,8 +93,5 @@ def cost(
             discount_rate=discount_rate,
         )
     query = costing.Query(reference, settings or [], stakes, metric)
-    if is_cluster_id(reference):
-        show = clustercost.show
-    else:
-        show = costing.show
+    show = clustercost.show if is_cluster_id(reference) else costing.show
     show(query, as_json=as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 from rich.console import Console
@@ -62,16 +63,16 @@ class Judged:
 def show(query: Query, *, as_json: bool) -> None:
     """Prints the costs, and the return where benefits are stated."""
     runs = _runs(query.reference)
-    settings = [_settings(folder, query.assignments) for folder in runs]
-    stages = over_runs(
-        [_stages(folder, prices) for folder, prices in zip(runs, settings, strict=True)]
-    )
-    total = sum_of(stages, settings[-1])
-    judged = _judged(runs, query.metric) if query.stakes else None
-    if query.stakes and judged:
+    of_runs = []
+    for folder in runs:
+        settings = _settings(folder, query.assignments)
+        of_runs.append(_stages(folder, settings))
+    stages = over_runs(of_runs)
+    total = sum_of(stages, settings)
+    judged = returned = None
+    if query.stakes is not None:
+        judged = _judged(runs, query.metric)
         returned = _return(query.stakes, judged, total)
-    else:
-        returned = None
     if as_json:
         figures = {
             "runs": [folder.path.name for folder in runs],
@@ -79,8 +80,7 @@ def show(query: Query, *, as_json: bool) -> None:
             "total": total.model_dump(mode="json"),
             "return": returned.model_dump(mode="json") if returned else None,
         }
-        typed = json.dumps(figures, indent=1)
-        print(typed)
+        print(json.dumps(figures, indent=1))
         return
     console.print(cost_table(stages, total, len(runs)))
     _print_gaps(total)
@@ -118,19 +118,17 @@ def _called(folder: RunFolder) -> set[str]:
 
 def _settings(folder: RunFolder, assignments: list[str]) -> CostSettings:
     recorded = {"cost": folder.record.config.get("cost", {})}
-    return resolve(
-        FamilyConfig, ("config", recorded), ("--set", parse_assignments(assignments))
-    ).cost
+    given = parse_assignments(assignments)
+    return resolve(FamilyConfig, ("config", recorded), ("--set", given)).cost
 
 
 def _stages(folder: RunFolder, settings: CostSettings) -> list[StageCost]:
-    return by_stage((event for _, event in events.read(folder.events)), settings)
+    return by_stage([event for _, event in events.read(folder.events)], settings)
 
 
 def cost_table(stages: list[StageCost], total: StageCost, runs: int) -> Table:
-    table = Table(
-        title=f"{runs} run{'s' if runs > 1 else ''}", title_justify="left", title_style="dim"
-    )
+    title = "1 run" if runs == 1 else f"{runs} runs"
+    table = Table(title=title, title_justify="left", title_style="dim")
     names = (
         "stage",
         "times",
@@ -143,21 +141,25 @@ def cost_table(stages: list[StageCost], total: StageCost, runs: int) -> Table:
         "saved",
     )
     rows = [_cells(one) for one in [*stages, total]]
-    shown = [index for index in range(len(names)) if any(cells[index] for cells in rows)]
-    for index in shown:
-        table.add_column(names[index], justify="right" if index else "left", no_wrap=True)
+    # A column that no stage has a figure for is left out.
+    is_shown = [any(cells) for cells in zip(*rows, strict=True)]
+    for name in compress(names, is_shown):
+        table.add_column(name, justify="left" if name == "stage" else "right", no_wrap=True)
     for cells in rows:
-        table.add_row(*(cells[index] for index in shown), style="bold" if cells is rows[-1] else "")
+        style = "bold" if cells is rows[-1] else ""
+        table.add_row(*compress(cells, is_shown), style=style)
     return table
 
 
 def _cells(one: StageCost) -> list[str]:
-    failed = f" ({one.failed} failed)" if one.failed else ""
+    times = saved = ""
     if one.finished + one.failed + one.reused:
-        times = f"{one.finished + one.failed}{failed}"
-    else:
-        times = ""
-    return [one.stage, times, *row(one), f"{one.saved.cpu_seconds / 60:.3g}" if one.reused else ""]
+        times = str(one.finished + one.failed)
+    if one.failed:
+        times += f" ({one.failed} failed)"
+    if one.reused:
+        saved = f"{one.saved.cpu_seconds / 60:.3g}"
+    return [one.stage, times, *row(one), saved]
 
 
 def _print_gaps(total: StageCost) -> None:
@@ -183,24 +185,21 @@ def _judged(runs: list[RunFolder], metric: str | None) -> Judged:
     """The newest packaged model, by `metric`, or by accuracy."""
     from modelyard.judging.evaluation import Evaluation
 
-    packaged = [
-        folder for folder in runs if (folder.path / "package" / "evaluation.json").is_file()
-    ]
-    if not packaged:
+    for folder in reversed(runs):
+        file = folder.path / "package" / "evaluation.json"
+        if file.is_file():
+            break
+    else:
         raise UsageError(
             "no run here has a packaged model, so there is no benefit to tell. Type: modelyard runs"
         )
-    file = packaged[-1].path / "package" / "evaluation.json"
     evaluation = Evaluation.model_validate_json(file.read_text())
     name = metric or "accuracy"
     if name not in evaluation.baseline:
-        if metric:
-            hint = ""
-        else:
-            hint = ". Name the one whose unit has a worth: --metric"
+        hint = "" if metric else ". Name the one whose unit has a worth: --metric"
         raise UsageError(choices("metric with a baseline", name, evaluation.baseline) + hint)
     return Judged(
-        run=packaged[-1].path.name,
+        run=folder.path.name,
         metric=name,
         model=evaluation.metrics[name],
         baseline=evaluation.baseline[name],
@@ -243,9 +242,8 @@ def _print_return(found: Return, judged: Judged, stakes: Stakes, currency: str) 
 
 
 def _return_rows(found: Return, currency: str) -> list[tuple[str, Any]]:
-    if found.payback_months is None:
-        payback = "never"
-    else:
+    payback = "never"
+    if found.payback_months is not None:
         payback = _months(found.payback_months)
     rows = [
         ("benefit", money(found.benefit, currency)),
@@ -255,9 +253,9 @@ def _return_rows(found: Return, currency: str) -> list[tuple[str, Any]]:
         ("paid back after", payback),
         ("breaks even at a difference of", f"{found.break_even_improvement:.3g}"),
     ]
-    if found.npv is None:
-        return rows
-    return [*rows, ("net present value", money(found.npv, currency))]
+    if found.npv is not None:
+        rows.append(("net present value", money(found.npv, currency)))
+    return rows
 
 
 def _roi(found: Return) -> str:

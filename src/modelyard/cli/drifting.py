@@ -41,7 +41,9 @@ def show(history: History, last: int, page: Path | None) -> None:
 
 def _bars(console: Console, columns: list[str], looks: list[Look]) -> None:
     """A bar a look for each column, red where it drifted; the highest is the largest effect of all."""
-    most = max((look.effects.get(name, 0.0) for look in looks for name in columns), default=0.0)
+    most = 0.0
+    for look in looks:
+        most = max([most, *(look.effects.get(name, 0.0) for name in columns)])
     if not most:
         return
     console.print(f"effect by column and look, █ is {most:.2f}", style="bold")
@@ -59,12 +61,13 @@ def _print(console: Console, grid: Grid) -> None:
     for column in grid.columns:
         table.add_column(escape(column), overflow="fold")
     for row in grid.rows:
-        colour = next((COLOURS[cell] for cell in row if cell in COLOURS), "")
-        table.add_row(*(_coloured(cell, colour) for cell in row))
+        table.add_row(*map(_coloured, row))
     console.print(table)
 
 
-def _coloured(cell: str, colour: str) -> str:
-    if cell in COLOURS and colour:
-        return f"[{colour}]{escape(cell)}[/]"
-    return escape(cell)
+def _coloured(cell: str) -> str:
+    """A verdict in its colour; any other cell as it is."""
+    colour = COLOURS.get(cell)
+    if colour is None:
+        return escape(cell)
+    return f"[{colour}]{cell}[/]"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
@@ -39,10 +42,13 @@ def read_examples(file: Path, package: Package) -> list[Example]:
         raise BadData("no such file", file=file)
     fields = fields_of(package)
     rows, read_by_host = _rows(file, package)
-    columns = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    columns: dict[str, None] = {}
+    for row in rows:
+        if isinstance(row, dict):
+            columns |= dict.fromkeys(row)
     others = [name for name in columns if name not in fields]
     if columns and len(others) == len(columns):
-        problem = f"no column is one that the model takes; seen: {', '.join(columns[:20])}"
+        problem = f"no column is one that the model takes; seen: {', '.join(others[:20])}"
         raise BadData(problem, file=file, hint=f"Allowed: {', '.join(fields)}")
     if others:
         plural = "s" if len(others) > 1 else ""
@@ -106,18 +112,17 @@ def example_of(row: Any, fields: dict[str, FieldInfo], read_by_host: bool) -> Ex
     refused when it is parsed."""
     if not isinstance(row, dict) or not (read_by_host or fields.keys() & row.keys()):
         return Example(row)
-    body = {}
-    for name in row:
-        if name in fields:
-            value = _plain(row[name], fields[name].annotation)
-            # An empty cell is a field that is left out, where it may be.
-            if (
-                value is not None
-                or fields[name].is_required()
-                or _takes(fields[name].annotation, NoneType)
-            ):
-                body[name] = value
-    unused = {name: _plain(row[name], None) for name in row if name not in fields}
+    body, unused = {}, {}
+    for name, cell in row.items():
+        if name not in fields:
+            unused[name] = _plain(cell, None)
+            continue
+        field = fields[name]
+        value = _plain(cell, field.annotation)
+        # An empty cell is a field that is left out, where it may be.
+        may_be_left_out = not field.is_required() and not _takes(field.annotation, NoneType)
+        if value is not None or not may_be_left_out:
+            body[name] = value
     return Example(body, bool(body), unused)
 
 
@@ -154,37 +159,50 @@ def _number_or_text(cell: str | None) -> Any:
     """The number, true or false that a cell is, where it is written as JSON writes it."""
     if cell is None:
         return None
+    if cell.lower() in ("true", "false"):
+        return cell.lower() == "true"
     try:
-        value = json.loads(cell.lower() if cell.lower() in ("true", "false") else cell)
+        value = json.loads(cell)
     except (ValueError, RecursionError):
         return cell
-    if isinstance(value, int | float):
-        return value
-    return cell
+    # Lists and objects are read where the field takes some.
+    return value if isinstance(value, int | float) else cell
 
 
 def _plain(value: Any, annotation: Any) -> Any:
-    """A table's cell as JSON: times as ISO text, numbers as text where the field is text, NaN as
-    missing."""
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(value, datetime | date):
-        return value.isoformat()
+    """A table's cell as a field of this type takes it: numbers as text where the field is text,
+    lists that are written as JSON."""
+    value = _json_of(value)
+    if value is None or isinstance(value, list | dict):
+        return value
     takes_list = _takes_list(annotation)
-    # Of `list[str]` the text is what the list holds.
-    if (
-        value is not None
-        and not isinstance(value, str | list | dict)
-        and not takes_list
-        and str in (annotation, *get_args(annotation))
-    ):
-        return str(value)
-    if isinstance(value, str) and value.lstrip().startswith("[") and takes_list:
+    if not isinstance(value, str):
+        # Of `list[str]` the text is what the list holds.
+        takes_text = not takes_list and str in (annotation, *get_args(annotation))
+        return str(value) if takes_text else value
+    if takes_list and value.lstrip().startswith("["):
         try:
             return json.loads(value)
         except ValueError:
             return value
     return value
+
+
+def _json_of(value: Any) -> Any:
+    """A table's cell as JSON: times as ISO text, bytes as base64, NaN as missing."""
+    if isinstance(value, float | Decimal):
+        return None if math.isnan(value) else float(value)
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return {str(name): _json_of(inner) for name, inner in value.items()}
+    if isinstance(value, Sequence):
+        return [_json_of(inner) for inner in value]
+    return str(value)
 
 
 def _takes_list(annotation: Any) -> bool:

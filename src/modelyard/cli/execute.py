@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from modelyard import errors
 from modelyard.cli import options
+from modelyard.cli.places import shown
 from modelyard.cli.progress import StageLines
 from modelyard.errors import Interrupted, MissingExtra, ModelyardError
 from modelyard.pipeline import local
@@ -48,9 +49,10 @@ def run_pipeline(
     config = options.settings(
         family, assignments=assignments, params=params, data=data, target=target, rev=rev
     )
-    if taken := options.from_params(family, params, config):
-        shown = ", ".join(f"{name}={value}" for name, value in taken.items())
-        console.print(f"[dim]from {params}: {escape(shown)}[/]", soft_wrap=True)
+    taken = options.from_params(family, params, config)
+    if taken:
+        pairs = ", ".join(f"{name}={value}" for name, value in taken.items())
+        console.print(f"[dim]from {shown(params)}: {escape(pairs)}[/]", soft_wrap=True)
     run = Run(options.entry(family), config)
     check_requirements(run)
     check_pipeline_extras()
@@ -77,7 +79,7 @@ def _show_unchanged(folder: local.RunFolder) -> None:
     from modelyard.cli.show import result_table
 
     record = folder.record
-    console.print(f"[bold]{record.family}[/] · run {record.id} · {_relative(folder.path)}")
+    console.print(f"[bold]{record.family}[/] · run {record.id} · {shown(folder.path)}")
     console.print(
         "unchanged since that run: data, settings and code are the same. "
         "To run it again: [bold]--fresh[/]"
@@ -111,21 +113,18 @@ def follow(folder: local.RunFolder) -> None:
     """Executes a run, a line a stage, and ends with its table or its error."""
     record = folder.record.model_copy(update={"status": "running", "began": time.time()})
     folder.write(record)
-    console.print(f"[bold]{record.family}[/] · run {record.id} · {_relative(folder.path)}")
+    console.print(f"[bold]{record.family}[/] · run {record.id} · {shown(folder.path)}")
     lines = StageLines(console)
     failed, code = _consume(folder, lines)
     status: local.Status = "failed"
     if code == 0 and not failed:
         status = "finished"
-    folder.write(
-        record.model_copy(
-            update={
-                "status": status,
-                "headlines": lines.headlines,
-                "seconds": round(lines.seconds, 1),
-            }
-        )
-    )
+    update = {
+        "status": status,
+        "headlines": lines.headlines,
+        "seconds": round(lines.seconds, 1),
+    }
+    folder.write(record.model_copy(update=update))
     local.link_outputs(folder)
     if status == "finished":
         _write_back(folder, record)
@@ -140,19 +139,14 @@ def _write_back(folder: local.RunFolder, record: local.RunRecord) -> None:
     """Saves next to the user's data what they may want to edit."""
     from modelyard.stages.run import Run
 
-    uri = record.config["data"].get("uri")
+    uri, rev = record.config["data"].get("uri"), record.config["data"].get("rev")
     features = folder.outputs().get("features")
-    if (
-        not uri
-        or record.data_rev
-        or record.config["data"].get("rev")
-        or not Path(uri).exists()
-        or features is None
-    ):
+    # Data of a revision, or from elsewhere, are not the user's files here.
+    if features is None or not uri or rev or record.data_rev or not Path(uri).exists():
         return
     reader = Run.of(record.family, record.config).reader
     for file in reader.write_back(features, Path(uri)):
-        console.print(f"wrote    {_relative(file)}: the inferred schema; edit it and run again")
+        console.print(f"wrote    {shown(file)}: the inferred schema; edit it and run again")
 
 
 def _consume(folder: local.RunFolder, lines: StageLines) -> tuple[dict[str, Any] | None, int]:
@@ -193,13 +187,13 @@ def _explain_failure(folder: local.RunFolder, failed: dict[str, Any] | None, cod
         )
         kind = Interrupted if failed["kind"] == Interrupted.__name__ else ModelyardError
         raise kind(f"{failed['stage']}: {failed['message']}")
+    problem = f"the run's process ended with code {code}"
     if failed:
         console.print(failed.get("traceback", failed["message"]), markup=False, style="dim")
         problem = f"{failed['stage']} stopped with {failed['kind']}: {failed['message']}"
-    else:
-        problem = f"the run's process ended with code {code}"
     Console(stderr=True, soft_wrap=True).print(
-        f"[bold red]bug or broken environment:[/] {problem}\nlog: {_relative(folder.log)}\nthen: {again}"
+        f"[bold red]bug or broken environment:[/] {escape(problem)}\n"
+        f"log: {shown(folder.log)}\nthen: {again}"
     )
     raise typer.Exit(1)
 
@@ -216,7 +210,7 @@ def run_stage(name: str, values: dict[str, Any]) -> None:
     headline = STAGES[name](Run.of(family, config.model_dump(mode="json")), **values)
     console.print(f"[green]✓[/] {name:<9} {escape(headline)}", soft_wrap=True)
     for output in STAGES[name].outputs:
-        console.print(f"  wrote {_relative(Path(values[output]))}", style="dim")
+        console.print(f"  wrote {shown(Path(values[output]))}", style="dim")
 
 
 def absolute_data(config: dict[str, Any]) -> dict[str, Any]:
@@ -243,10 +237,3 @@ def _subclasses(kind: type[Exception]) -> Iterable[type[Exception]]:
     yield kind
     for child in kind.__subclasses__():
         yield from _subclasses(child)
-
-
-def _relative(path: Path) -> str:
-    path = Path(path).absolute()
-    if path.is_relative_to(Path.cwd()):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)

@@ -82,20 +82,14 @@ class Follower:
             if not step.over or step.key in self._shown:
                 continue
             self._shown.add(step.key)
-            if step.seconds is None:
-                took = ""
-            else:
-                took = f"{step.seconds:.0f} s"
+            took = "" if step.seconds is None else f"{step.seconds:.0f} s"
             mark = MARKS.get(step.state, "[red]✗[/]")
             self._print(f"{step.name:<12} {took:>7}  {self._words(step)}", mark)
 
     def _words(self, step: Step) -> str:
         if step.state == "CACHED":
             return "answered from the cache"
-        if step.state == "SUCCEEDED":
-            finished = self.run.finished(step)
-        else:
-            finished = None
+        finished = self.run.finished(step) if step.state == "SUCCEEDED" else None
         words = finished.headline if finished else ""
         if len(step.tries) > 1:
             words = f"{words} ({len(step.tries)} tries)".strip()
@@ -106,7 +100,9 @@ class Follower:
         if self._waiting:
             return escape(self._waiting)
         working = [step.name for step in self.run.steps if not step.over]
-        return escape(f"{', '.join(working)} at work" if working else "Kubeflow prepares a step")
+        if not working:
+            return "Kubeflow prepares a step"
+        return escape(f"{', '.join(working)} at work")
 
     def _may_wait(self, now: float) -> bool:
         """Says why a step does not start; False where that has lasted for too long."""
@@ -155,33 +151,28 @@ class Follower:
         )
 
     def _end(self) -> None:
-        if self.run.seconds is None:
-            took = ""
-        else:
-            took = f" in {self.run.seconds:.0f} s"
+        took = "" if self.run.seconds is None else f" in {self.run.seconds:.0f} s"
         if self.run.state == "SUCCEEDED":
             self._succeeded(took)
             return
         self._print(f"run {self.run.state.lower()}{took}", "[red]✗[/]")
-        steps = []
+        named = []
         for finding in run_findings(self.run):
-            steps += [
-                step.name for step in self.run.steps if finding.what.startswith(f"step {step.name}")
-            ]
+            for step in self.run.steps:
+                if finding.what.startswith(f"step {step.name}"):
+                    named.append(step.name)
             if finding.level == "bad":
                 self._print(f"{finding.what}: {finding.seen}", "[red]✗[/]")
                 self._print(f"  → {finding.fix}")
         self._page()
-        self._print(f"next     modelyard logs {' '.join([self.run.run, *steps[:1]])}")
+        self._print(f"next     modelyard logs {' '.join([self.run.run, *named[:1]])}")
 
     def _succeeded(self, took: str) -> None:
-        last = self.run.steps[-1] if self.run.steps else None
-        if last is not None:
-            finished = self.run.finished(last)
-        else:
-            finished = None
-        headline = finished.headline if finished else ""
-        self._print(f"done{took}{': ' if headline else ''}{headline}", MARKS["SUCCEEDED"])
+        said = f"done{took}"
+        finished = self.run.finished(self.run.steps[-1]) if self.run.steps else None
+        if finished is not None and finished.headline:
+            said += f": {finished.headline}"
+        self._print(said, MARKS["SUCCEEDED"])
         self._page()
         package = self.run.package()
         if package is not None:

@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from modelyard import __version__
 from modelyard.cli.options import PARAMS
-from modelyard.doctor.finding import Finding, Level
+from modelyard.doctor.finding import Finding
 
 if TYPE_CHECKING:
     from modelyard.pipeline.local import RunFolder
@@ -75,12 +75,12 @@ def doctor(
     if cluster:
         found += _cluster(namespace, fix)
     if run is None and not cluster:
-        found += [finding for check in CHECKS for finding in check()]
+        for check in CHECKS:
+            found += check()
     broken = any(finding.level == "bad" for finding in found)
     if as_json:
-        typer.echo(
-            json.dumps({"broken": broken, "findings": [one.as_json() for one in found]}, indent=1)
-        )
+        findings = [one.as_json() for one in found]
+        typer.echo(json.dumps({"broken": broken, "findings": findings}, indent=1))
     else:
         _print(found)
     raise typer.Exit(1 if broken else 0)
@@ -90,8 +90,10 @@ def _print(found: list[Finding]) -> None:
     """A line for what was found, and one below it for what to type: whole, so that it can be copied."""
     console = Console(highlight=False, soft_wrap=True)
     width = max((len(finding.what) for finding in found), default=0)
+    if width > WIDTH:
+        width = 0
     for finding in found:
-        what = finding.what.ljust(width if width <= WIDTH else 0)
+        what = finding.what.ljust(width)
         console.print(f"{MARKS[finding.level]}  {escape(what)}  {escape(finding.seen)}")
         if finding.fix:
             console.print(f"   [dim]→ {escape(finding.fix)}[/]")
@@ -151,11 +153,10 @@ def _named_secrets() -> set[str]:
     found: set[str] = set()
     for name in names():
         section = read_params(PARAMS, name).get("cluster") or {}
-        found |= {
-            reference.partition("/")[0]
-            for reference in (section.get("env_from_secrets") or {}).values()
-        }
-        found |= set(section.get("image_pull_secrets") or [])
+        for reference in (section.get("env_from_secrets") or {}).values():
+            secret, _, _ = reference.partition("/")
+            found.add(secret)
+        found.update(section.get("image_pull_secrets") or [])
     return found
 
 
@@ -164,8 +165,12 @@ def _deploys_to() -> set[str]:
     from modelyard.family import names
     from modelyard.settings.family import read_params
 
-    sections = [read_params(PARAMS, name).get("serve") or {} for name in names()]
-    return {str(one.get("namespace") or "") for one in sections if one.get("release")}
+    found = set()
+    for name in names():
+        section = read_params(PARAMS, name).get("serve") or {}
+        if section.get("release"):
+            found.add(str(section.get("namespace") or ""))
+    return found
 
 
 def _python() -> list[Finding]:
@@ -176,13 +181,11 @@ def _python() -> list[Finding]:
 def _extras() -> list[Finding]:
     rows = []
     for extra, (module, purpose) in ROLES.items():
-        there = importlib.util.find_spec(module) is not None
-        seen, fix = (
-            (purpose, "")
-            if there
-            else (f"not installed ({purpose})", f"pip install 'modelyard[{extra}]'")
-        )
-        rows.append(Finding("ok" if there else "off", extra, seen, fix))
+        if importlib.util.find_spec(module) is not None:
+            rows.append(Finding("ok", extra, purpose))
+        else:
+            fix = f"pip install 'modelyard[{extra}]'"
+            rows.append(Finding("off", extra, f"not installed ({purpose})", fix))
     return rows
 
 
@@ -208,12 +211,13 @@ def _home() -> list[Finding]:
     folder = home()
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())
     free = shutil.disk_usage(existing).free / 1e9
-    level: Level = "bad"
+    seen = f"{folder}, {free:.0f} GB free"
     if os.access(existing, os.W_OK) and free > 1:
-        level = "ok"
-    seen = f"{folder}, {free:.0f} GB free" + ("" if level == "ok" else ": not writable, or full")
-    fix = "" if level == "ok" else "export MODELYARD_HOME=FOLDER"
-    return [Finding(level, "runs", seen, fix), Finding("ok", "tracking", redact(tracking_uri()))]
+        runs = Finding("ok", "runs", seen)
+    else:
+        fix = "export MODELYARD_HOME=FOLDER"
+        runs = Finding("bad", "runs", f"{seen}: not writable, or full", fix)
+    return [runs, Finding("ok", "tracking", redact(tracking_uri()))]
 
 
 def _kubeflow() -> list[Finding]:

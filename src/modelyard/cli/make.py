@@ -61,13 +61,12 @@ def compile_(
     wanted: list[str | None] = [None, *names()]
     if family:
         wanted = [family]
-    jobs = [
-        (name, kind, folder.absolute() / f"{slug(name) if name else pipelines.GENERIC}-{kind}.yaml")
-        for name in wanted
-        for kind in pipelines.KINDS
-    ]
-    if family:
         entry(family)
+    jobs = []
+    for name in wanted:
+        called = slug(name) if name else pipelines.GENERIC
+        for kind in pipelines.KINDS:
+            jobs.append((name, kind, folder.absolute() / f"{called}-{kind}.yaml"))
     pipelines.compile_pipelines(jobs, image)
     if not family:
         pipelines.compile_components(folder.absolute() / "components", image)

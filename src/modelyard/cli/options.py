@@ -104,7 +104,7 @@ def from_params(name: str, params: Path, config: FamilyConfig) -> dict[str, Any]
     resolved = flat(config.model_dump(mode="json"))
     found = {}
     for setting, value in flat(read_params(params, name)).items():
-        if value == resolved.get(setting) != defaults.get(setting):
+        if value == resolved.get(setting) and value != defaults.get(setting):
             found[setting] = value
     return found
 

@@ -27,7 +27,7 @@ class StageLines:
             transient=True,
         )
         self._task: Any = None
-        self._began = self._stage_began = time.monotonic()
+        self._began = self._stage_began = self._last_end = time.monotonic()
         self.seconds = 0.0
 
     def __enter__(self) -> StageLines:
@@ -58,7 +58,7 @@ class StageLines:
         elif name in ("finished", "reused"):
             self._finish(event)
         elif name == "failed":
-            self._end("[red]✗[/]", stage, "failed", event["time"])
+            self._end("[red]✗[/]", stage, "failed")
         self._tick()
 
     def _work(self, stage: str) -> None:
@@ -68,32 +68,22 @@ class StageLines:
         self._stage_began = time.monotonic()
 
     def _finish(self, event: dict[str, Any]) -> None:
-        self.headlines[event["stage"]] = event["headline"]
-        if event["event"] == "finished":
-            mark = "[green]✓[/]"
+        stage, headline = event["stage"], event["headline"]
+        self.headlines[stage] = headline
+        if event["event"] == "reused":
+            self._end("[cyan]↺[/]", stage, headline, "reused")
         else:
-            mark = "[cyan]↺[/]"
-        self._end(
-            mark,
-            event["stage"],
-            event["headline"],
-            event["time"],
-            reused=event["event"] == "reused",
-        )
+            self._end("[green]✓[/]", stage, headline)
 
-    def _end(self, mark: str, stage: str, text: str, at: float, reused: bool = False) -> None:
+    def _end(self, mark: str, stage: str, text: str, clock: str = "") -> None:
         from rich.markup import escape
 
-        if reused:
-            clock = "reused"
-        else:
-            clock = f"{time.monotonic() - self._last_end():.1f} s"
-        self._previous = time.monotonic()
+        now = time.monotonic()
+        # Since the stage before it ended: to start its process is part of what it takes.
+        clock = clock or f"{now - self._last_end:.1f} s"
+        self._last_end = now
         self.console.print(f"{mark} {stage:<9} {clock:>7}  {escape(text)}", soft_wrap=True)
         self._work("next step")
-
-    def _last_end(self) -> float:
-        return getattr(self, "_previous", self._began)
 
     def _tick(self) -> None:
         if self._task is not None:

@@ -135,11 +135,11 @@ def _cluster_logs(run: str, step: str | None, host: str | None, everything: bool
             again = f", try {number}" if len(one.tries) > 1 else ""
             log = cluster.log(attempt, tail=100_000)
             typer.echo(f"== {one.name}{again}: {attempt.state.lower()}")
-            if everything:
-                lines = log.splitlines()
-            else:
-                lines = own_lines(log)
-            typer.echo("\n".join(lines) if log else "(its log is gone)")
+            if not log:
+                typer.echo("(its log is gone)")
+                continue
+            lines = log.splitlines() if everything else own_lines(log)
+            typer.echo("\n".join(lines))
 
 
 def package_of(run: str) -> str:
@@ -174,10 +174,7 @@ def cluster_runs(host: str | None = None) -> None:
         table.add_column(column, no_wrap=column == "run")
     for record in reversed(Kubeflow(host).runs()):
         began, ended = moment(record.get("created_at")), moment(record.get("finished_at"))
-        if began and ended:
-            took = f"{(ended - began).total_seconds():.0f} s"
-        else:
-            took = ""
+        took = f"{(ended - began).total_seconds():.0f} s" if began and ended else ""
         when = f"{began:%Y-%m-%d %H:%M}" if began else ""
         name, state = escape(str(record.get("display_name"))), str(record.get("state", "")).lower()
         table.add_row(record["run_id"], name, state, took, when)

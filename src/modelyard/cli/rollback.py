@@ -101,9 +101,8 @@ def _go_back(release: Release, target: Version, name: str) -> None:
     from modelyard.release.noted import RELEASE
     from modelyard.release.release import Releaser
 
-    releaser = Releaser(
-        release.settings.model_copy(update={"namespace": release.namespace}), typer.echo
-    )
+    settings = release.settings.model_copy(update={"namespace": release.namespace})
+    releaser = Releaser(settings, typer.echo)
     made = releaser.back_to(registry.fetch(target), name)
     registry.set_tag(target, RELEASE, made.model_dump_json())
     typer.echo(f"release       {made.called} revision {made.revision}, {made.uri}")
@@ -111,8 +110,7 @@ def _go_back(release: Release, target: Version, name: str) -> None:
 
 def line_of(version: Version) -> str:
     """A version for people."""
-    metric, value = (
-        version.tags.get("modelyard.metric", "metric"),
-        version.tags.get("modelyard.value", "?"),
-    )
-    return f"{version.name} version {version.version}, package {version.package_version}, {metric} {value}"
+    metric = version.tags.get("modelyard.metric", "metric")
+    value = version.tags.get("modelyard.value", "?")
+    called = f"{version.name} version {version.version}"
+    return f"{called}, package {version.package_version}, {metric} {value}"

@@ -145,7 +145,9 @@ def allow(families: list[str] | None) -> None:
         return
     from modelyard.packages.trust import FAMILIES
 
-    os.environ[FAMILIES] = ",".join([*families, *filter(None, [os.environ.get(FAMILIES)])])
+    known = os.environ.get(FAMILIES)
+    named = [*families, known] if known else families
+    os.environ[FAMILIES] = ",".join(named)
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
 

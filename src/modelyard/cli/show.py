@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.tree import Tree
 
 from modelyard.cli.compiled import show_variants
 from modelyard.cli.costing import run_line
+from modelyard.cli.places import shown
 from modelyard.judging.evaluation import figure
 from modelyard.pipeline.local import RunFolder, RunRecord, all_runs
 
@@ -47,27 +49,23 @@ def _metrics_table(info: Any, evaluation: Any) -> Table:
     table.add_column("gate")
     order = sorted(evaluation.metrics, key=lambda name: name != info.gate.metric)
     for name in order:
-        baseline = evaluation.baseline.get(name)
+        gate = style = ""
         if name == info.gate.metric:
-            gate = _gate_words(info.gate)
-        else:
-            gate = ""
+            gate, style = _gate_words(info.gate), "bold"
         arrow = "↑" if evaluation.directions[name] == "max" else "↓"
-        style = "bold" if name == info.gate.metric else ""
+        baseline = evaluation.baseline.get(name)
         known = "" if baseline is None else figure(baseline)
         table.add_row(f"{name} {arrow}", figure(evaluation.metrics[name]), known, gate, style=style)
     return table
 
 
 def _gate_words(gate: Any) -> str:
-    if gate.threshold is None:
-        parts = []
-    else:
-        parts = [f"threshold {gate.threshold:g}"]
+    parts = []
+    if gate.threshold is not None:
+        parts.append(f"threshold {gate.threshold:g}")
     if gate.baseline is not None:
-        parts.append(
-            "beats baseline" + (f" by {gate.over_baseline:g}" if gate.over_baseline else "")
-        )
+        by = f" by {gate.over_baseline:g}" if gate.over_baseline else ""
+        parts.append(f"beats baseline{by}")
     if gate.gain is not None and gate.gain.low <= 0:
         parts.append("[yellow]not beyond chance[/]")
     return "[green]passed[/]: " + ", ".join(parts or ["no condition"])
@@ -75,12 +73,14 @@ def _gate_words(gate: Any) -> str:
 
 def _print_next(folder: RunFolder, seconds: float) -> None:
     deployment = json.loads((folder.path / "deployment" / "deployment.json").read_text())
-    if deployment["champion"]:
-        model = deployment["name"]
-    else:
-        model = f"{deployment['name']}@{deployment['version']}"
-    console.print(f"package  {_relative(folder.path / 'package')}", soft_wrap=True)
-    console.print(f"card     {_relative(folder.path / 'card.html')}", soft_wrap=True)
+    model = deployment["name"]
+    if not deployment["champion"]:
+        model += f"@{deployment['version']}"
+    # One from outside is not imported unless somebody names it.
+    family = folder.record.family
+    named = f" --family {family}" if ":" in family else ""
+    console.print(f"package  {shown(folder.path / 'package')}", soft_wrap=True)
+    console.print(f"card     {shown(folder.path / 'card.html')}", soft_wrap=True)
     console.print(f"cost     {run_line(folder)}", soft_wrap=True)
     if ":" in folder.record.family:
         named = f" --family {folder.record.family}"
@@ -113,7 +113,7 @@ def runs_page(family: str | None, page: Path) -> None:
 
     rows = [_run_row(folder) for folder in all_runs(family)]
     write_text(page, runs_html(rows))
-    console.print(f"page     {_relative(page)}: {len(rows):,} runs", soft_wrap=True)
+    console.print(f"page     {shown(page)}: {len(rows):,} runs", soft_wrap=True)
 
 
 def _run_row(folder: RunFolder) -> Any:
@@ -161,26 +161,20 @@ def lineage_tree(reference: str) -> None:
     verified = verify(path)
     manifest, info = verified.manifest, verified.info
     tree = Tree(f"[bold]{info.family}[/] package {info.version} of run {info.run}")
-    gate = tree.add(
-        f"gate: {escape(info.gate.reason)} → {'passed' if info.gate.passed else 'failed'}"
-    )
-    gate.add(
-        "all metrics: " + ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items())
-    )
+    passed = "passed" if info.gate.passed else "failed"
+    gate = tree.add(f"gate: {escape(info.gate.reason)} → {passed}")
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items())
+    gate.add(f"all metrics: {escape(metrics)}")
     steps = tree.add("made by, newest first")
-    made = [
-        (manifest.digest, manifest),
-        *sorted(manifest.lineage.items(), key=lambda item: item[1].created)[::-1],
-    ]
-    for digest, origin in made:
+    earlier = sorted(manifest.lineage.items(), key=lambda item: item[1].created)
+    for digest, origin in [(manifest.digest, manifest), *reversed(earlier)]:
         when = origin.created.removesuffix("+00:00").replace("T", " ")
         steps.add(
             f"[bold]{origin.kind:<10}[/] {digest[:12]}  code {origin.code_version}  {when}  {origin.seconds:.1f} s"
         )
-    tree.add(f"folder: {_relative(path)}")
-    tree.add(
-        f"data: {info.config['data']['uri'] or 'built-in sample'} · revision {manifest.data_revision or 'none'}"
-    )
+    tree.add(f"folder: {shown(path)}")
+    uri, revision = info.config["data"]["uri"], manifest.data_revision
+    tree.add(f"data: {escape(uri or 'built-in sample')} · revision {revision or 'none'}")
     changed = tree.add("settings that differ from the defaults")
     for line in _changed_settings(info) or ["none"]:
         changed.add(escape(line))
@@ -191,28 +185,17 @@ def _changed_settings(info: Any) -> list[str]:
     from modelyard.cli.options import entry
 
     defaults = entry(info.family).Config().model_dump(mode="json")
-    return [
-        f"{name} = {value!r} (default {old!r})"
-        for name, value, old in _differences(info.config, defaults, "")
-    ]
+    return _differences(info.config, defaults)
 
 
-def _differences(values: Any, defaults: Any, prefix: str) -> list[tuple[str, Any, Any]]:
-    found: list[tuple[str, Any, Any]] = []
+def _differences(
+    values: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str = ""
+) -> list[str]:
+    lines: list[str] = []
     for name, value in values.items():
-        if isinstance(defaults, dict):
-            old = defaults.get(name)
-        else:
-            old = None
+        old = defaults.get(name)
         if isinstance(value, dict) and isinstance(old, dict) and old:
-            found += _differences(value, old, f"{prefix}{name}.")
+            lines += _differences(value, old, f"{prefix}{name}.")
         elif value != old:
-            found.append((prefix + name, value, old))
-    return found
-
-
-def _relative(path: Path) -> str:
-    path = Path(path).absolute()
-    if path.is_relative_to(Path.cwd()):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
+            lines.append(f"{prefix}{name} = {value!r} (default {old!r})")
+    return lines

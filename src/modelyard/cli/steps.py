@@ -43,9 +43,8 @@ def _command(name: str) -> Any:
 
 def _definition(name: str) -> ast.FunctionDef:
     tree = ast.parse((FOLDER / f"{name}.py").read_text())
-    return next(
-        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name
-    )
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return {function.name: function for function in functions}[name]
 
 
 def _parameters(function: ast.FunctionDef) -> list[inspect.Parameter]:
@@ -53,14 +52,8 @@ def _parameters(function: ast.FunctionDef) -> list[inspect.Parameter]:
     required = len(arguments) - len(function.args.defaults)
     parameters = [_parameter("family", FamilyName)]
     for number, argument in enumerate(arguments):
-        if ast.unparse(argument.annotation or ast.Constant("")).startswith("Out"):
-            role = "out"
-        else:
-            role = "in"
-        if role == "out":
-            words = "Folder to write"
-        else:
-            words = "Folder to read"
+        annotation = ast.unparse(argument.annotation) if argument.annotation else ""
+        words = "Folder to write" if annotation.startswith("Out") else "Folder to read"
         option = typer.Option(
             f"--{argument.arg}", help=f"{words}: the {argument.arg}.", show_default=False
         )

@@ -82,13 +82,12 @@ def check_image(family: str, image: str | None) -> None:
 
 
 def _unreachable(uri: str) -> str:
-    path = Path(local_path(uri)).expanduser()
-    if path.exists():
+    if is_git(uri):
+        seen = "is not written as git+https://HOST/REPOSITORY.git#PATH"
+    elif Path(local_path(uri)).expanduser().exists():
         seen = "is on this machine, which no pod reaches"
     else:
         seen = "is not there"
-    if is_git(uri):
-        seen = "is not written as git+https://HOST/REPOSITORY.git#PATH"
     return (
         f"data.uri {uri!r} {seen}. Type: --upload s3://BUCKET/FOLDER to bring it there; or name "
         "s3://…, gs://… or git+https://…#PATH (DVC: docs/data.md)"

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelyard.cli import options
+from modelyard.cli.places import shown
 from modelyard.judging.evaluation import figure
 from modelyard.tuning import report
 from modelyard.tuning.search import Plan, Search
@@ -23,6 +24,8 @@ console = Console(highlight=False)
 MARKS = {"finished": "[green]✓[/]", "pruned": "[yellow]✂[/]", "failed": "[red]✗[/]"}
 SHOWN = 5
 """Best trials in the table at the end."""
+MATTER = 4
+"""Settings that are named as those that matter most."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def follow(
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     plan = _plan(family, limits, data, target, rev, assignments, params)
     search = Search(plan, lambda *progress: _show(search, *progress))
-    console.print(f"[bold]{family}[/] · {len(search.space)} settings · {_relative(search.folder)}")
+    console.print(f"[bold]{family}[/] · {len(search.space)} settings · {shown(search.folder)}")
     _say_what_is_known(search)
     try:
         search.execute()
@@ -102,32 +105,20 @@ def _say_what_is_known(search: Search) -> None:
 def _show(search: Search, tried: Tried, best: Tried, count: int) -> None:
     """`✓ 12/30  roc_auc 0.9951  best 0.9963   4.1 s  kind=xgboost …`."""
     of = search.plan.trials
-    if tried.value is None:
-        value = ""
-    else:
+    value = ""
+    if tried.value is not None:
         value = f"{search.start.metric} {figure(tried.value)}"
+    star = f" [dim]best {figure(best.value)}[/]"
     if best.number == tried.number:
         star = " [bold green]best[/]"
-    else:
-        star = f" [dim]best {figure(best.value)}[/]"
-    if tried.number:
-        text = _settings(tried)
-    else:
-        text = "the starting settings"
-    if tried.state != "finished":
-        note = f"  [dim]{escape(tried.headline)}[/]"
-    else:
-        note = ""
+    said = escape(_settings(tried))
     if tried.same_as is not None:
-        same = f"  [dim]the same as trial {called(tried.same_as)}[/]"
-    else:
-        same = ""
+        said += f"  [dim]the same as trial {called(tried.same_as)}[/]"
     # Trials that run side by side end in another order than they began.
     if tried.trial != count:
-        name = f"  [dim]trial {tried.trial}[/]"
-    else:
-        name = ""
-    said = f"{escape(text)}{same}{name}{note}"
+        said += f"  [dim]trial {tried.trial}[/]"
+    if tried.state != "finished":
+        said += f"  [dim]{escape(tried.headline)}[/]"
     console.print(
         f"{MARKS[tried.state]} {count:>3}/{of}  {value:<16}{star}  {tried.seconds:5.1f} s  {said}",
         soft_wrap=True,
@@ -135,9 +126,12 @@ def _show(search: Search, tried: Tried, best: Tried, count: int) -> None:
 
 
 def _settings(tried: Tried) -> str:
-    return "  ".join(
-        f"{name.partition('.')[2]}={_short(value)}" for name, value in tried.settings.items()
-    )
+    if tried.number == 0:
+        return "the starting settings"
+    pairs = []
+    for name, value in tried.settings.items():
+        pairs.append(f"{name.partition('.')[2]}={_short(value)}")
+    return "  ".join(pairs)
 
 
 def _short(value: Any) -> str:
@@ -154,36 +148,35 @@ def _conclude(search: Search) -> None:
     gain = report.write_all(
         search.folder, search.plan.entry.name, study, search.space, metric, search.config_of(best)
     )
-    shares = study.importances()
+    shares = [f"{name} {share:.0%}" for name, share in study.importances().items()]
     if shares:
-        console.print(
-            "matter most: "
-            + ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:4])
-        )
+        console.print(f"matter most: {', '.join(shares[:MATTER])}")
     equal = sum(one.value == best.value and one.same_as is None for one in tried)
     if best.number == 0:
         gain = f"nothing beat the starting settings: {metric} {figure(best.value)} on the validation split"
-    console.print(
-        f"best     {gain}" + (f"; {equal} trials reach it, the first is taken" if equal > 1 else "")
-    )
+    if equal > 1:
+        gain += f"; {equal} trials reach it, the first is taken"
+    console.print(f"best     {gain}")
     console.print(
         f"The best of {len(tried)} by one split flatters itself: expect less on data that nothing was chosen by. The "
         "run below judges it on the test split.",
         style="dim",
     )
-    console.print(f"page     {_relative(search.folder / report.PAGE)}", soft_wrap=True)
+    console.print(f"page     {shown(search.folder / report.PAGE)}", soft_wrap=True)
     console.print(
         f"cost     {search.cost().cpu_seconds / 60:.3g} core-minutes for {len(tried)} trials"
     )
     console.print(
-        f"Next: [bold]modelyard run {search.plan.entry.name} --params {_relative(search.folder / report.BEST)}[/]",
+        f"Next: [bold]modelyard run {search.plan.entry.name} --params {shown(search.folder / report.BEST)}[/]",
         soft_wrap=True,
     )
 
 
 def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:
     done = [one for one in tried if one.value is not None and one.same_as is None]
-    done.sort(key=lambda one: -(one.value or 0.0) if larger_is_better else (one.value or 0.0))
+    done.sort(key=lambda one: one.value or 0.0, reverse=larger_is_better)
+    # Where the search started is shown too, however far it is behind.
+    listed = [one for place, one in enumerate(done) if place < SHOWN or one.number == 0]
     table = Table(
         title=f"{len(tried)} trials, the best by {metric} on the validation split",
         title_justify="left",
@@ -191,24 +184,12 @@ def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:
     for name in ("trial", metric, "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("settings")
-    start = next(one for one in done if one.number == 0)
-    for one in done[:SHOWN] if start in done[:SHOWN] else [*done[:SHOWN], start]:
-        if one.number:
-            text = _settings(one)
-        else:
-            text = "the starting settings"
+    for one in listed:
         table.add_row(
             str(one.trial),
-            f"{figure(one.value)}",
+            figure(one.value),
             f"{one.seconds:.1f} s",
-            escape(text),
+            escape(_settings(one)),
             style="bold" if one is done[0] else "",
         )
     return table
-
-
-def _relative(path: Path) -> str:
-    path = Path(path).absolute()
-    if path.is_relative_to(Path.cwd()):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)

@@ -23,8 +23,8 @@ SHOWN = 12
 def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -> None:
     """Runs the monitor stage on a package, with the settings of its run, and prints the
     verdict."""
+    from modelyard.drift.history import place
     from modelyard.drift.verdict import Verdict
-    from modelyard.home import home
     from modelyard.packages.package import verify
     from modelyard.packages.trust import Trust
     from modelyard.pipeline.local import new_id
@@ -38,15 +38,9 @@ def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -
     Trust.from_environment().family(info.family)
     family = entry(info.family)
     by_hand = {"monitor": {"schedule": None}}  # whatever schedule the package was trained by
-    config = resolve(
-        family.Config,
-        ("config", info.config),
-        ("config", by_hand),
-        ("--set", parse_assignments(assignments or [])),
-    )
-    target = (
-        verdict or home() / "monitoring" / reference.replace("/", "-").replace("@", "-") / new_id()
-    )
+    given = parse_assignments(assignments or [])
+    config = resolve(family.Config, ("config", info.config), ("config", by_hand), ("--set", given))
+    target = verdict or place(reference) / new_id()
     with console.status(f"comparing the requests to {reference} with its test data"):
         monitor(
             Run.of(info.family, config.model_dump(mode="json"), id=target.name),
@@ -68,7 +62,7 @@ def _print(found: Verdict, target: Path) -> None:
         console.print(
             f"train again: {'yes' if found.retrain else 'no'} ({escape(found.retrain_reason)})"
         )
-    console.print(f"report   {target / 'report.html'}", soft_wrap=True)
+    console.print(f"report   {escape(str(target / 'report.html'))}", soft_wrap=True)
 
 
 def _table(drifted: list[ColumnDrift]) -> Table:

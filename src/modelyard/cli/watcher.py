@@ -132,10 +132,7 @@ class Watcher:
         try:
             execute.follow(folder)
         except (ModelyardError, typer.Exit) as error:
-            if isinstance(error, ModelyardError):
-                words = str(error)
-            else:
-                words = f"see {folder.log}"
+            words = str(error) if isinstance(error, ModelyardError) else f"see {folder.log}"
             self._print(f"[red]✗[/] {escape(words)}")
             self._put_away(folder)
             return False

@@ -13,6 +13,16 @@ from modelyard.errors import UsageError
 
 notes = Console(stderr=True, highlight=False, style="dim")
 
+ENDINGS = (".jsonl", ".csv", ".parquet")
+
+
+def check_out(out: Path | None) -> None:
+    """Raises UsageError for a file whose ending does not say how to write it."""
+    if out is not None and out.suffix not in ENDINGS:
+        raise UsageError(
+            f"--out {out}: cannot write {out.suffix or 'this'}. Allowed: {', '.join(ENDINGS)}"
+        )
+
 
 def write_answers(answers: list[dict[str, Any]], out: Path | None, by: str = "") -> None:
     """To the file `out`, whose ending says how, or as JSON lines to standard output.
@@ -32,16 +42,13 @@ def write_answers(answers: list[dict[str, Any]], out: Path | None, by: str = "")
     from modelyard.store.artifact import write_text
     from modelyard.store.tables import write_parquet
 
+    check_out(out)
     if out.suffix == ".parquet":
         write_parquet(_flat_rows(answers, by), out)
     elif out.suffix == ".csv":
         write_text(out, _csv(_flat_rows(answers, by)))
-    elif out.suffix == ".jsonl":
-        write_text(out, lines)
     else:
-        raise UsageError(
-            f"--out {out}: cannot write {out.suffix or 'this'}. Allowed: .jsonl, .csv, .parquet"
-        )
+        write_text(out, lines)
     notes.print(f"wrote {len(answers):,} answers to {out}")
 
 
@@ -60,7 +67,7 @@ def _flat_rows(answers: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
 def _unrolled(answer: dict[str, Any], by: str) -> list[dict[str, Any]]:
     """A row an entry of the field `by`, with the entries of lists that are as long; the other
     fields stand in each. One row where it has no entries."""
-    cells = _within(answer)
+    cells = within(answer)
     steps = cells.get(by)
     if not isinstance(steps, list):
         return [answer]
@@ -70,7 +77,7 @@ def _unrolled(answer: dict[str, Any], by: str) -> list[dict[str, Any]]:
     rows = []
     for place, step in enumerate(steps):
         row = cells | {name: cells[name][place] for name in along} | {by: step}
-        rows.append(_within(row))
+        rows.append(within(row))
     return rows
 
 
@@ -80,24 +87,24 @@ def _goes_along(value: Any, steps: list[Any]) -> bool:
     return not any(isinstance(one, dict) for one in value)
 
 
-def _within(answer: dict[str, Any]) -> dict[str, Any]:
+def within(answer: dict[str, Any]) -> dict[str, Any]:
     """Fields within fields as `probabilities.yes`."""
     cells: dict[str, Any] = {}
     for name, value in answer.items():
-        cells |= (
-            {f"{name}.{key}": inner for key, inner in value.items()}
-            if isinstance(value, dict)
-            else {name: value}
-        )
+        if isinstance(value, dict):
+            cells |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            cells[name] = value
     return cells
 
 
 def flat(answer: dict[str, Any]) -> dict[str, Any]:
     """An answer as cells of a table: `probabilities.yes` for what is within a field, lists as JSON."""
-    return {
-        name: json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-        for name, value in _within(answer).items()
-    }
+    cells = within(answer)
+    for name, value in cells.items():
+        if isinstance(value, list | dict):
+            cells[name] = json.dumps(value, ensure_ascii=False)
+    return cells
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
