@@ -111,12 +111,13 @@ def texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _parts(uri: re.Match[str]) -> Iterator[tuple[str, str]]:
-    """The scheme and the rest of each URI of a chain."""
+    """The scheme and the rest of each URI of a chain, such as `simplecache::s3://…`."""
     scheme = uri[1].lower()
     for part in uri[2].split("::"):
         head, mark, rest = part.rpartition("://")
-        scheme = head.rpartition("::")[2].lower() if mark else scheme
-        yield scheme.rpartition("+")[2], rest
+        if mark:
+            scheme = head.rpartition("::")[2].lower()
+        yield scheme.rpartition("+")[2], rest  # `git+https` is https
 
 
 def _has_user(scheme: str, rest: str) -> bool:

@@ -83,6 +83,35 @@ def test_a_class_is_called_what_a_person_types(text, positive):
         resolve(Named, ("--set", parse_assignments(["labels.rounds=many"])))
 
 
+@pytest.mark.parametrize(
+    "text", ["1.10", "0123456", "007", "1_000", "12:30", "2026-01-01", "1.0e+3", "12", "0.5"]
+)
+def test_a_text_that_looks_like_a_number_stays_as_it_was_written(tmp_path, text):
+    """Else `--set data.rev=1.10` is another tag, and 0123456, read as octal, another commit."""
+    (tmp_path / "params.yaml").write_text(f"line:\n  data:\n    rev: {text}\n")
+    given = [parse_assignments([f"data.rev={text}"]), read_params(tmp_path / "params.yaml", "line")]
+    for layer in given:
+        assert resolve(FamilyConfig, ("--set", layer)).data.rev == text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0.50", 0.5), ("1.0e+3", 1000.0), ("+2", 2.0), (".5", 0.5), ("-0", 0.0), ("1_0", 10.0)],
+)
+def test_numbers_may_be_written_in_any_way(text, value):
+    config = resolve(FamilyConfig, ("--set", parse_assignments([f"gate.threshold={text}"])))
+    assert config.gate.threshold == value
+    assert resolve(FamilyConfig, ("--set", parse_assignments(["seed=007"]))).seed == 7
+    longest = parse_assignments(["evaluation.seconds=.inf"])
+    assert resolve(FamilyConfig, ("--set", longest)).evaluation.seconds == float("inf")
+
+
+def test_a_params_file_in_another_encoding_is_one_clear_line(tmp_path):
+    (tmp_path / "params.yaml").write_bytes("line:\n  model:\n    kind: gro\xdf\n".encode("latin-1"))
+    with pytest.raises(UsageError, match="params.yaml is not YAML: 'utf-8' codec"):
+        read_params(tmp_path / "params.yaml", "line")
+
+
 def test_a_misspelt_setting_is_answered_with_the_nearest():
     with pytest.raises(
         UsageError, match=r"--set: setting 'model.knid' is unknown. Did you mean 'model.kind'\?"

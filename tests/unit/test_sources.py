@@ -22,6 +22,7 @@ import pytest
 from modelyard.errors import BadData, Unavailable, UsageError
 from modelyard.settings.family import DataSettings, FamilyConfig, resolve
 from modelyard.sources import Source, fetch
+from modelyard.sources.transfer import FileInfo
 from modelyard.stages.ingest import ingest
 from modelyard.stages.run import Run
 from modelyard.store import artifact
@@ -46,6 +47,16 @@ def test_without_a_uri_the_sample_is_written_and_summed(tmp_path: Path) -> None:
     assert (source.kind, source.uri, source.resolved) == ("sample", None, None)
     assert source.headline == f"built-in data.csv, 8 B, sha256 {expected[:8]}…"
     assert re.fullmatch("sha256:[0-9a-f]{12}", source.revision)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 B"), (830, "830 B"), (999_600, "1 MB"), (999_400, "999 kB"), (12_345_678, "12.3 MB")],
+)
+def test_sizes_have_three_digits_and_no_exponent(size: int, words: str) -> None:
+    files = {"data.csv": FileInfo(sha256="a" * 64, size=size)}
+    source = Source(kind="path", uri="data.csv", rev=None, resolved=None, files=files)
+    assert source.headline.split(", ")[1] == words
 
 
 def test_a_sample_has_no_revisions(tmp_path: Path) -> None:

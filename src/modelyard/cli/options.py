@@ -98,12 +98,15 @@ def settings(
 def from_params(name: str, params: Path, config: FamilyConfig) -> dict[str, Any]:
     """The settings of `config` that params.yaml changes, by dotted name: not those that the command
     line changes again."""
-    from modelyard.settings.family import flat, read_params
+    from modelyard.settings.family import flat, read_params, resolve
 
+    given = read_params(params, name)
     defaults = flat(type(config)().model_dump(mode="json"))
+    stated = flat(resolve(type(config), ("params.yaml", given)).model_dump(mode="json"))
     resolved = flat(config.model_dump(mode="json"))
     found = {}
-    for setting, value in flat(read_params(params, name)).items():
+    for setting in flat(given):
+        value = stated.get(setting)
         if value == resolved.get(setting) and value != defaults.get(setting):
             found[setting] = value
     return found

@@ -89,13 +89,15 @@ def results(lab: Lab) -> Iterator[Result]:
             state, text = "kept", check(lab)
         except unittest.SkipTest as reason:
             state, text = "skipped", str(reason)
+        except AssertionError as error:
+            state, text = "broken", _line(error)
         except Exception as error:
-            if isinstance(error, AssertionError):
-                kind = ""
-            else:
-                kind = f"{type(error).__name__}: "
-            state, text = "broken", kind + " ".join(str(error).split())
+            state, text = "broken", f"{type(error).__name__}: {_line(error)}"
         yield Result(name, state, text, round(time.perf_counter() - started, 3))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 __all__ = ["CHECKS", "Check", "Lab", "Result", "results", "run"]

@@ -37,11 +37,8 @@ def variants_answer_or_say_why_not(lab: Lab) -> str:
             (name in measured) != (name in left_out),
             f"{name} must be either measured or left out with a reason",
         )
-        if name in measured:
-            reason = measured[name].reason
-        else:
-            reason = left_out[name].reason
-        expect(bool(reason.strip()), f"{name} has a verdict without a reason")
+        variant = measured.get(name) or left_out[name]
+        expect(bool(variant.reason.strip()), f"{name} has a verdict without a reason")
     passed = [measured[name] for name in names if name in measured and measured[name].graphs]
     assert info.choice is not None
     for variant in passed:
@@ -55,11 +52,11 @@ def variants_answer_or_say_why_not(lab: Lab) -> str:
             f"allowed {info.choice.max_loss:.4g}",
         )
         _answers(lab, folder / "graphs", variant)
-    failed = [variant.name for variant in left_out.values() if variant.verdict == "failed"]
-    expect(
-        not failed,
-        f"do not work: {'; '.join(f'{name}: {left_out[name].reason}' for name in failed)}",
-    )
+    failed = []
+    for one in info.left_out:
+        if one.verdict == "failed":
+            failed.append(f"{one.name}: {one.reason}")
+    expect(not failed, f"do not work: {'; '.join(failed)}")
     return ", ".join(variant.name for variant in passed) or f"{BASE} only"
 
 

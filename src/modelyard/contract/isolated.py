@@ -65,9 +65,9 @@ def ask(*arguments: str) -> Any:
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise AssertionError(
-            f"{' '.join(arguments)}: {(done.stderr.strip() or 'no message').splitlines()[-1]}"
-        )
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise AssertionError(f"{' '.join(arguments)}: {lines[-1]}")
+    # Libraries may print before it.
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -91,8 +91,8 @@ class Lab:
     def onnx(self) -> Runtime:
         """The exported graphs in full precision, on ONNX Runtime."""
         variants = Variants.model_validate_json((self["graphs"] / "variants.json").read_text())
-        base = next(variant for variant in variants.variants if variant.name == BASE)
-        return open_variant(self["graphs"], BASE, base.graphs)
+        graphs = {variant.name: variant.graphs for variant in variants.variants}
+        return open_variant(self["graphs"], BASE, graphs[BASE])
 
     def _make(self, artifact: str, folder: Path) -> Path:
         stage = _maker(artifact)
@@ -105,7 +105,7 @@ class Lab:
 def _maker(artifact: str) -> Stage:
     from modelyard.stages import TRAINING
 
-    return next(stage for stage in TRAINING if stage.outputs == (artifact,))
+    return {stage.outputs: stage for stage in TRAINING}[(artifact,)]
 
 
 @contextmanager

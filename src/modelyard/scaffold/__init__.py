@@ -66,8 +66,8 @@ def create_image(name: str, into: Path) -> list[Path]:
 
 def family_name(name: str, into: Path) -> str:
     """What `load` and the command line call a family that was created in `into`."""
-    inside = any(Path(path).resolve() == Path(into).resolve() for path in families.__path__)
-    if inside:
+    own = [Path(path).resolve() for path in families.__path__]
+    if Path(into).resolve() in own:
         return name
     return f"{name}:{class_name(name)}"
 
@@ -79,14 +79,18 @@ def class_name(name: str) -> str:
 
 def render(name: str, family: str, templates: str = FAMILY) -> dict[str, str]:
     """The files of a folder of templates: text by file name."""
+    # What differs between a family of one's own and one that joins modelyard's.
+    entry, test = "FAMILY", f"src/modelyard/families/{name}"
+    if ":" in family:
+        entry, test = class_name(name), f"{name}/test_{name}.py"
     words = {
         "name": name,
         "Class": class_name(name),
-        "entry": class_name(name) if ":" in family else "FAMILY",
+        "entry": entry,
         "title": name.replace("_", " "),
         "family": family,
         "version": __version__,
-        "test": f"{name}/test_{name}.py" if ":" in family else f"src/modelyard/families/{name}",
+        "test": test,
     }
     texts = {}
     for template in sorted((Path(__file__).parent / templates).glob(f"*{SUFFIX}")):

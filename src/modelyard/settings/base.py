@@ -36,15 +36,12 @@ class Settings(BaseModel):
         """`true` and `false` where a text is wanted are these words: a class may be called so."""
         if not isinstance(values, Mapping):
             return values
-        texts = {
-            name
-            for name, field in cls.model_fields.items()
-            if field.annotation is str or field.annotation == (str | None)
-        }
-        return {
-            name: str(value).lower() if isinstance(value, bool) and name in texts else value
-            for name, value in values.items()
-        }
+        found = dict(values)
+        for name, field in cls.model_fields.items():
+            is_text = field.annotation is str or field.annotation == (str | None)
+            if is_text and isinstance(values.get(name), bool):
+                found[name] = str(values[name]).lower()
+        return found
 
 
 def refuse_credentials(text: str, called: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -240,16 +241,32 @@ def portable(config: FamilyConfig) -> dict[str, Any]:
 
 class PlainYaml(yaml.SafeLoader):
     """YAML in which only `true` and `false` are truth values, as YAML 1.2 has it: a class may be
-    called `yes`, `no` or `on`. Settings that are truth values take these words all the same."""
+    called `yes`, `no` or `on`. Settings that are truth values take these words all the same.
+
+    A number stays a text where Python would write it otherwise, and so does a date: `1.10` may be a
+    tag, `0123456` a commit and `007` a class. Settings that are numbers read the text themselves.
+    """
 
 
+def _number_as_written(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    is_whole = node.tag == _INT
+    value = loader.construct_yaml_int(node) if is_whole else loader.construct_yaml_float(node)
+    is_named = not is_whole and not math.isfinite(value)  # `.inf`: no setting reads that by itself
+    return value if is_named or str(value) == node.value else node.value
+
+
+_BOOL, _INT, _FLOAT, _TIME = (
+    f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp")
+)
 PlainYaml.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, pattern) for tag, pattern in known if tag not in (_BOOL, _TIME)]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 PlainYaml.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+    _BOOL, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
+PlainYaml.add_constructor(_INT, _number_as_written)
+PlainYaml.add_constructor(_FLOAT, _number_as_written)
 
 
 def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
@@ -279,12 +296,9 @@ def read_params(path: Path, family: str) -> dict[str, Any]:
         return {}
     try:
         content = yaml.load(path.read_text(), PlainYaml) or {}  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not YAML: {error}") from None
-    if isinstance(content, dict):
-        block = content.get(family, {})
-    else:
-        block = None
+    block = content.get(family, {}) if isinstance(content, dict) else None
     if not isinstance(block, dict):
         raise UsageError(f"{path}: {family!r} must hold sections such as 'model:', seen {block!r}")
     return block
@@ -294,8 +308,10 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Settings by dotted name."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        inner = isinstance(value, Mapping) and value
-        found |= flat(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
     return found
 
 
@@ -312,9 +328,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = (
-            merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-        )
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = merge(old, value)
+        merged[key] = value
     return merged
 
 
@@ -339,13 +355,11 @@ def _explain(
 
 
 def _origin(path: list[str], layers: tuple[tuple[Source, Mapping[str, Any]], ...]) -> str:
+    """The source that set a value last; the last one of all where none did."""
     for source, layer in reversed(layers):
         node: Any = layer
         for part in path:
-            if isinstance(node, Mapping):
-                node = node.get(part)
-            else:
-                node = None
+            node = node.get(part) if isinstance(node, Mapping) else None
         if node is not None:
             return str(source)
     if layers:

@@ -65,8 +65,8 @@ def shared() -> list[Setting]:
 
 def markdown(settings: Iterable[Setting]) -> str:
     """A table for a page."""
-    rows = [
-        f"| `{one.name}` | `{one.default}` | {one.meaning.replace('|', chr(92) + '|')} |"
-        for one in settings
-    ]
-    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for one in settings:
+        meaning = one.meaning.replace("|", "\\|")
+        lines.append(f"| `{one.name}` | `{one.default}` | {meaning} |")
+    return "\n".join(lines)

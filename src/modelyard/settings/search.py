@@ -40,7 +40,7 @@ class Range:
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.choices:
-            return CategoricalDistribution([json.dumps(value) for value in self.choices])
+            return CategoricalDistribution(list(map(json.dumps, self.choices)))
         if self.integer:
             return IntDistribution(int(self.low), int(self.high), log=self.log)
         return FloatDistribution(self.low, self.high, log=self.log)
@@ -48,9 +48,8 @@ class Range:
     def suggest(self, trial: Trial, name: str) -> Any:
         """The setting's value as Optuna samples it."""
         if self.choices:
-            return json.loads(
-                trial.suggest_categorical(name, [json.dumps(value) for value in self.choices])
-            )
+            text = trial.suggest_categorical(name, list(map(json.dumps, self.choices)))
+            return json.loads(text)
         if self.integer:
             return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(name, self.low, self.high, log=self.log)
@@ -59,15 +58,10 @@ class Range:
         """The setting's value as Optuna's; None where it lies outside of the range."""
         if self.choices:
             text = json.dumps(value)
-            if text in {json.dumps(one) for one in self.choices}:
-                return text
+            return text if text in map(json.dumps, self.choices) else None
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        inside = (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and self.low <= value <= self.high
-        )
-        return value if inside else None
+        return value if self.low <= value <= self.high else None
 
 
 Space: TypeAlias = Mapping[str, Range]
@@ -113,30 +107,36 @@ def searched(space: Space, config: Mapping[str, Any], fixed: Iterable[str]) -> d
     """
     fixed = set(fixed)
     open_ones = {name: one for name, one in space.items() if name not in fixed}
-    found = {
-        name: one
-        for name, one in open_ones.items()
-        if all(_possible(open_ones, config, one, c) for c in one.when)
-    }
+    found = {name: one for name, one in open_ones.items() if _is_possible(one, open_ones, config)}
     if not found:
         raise UsageError(
             "there is nothing to search: the family has no search space, or every setting of it is given"
         )
-    parents = {parent for one in found.values() for parent in one.when}
+    parents: set[str] = set()
+    for one in found.values():
+        parents.update(one.when)
     return dict(sorted(found.items(), key=lambda item: item[0] not in parents))
 
 
-def _possible(space: Space, config: Mapping[str, Any], one: Range, condition: str) -> bool:
-    if condition not in space:
-        return lookup(config, condition) in one.when[condition]
-    return bool(set(space[condition].choices) & set(one.when[condition]))
+def _is_possible(one: Range, space: Space, config: Mapping[str, Any]) -> bool:
+    """Whether the conditions of a range may all come true, by what is searched or given."""
+    for name, values in one.when.items():
+        if name in space:
+            may_hold = not set(space[name].choices).isdisjoint(values)
+        else:
+            may_hold = lookup(config, name) in values
+        if not may_hold:
+            return False
+    return True
 
 
 def holds(one: Range, config: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
     """Whether a range's conditions hold, by the values chosen so far over those of the config."""
-    return all(
-        chosen.get(name, lookup(config, name)) in values for name, values in one.when.items()
-    )
+    for name, values in one.when.items():
+        value = chosen[name] if name in chosen else lookup(config, name)
+        if value not in values:
+            return False
+    return True
 
 
 def lookup(config: Mapping[str, Any], name: str) -> Any:
@@ -163,7 +163,10 @@ def names(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Dotted names of all leaves."""
     found: list[str] = []
     for name, value in values.items():
-        found += names(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [prefix + name]
+        if isinstance(value, Mapping):
+            found += names(value, f"{prefix}{name}.")
+        else:
+            found.append(prefix + name)
     return found
 
 

@@ -54,9 +54,8 @@ class Source(BaseModel):
         if self.resolved is not None:
             return self.resolved
         sums = {name: info.sha256 for name, info in self.files.items()}
-        return (
-            f"sha256:{hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()[:12]}"
-        )
+        whole = hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
+        return f"sha256:{whole[:12]}"
 
     @property
     def headline(self) -> str:
@@ -68,13 +67,15 @@ class Source(BaseModel):
         else:
             parts = [f"{len(self.files):,} files", size]
             if self.shards:
-                parts.append(f"in {self.shards:,} shard{'s' if self.shards > 1 else ''}")
+                parts.append("in 1 shard" if self.shards == 1 else f"in {self.shards:,} shards")
         if self.kind == "sample":
             parts[0] = f"built-in {parts[0]}"
         if self.resolved is not None:
             short, name = self.resolved[:7], self.rev or "HEAD"
             parts.append(short if name.startswith(short) else f"{name} = {short}")
-        return ", ".join(parts + ([self.note] if self.note else []))
+        if self.note:
+            parts.append(self.note)
+        return ", ".join(parts)
 
     def record(self) -> dict[str, Any]:
         """All of it as JSON. Files in shards are left to the index of these."""
@@ -198,5 +199,10 @@ def _verify(data: DataSettings, source: Source) -> None:
 
 
 def _size(count: int) -> str:
-    power = min((len(str(count)) - 1) // 3, 4)
-    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+    """Three digits: `12.3 kB`."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:  # more would round to 1000, which three digits write as 1e+03
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB" if value < 999.5 else f"{value:,.0f} TB"

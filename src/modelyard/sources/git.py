@@ -98,15 +98,23 @@ def resolve(root: Path, rev: str, label: str) -> str:
             )
         except GitError:
             continue
-    listing = git("-C", str(root), "for-each-ref", "--sort=-creatordate", "--format=%(refname)")
-    names = [name.split("/", 2)[2].removeprefix("origin/") for name in listing.splitlines()]
-    names = [name for name in dict.fromkeys(names) if name != "HEAD"]
+    names = _names(root)
     near = difflib.get_close_matches(rev, names, n=5, cutoff=0.4) or names[:5]
+    hint = "The repository has no branch and no tag"
     if near:
         hint = f"Near: {', '.join(near)}"
-    else:
-        hint = "The repository has no branch and no tag"
     raise UsageError(f"data.rev {rev!r} is no branch, tag or commit of {label}. {hint}")
+
+
+def _names(root: Path) -> list[str]:
+    """Branches and tags, the newest first."""
+    listing = git("-C", str(root), "for-each-ref", "--sort=-creatordate", "--format=%(refname)")
+    names: dict[str, None] = {}
+    for reference in listing.splitlines():
+        name = reference.split("/", 2)[2].removeprefix("origin/")  # refs/remotes/origin/main
+        if name != "HEAD":
+            names[name] = None
+    return list(names)
 
 
 def _fetch(checkout: Checkout, path: str, target: Destination) -> Files:
@@ -136,9 +144,9 @@ def _explaining(where: str, absent: str) -> Iterator[None]:
     except Exception as error:  # DVC passes on what each store's own library raises
         if isinstance(error.__cause__, FileNotFoundError):
             raise UsageError(_lost(where)) from None
-        line = redact((str(error.__cause__ or error).strip() or "no message").splitlines()[0])[:200]
+        lines = str(error.__cause__ or error).strip().splitlines() or ["no message"]
         raise Unavailable(
-            f"{where}: DVC could not read it: {type(error).__name__}: {line}"
+            f"{where}: DVC could not read it: {type(error).__name__}: {redact(lines[0])[:200]}"
         ) from error
 
 
@@ -151,12 +159,13 @@ def _entries(fs: Any, root: str, where: str) -> list[Entry]:
     if not infos:
         fs.info(root)
         raise BadData("the folder holds no files", file=where)
-    names = {path: path[len(root) + 1 :] or path.rpartition("/")[2] for path in infos}
     entries = []
-    for path, name in names.items():
+    for path, info in infos.items():
+        # A file that was named itself has no name below it.
+        name = path[len(root) + 1 :] or path.rpartition("/")[2]
         if wanted(name):
-            size = int(infos[path].get("size") or 0)
-            entries.append(Entry(name, size, functools.partial(_open, fs, path, infos[path])))
+            size = int(info.get("size") or 0)
+            entries.append(Entry(name, size, functools.partial(_open, fs, path, info)))
     return entries
 
 

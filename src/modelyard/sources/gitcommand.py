@@ -60,10 +60,11 @@ def explained(label: str, error: GitError) -> ModelyardError:
 
 
 def _last_word(stderr: str) -> str:
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    told = (
-        [line for line in lines if line.startswith(("fatal: ", "ERROR: "))]
-        or lines[-1:]
-        or ["git failed"]
-    )
-    return redact("; ".join(line.removeprefix("fatal: ") for line in told))
+    """Git's errors; where it calls nothing so, its last line."""
+    told = []
+    last = "git failed"
+    for line in filter(None, map(str.strip, stderr.splitlines())):
+        last = line
+        if line.startswith(("fatal: ", "ERROR: ")):
+            told.append(line.removeprefix("fatal: "))
+    return redact("; ".join(told) or last)

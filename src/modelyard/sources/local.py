@@ -16,6 +16,9 @@ from modelyard.errors import BadData, UsageError
 from modelyard.sources.transfer import Destination, Entry, FileInfo, copy_all, wanted
 from modelyard.store.files import ARCHIVES, File, FileSet, files_of
 
+NAMED = 8
+"""Files that are named where the one that was asked for is missing."""
+
 
 def fetch_local(path: Path, target: Destination) -> tuple[dict[str, FileInfo], str | None]:
     """Copies a file, or all files below a folder; links are followed, hidden files and `*.dvc` left
@@ -119,31 +122,29 @@ def _missing(path: Path) -> str:
         return f"data.uri {str(path)!r} is tracked by DVC but not here. Type: dvc pull {target}"
     near = next(parent for parent in path.absolute().parents if parent.is_dir())
     names = sorted(entry.name for entry in near.iterdir() if wanted(entry.name))
-    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f"data.uri {str(path)!r} does not exist. In {near}: {shown or 'nothing'}"
+    if len(names) > NAMED:
+        names[NAMED:] = ["…"]
+    return f"data.uri {str(path)!r} does not exist. In {near}: {', '.join(names) or 'nothing'}"
 
 
 def _record_of(path: Path) -> Path | None:
     """The `.dvc` file that tracks a path: beside it, or beside a folder above it."""
     for place in (path, *path.parents):
-        if place.name:
-            record = place.with_name(f"{place.name}.dvc")
-        else:
-            record = place
-        if place.name and record.is_file():
-            return record
+        if place.name and _beside(place).is_file():
+            return _beside(place)
     return None
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.dvc")
 
 
 def _compare(path: Path, copy: Path) -> str | None:
     """A data file that was edited and not yet added again is common while one tries things out,
     and what was read is recorded by its own sha256: so a difference is told, not refused."""
-    if path.name:
-        record = path.with_name(f"{path.name}.dvc")
-    else:
-        record = path
-    if not record.is_file() or record == path:
+    if not path.name or not _beside(path).is_file():
         return None
+    record = _beside(path)
     try:
         out = yaml.safe_load(record.read_text())["outs"][0]
         expected, comparable = str(out["md5"]), out.get("hash") == "md5"
@@ -160,10 +161,9 @@ def _compare(path: Path, copy: Path) -> str | None:
 
 
 def _md5(file: File) -> str:
+    md5 = functools.partial(hashlib.md5, usedforsecurity=False)
     with file.open() as stream:
-        return hashlib.file_digest(
-            stream, functools.partial(hashlib.md5, usedforsecurity=False)
-        ).hexdigest()
+        return hashlib.file_digest(stream, md5).hexdigest()
 
 
 def _folder_md5(files: FileSet) -> str:

@@ -20,8 +20,7 @@ def fetch_remote(uri: str, target: Destination) -> dict[str, FileInfo]:
 
     Raises:
         UsageError: unknown scheme, nothing there, no permission; MissingExtra: its package is
-            missing;
-        Unavailable: the store doesn't answer.
+            missing; Unavailable: the store doesn't answer.
     """
     fs, root = open_store(uri)
     try:
@@ -105,8 +104,13 @@ def _entries(fs: Any, root: str, uri: str) -> list[Entry]:
             raise BadData("the folder holds no files", file=uri)
         raise FileNotFoundError(root)
     base = root.rstrip("/")
-    names = {path: path[len(base) :].lstrip("/") or posixpath.basename(path) for path in infos}
-    return [_entry(fs, path, name, infos[path]) for path, name in names.items() if wanted(name)]
+    entries = []
+    for path, info in infos.items():
+        # An object that was named itself has no name below it.
+        name = path[len(base) :].lstrip("/") or posixpath.basename(path)
+        if wanted(name):
+            entries.append(_entry(fs, path, name, info))
+    return entries
 
 
 def _entry(fs: Any, path: str, name: str, info: dict[str, Any]) -> Entry:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import posixpath
 import sys
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -87,15 +86,15 @@ def copy_all(
     Raises:
         BadData: a name that leads out of the folder, or two files of one name.
     """
-    named = {}
+    named: dict[str, Entry] = {}
     for entry in entries:
-        if posixpath.isabs(entry.name) or ".." in PurePosixPath(entry.name).parts:
+        path = PurePosixPath(entry.name)
+        if path.is_absolute() or ".." in path.parts:
             raise BadData("its name leads out of the data folder", file=entry.name)
-        named[PurePosixPath(entry.name).as_posix()] = entry
-    if len(named) < len(entries):
-        counts = Counter(PurePosixPath(entry.name).as_posix() for entry in entries)
-        twice = min(name for name, count in counts.items() if count > 1)
-        raise BadData("two files have this name", file=twice)
+        name = path.as_posix()
+        if name in named:
+            raise BadData("two files have this name", file=name)
+        named[name] = entry
     named = dict(sorted(named.items()))
     meter = _Meter(sum(entry.size for entry in entries), target.report)
     if len(entries) > target.plain_files:
@@ -174,7 +173,7 @@ def _batches(named: dict[str, Entry]) -> Iterator[list[str]]:
 def _read(entries: list[Entry]) -> list[bytes | None]:
     """The files' bytes; None for those that are too large to hold."""
     contents: list[bytes | None] = []
-    # Some sources know no sizes: what they say holds only so far.
+    # Some sources know no sizes, and say 0: what they say holds only so far.
     left = sum(entry.size for entry in entries) + BATCH_BYTES
     for entry in entries:
         content = None
