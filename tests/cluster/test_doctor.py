@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler
 
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from modelyard.cli.app import app
+from modelyard.doctor import cluster as looked_over
 from modelyard.doctor import inspect
 from modelyard.doctor.capacity import free_devices
 from modelyard.kubernetes.client import Pace
@@ -587,3 +589,18 @@ def test_a_run_of_this_machine_is_told_with_the_step_that_failed(tmp_path, monke
     assert row["fix"] == "modelyard resume r1"
     folder.write(record.model_copy(update={"status": "finished"}))
     doctor("r1", code=0)
+
+
+def test_an_address_at_which_something_else_than_http_answers_is_a_finding(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(65_536)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        monkeypatch.setenv("KFP_HOST", f"http://127.0.0.1:{server.getsockname()[1]}")
+        (row,) = looked_over.pipelines(None)
+    assert (row.level, row.what) == ("bad", "Kubeflow Pipelines")
+    assert "does not answer" in row.seen

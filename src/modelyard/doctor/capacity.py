@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -29,21 +30,25 @@ def free_devices(nodes: Iterable[Object], pods: Sequence[Object]) -> list[Device
     Free is what is allocatable less what pods on the node request, whether they use it or not: that
     is how the scheduler counts. Nodes that are not ready or cordoned count for nothing.
     """
-    there = {
-        node["metadata"]["name"]: _devices(node)
-        for node in nodes
-        if ready(node) and not cordoned(node)
-    }
-    taken: dict[tuple[str, str], int] = {}
+    taken: Counter[tuple[str, str]] = Counter()
     for pod in pods:
+        node_name = str(pod.get("spec", {}).get("nodeName"))
         for resource, count in _requested(pod).items():
-            key = (str(pod.get("spec", {}).get("nodeName")), resource)
-            taken[key] = taken.get(key, 0) + count
+            taken[node_name, resource] += count
+    totals: Counter[str] = Counter()
+    free: dict[str, list[int]] = {}
+    for node in nodes:
+        if not ready(node) or cordoned(node):
+            continue
+        for resource, count in _devices(node).items():
+            totals[resource] += count
+            of_nodes = free.setdefault(resource, [])
+            if count:  # a plug-in offers 0 where it found no device
+                of_nodes.append(count - taken[node["metadata"]["name"], resource])
     found = []
-    for resource in sorted({name for devices in there.values() for name in devices}):
-        on = {name: devices[resource] for name, devices in there.items() if devices.get(resource)}
-        free = [count - taken.get((name, resource), 0) for name, count in on.items()]
-        found.append(Devices(resource, sum(on.values()), sum(free), max(free, default=0), len(on)))
+    for resource, left in sorted(free.items()):
+        largest = max(left, default=0)
+        found.append(Devices(resource, totals[resource], sum(left), largest, len(left)))
     return found
 
 
@@ -53,14 +58,15 @@ def could_take(nodes: Iterable[Object], pod: Object, resources: Iterable[str]) -
     from kubernetes.utils.quantity import parse_quantity
 
     containers = pod.get("spec", {}).get("containers") or []
-    wanted = {
-        name: sum(parse_quantity(_request(one, name)) for one in containers) for name in resources
-    }
-    for node in nodes:
+    wanted = {}
+    for name in resources:
+        wanted[name] = sum(parse_quantity(_request(one, name)) for one in containers)
+
+    def fits(node: Object) -> bool:
         there = node.get("status", {}).get("allocatable") or {}
-        if all(parse_quantity(there.get(name, "0")) >= amount for name, amount in wanted.items()):
-            return True
-    return False
+        return all(parse_quantity(there.get(name, "0")) >= wanted[name] for name in wanted)
+
+    return any(map(fits, nodes))
 
 
 def _request(container: Object, resource: str) -> str:
@@ -75,74 +81,58 @@ def device_findings(devices: Iterable[Devices]) -> list[Finding]:
     for one in devices:
         seen = f"{one.free} of {one.total} free on {one.nodes} nodes, at most {one.largest} on one"
         if one.free:
-            fix = ""
+            rows.append(Finding("ok", one.resource, seen))
         else:
             fix = "wait, or see who holds them: kubectl get pods -A --field-selector status.phase=Running"
-        rows.append(Finding("ok" if one.free else "warn", one.resource, seen, fix))
-    return rows or [
-        Finding("off", "GPUs", "no node offers a device: training and serving run on CPUs")
-    ]
+            rows.append(Finding("warn", one.resource, seen, fix))
+    if not rows:
+        seen = "no node offers a device: training and serving run on CPUs"
+        rows.append(Finding("off", "GPUs", seen))
+    return rows
 
 
 def node_findings(nodes: Sequence[Object]) -> list[Finding]:
     """Nodes that cannot take pods; one row for all where every one can."""
     rows = []
+    able = 0
     for node in nodes:
         name = node["metadata"]["name"]
+        what, fix = f"node {name}", f"kubectl describe node {name}"
+        if ready(node) and not cordoned(node):
+            able += 1
         if not ready(node):
             said = condition(node, "Ready").get("message") or "no word from it"
-            rows.append(
-                Finding(
-                    "bad", f"node {name}", f"not ready: {said}", f"kubectl describe node {name}"
-                )
-            )
+            rows.append(Finding("bad", what, f"not ready: {said}", fix))
         for pressure in ("DiskPressure", "MemoryPressure", "PIDPressure"):
-            if condition(node, pressure).get("status") == "True":
-                said = str(condition(node, pressure).get("message"))
-                rows.append(
-                    Finding(
-                        "warn",
-                        f"node {name}",
-                        f"{pressure}: {said}",
-                        f"kubectl describe node {name}",
-                    )
-                )
-    count = sum(ready(node) and not cordoned(node) for node in nodes)
-    return [
-        Finding(
-            "ok" if count else "bad", "nodes", f"{count} of {len(nodes)} ready and not cordoned"
-        ),
-        *rows,
-    ]
+            found = condition(node, pressure)
+            if found.get("status") == "True":
+                rows.append(Finding("warn", what, f"{pressure}: {found.get('message')}", fix))
+    seen = f"{able} of {len(nodes)} ready and not cordoned"
+    return [Finding("ok" if able else "bad", "nodes", seen), *rows]
 
 
 def quota_findings(quotas: Iterable[Object]) -> list[Finding]:
     """Quotas of which little is left; one row where there is enough of everything."""
     from kubernetes.utils.quantity import parse_quantity
 
-    rows, seen = [], 0
+    rows = []
+    count = 0
     for quota in quotas:
-        status, seen = quota.get("status", {}), seen + 1
+        count += 1
+        name, namespace = quota["metadata"]["name"], quota["metadata"].get("namespace")
+        fix = f"kubectl -n {namespace} describe quota {name}; free some, or ask for more"
+        status = quota.get("status", {})
+        taken = status.get("used") or {}
         for resource, hard in (status.get("hard") or {}).items():
-            used, limit = (
-                parse_quantity((status.get("used") or {}).get(resource, "0")),
-                parse_quantity(hard),
-            )
+            used, limit = parse_quantity(taken.get(resource, "0")), parse_quantity(hard)
+            # Quantities are decimals, which do not multiply with floats.
             if limit and used >= limit * type(limit)(str(NEAR)):
-                name = quota["metadata"]["name"]
-                what = f"{(status.get('used') or {}).get(resource)} of {hard} used"
-                namespace = quota["metadata"].get("namespace")
-                fix = f"kubectl -n {namespace} describe quota {name}; free some, or ask for more"
-                rows.append(Finding("warn", f"quota {name}: {resource}", what, fix))
-    if rows:
-        return rows
-    return [
-        Finding(
-            "ok",
-            "quotas",
-            f"{seen} quotas, each below {NEAR:.0%}" if seen else "none in this namespace",
-        )
-    ]
+                seen = f"{taken.get(resource)} of {hard} used"
+                rows.append(Finding("warn", f"quota {name}: {resource}", seen, fix))
+    if not rows:
+        seen = f"{count} quotas, each below {NEAR:.0%}" if count else "none in this namespace"
+        rows.append(Finding("ok", "quotas", seen))
+    return rows
 
 
 def ready(node: Object) -> bool:
@@ -157,12 +147,8 @@ def cordoned(node: Object) -> bool:
 
 def _devices(node: Object) -> dict[str, int]:
     """Extended resources: those of a device plug-in, named with a domain."""
-    allocatable = node.get("status", {}).get("allocatable") or {}
-    return {
-        name: int(amount)
-        for name, amount in allocatable.items()
-        if "/" in name and not name.startswith("kubernetes.io/") and str(amount).isdigit()
-    }
+    found = _counted(node.get("status", {}).get("allocatable") or {})
+    return {name: count for name, count in found.items() if not name.startswith("kubernetes.io/")}
 
 
 def _requested(pod: Object) -> dict[str, int]:
@@ -182,9 +168,13 @@ def _requested(pod: Object) -> dict[str, int]:
 
 def _of(container: Object) -> dict[str, int]:
     resources = container.get("resources") or {}
-    wanted = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    return {
-        name: int(amount)
-        for name, amount in wanted.items()
-        if "/" in name and str(amount).isdigit()
-    }
+    return _counted({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
+
+
+def _counted(amounts: Object) -> dict[str, int]:
+    """Those that are counted in whole devices: no CPU, no memory."""
+    found = {}
+    for name, amount in amounts.items():
+        if "/" in name and str(amount).isdigit():
+            found[name] = int(amount)
+    return found

@@ -9,11 +9,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from http.client import HTTPException
 
 from modelyard.doctor.capacity import device_findings, free_devices, node_findings, quota_findings
 from modelyard.doctor.finding import Finding, Object, Trouble
 from modelyard.doctor.inspect import (
     NAMES_ONLY,
+    OWNERS,
     Reader,
     about,
     denied,
@@ -120,12 +122,10 @@ def extensions(reader: Reader) -> list[Finding]:
     groups = {one["name"]: one for one in (reader.get("/apis") or {}).get("groups") or []}
     rows = []
     for one in EXTENSIONS:
-        versions = [
-            version["version"] for version in (groups.get(one.group) or {}).get("versions") or []
-        ]
-        missing = Finding(
-            "warn" if one.needed else "off", one.called, f"no {one.plural}.{one.group}", one.fix
-        )
+        group = groups.get(one.group) or {}
+        versions = [version["version"] for version in group.get("versions") or []]
+        seen = f"no {one.plural}.{one.group}"
+        missing = Finding("warn" if one.needed else "off", one.called, seen, one.fix)
         if not versions:
             rows.append(missing)
             continue
@@ -135,9 +135,11 @@ def extensions(reader: Reader) -> list[Finding]:
             rows.append(Finding("bad" if one.needed else "warn", one.called, seen, one.fix))
             continue
         path = f"/apis/{one.group}/{one.version or versions[0]}"
-        plurals = {resource["name"] for resource in (reader.get(path) or {}).get("resources") or []}
-        there = Finding("ok", one.called, f"{one.group} {served}")
-        rows.append(there if one.plural in plurals else missing)
+        resources = (reader.get(path) or {}).get("resources") or []
+        if one.plural in [resource["name"] for resource in resources]:
+            rows.append(Finding("ok", one.called, f"{one.group} {served}"))
+        else:
+            rows.append(missing)
     return rows
 
 
@@ -165,11 +167,8 @@ def pipelines(reader: Reader) -> list[Finding]:
     if health is None:
         seen = f"KFP_HOST is not set, and no service ml-pipeline answers {where}"
         return [Finding("warn", "Kubeflow Pipelines", seen, fix)]
-    return [
-        Finding(
-            "ok", "Kubeflow Pipelines", f"version {health.get('tag_name') or 'unknown'}, {where}"
-        )
-    ]
+    release = health.get("tag_name") or "unknown"
+    return [Finding("ok", "Kubeflow Pipelines", f"version {release}, {where}")]
 
 
 def _healthz(host: str) -> Object:
@@ -181,10 +180,10 @@ def _healthz(host: str) -> Object:
     about: Object = {}
     for version in ("v2beta1", "v1beta1"):
         url = f"{host.rstrip('/')}/apis/{version}/healthz"
+        request = urllib.request.Request(url)  # noqa: S310 - the person's own address
         token = os.environ.get("KFP_TOKEN")
-        request = urllib.request.Request(  # noqa: S310 - the person's own address
-            url, headers={"Authorization": f"Bearer {token}"} if token else {}
-        )
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
                 about |= json.loads(answer.read() or b"{}")
@@ -193,7 +192,7 @@ def _healthz(host: str) -> Object:
                 raise Unavailable(
                     f"Kubeflow Pipelines at {host} answers {error.code} {error.reason}"
                 ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             raise Unavailable(f"Kubeflow Pipelines at {host} does not answer: {error}") from None
     return about
 
@@ -234,19 +233,19 @@ def quotas(reader: Reader) -> list[Finding]:
 def secrets(reader: Reader, wanted: Collection[str] = ()) -> list[Finding]:
     """Whether the Secrets are there that deployments of models, and the settings, refer to;
     only names are read."""
-    owners = [
-        *reader.here("deployments", "apps/v1", labelSelector="app.kubernetes.io/part-of=modelyard")
-    ]
-    needed = set(wanted).union(*(secrets_of(one["spec"]["template"]["spec"]) for one in owners))
+    ours = "app.kubernetes.io/part-of=modelyard"
+    needed = set(wanted)
+    for owner in reader.here("deployments", "apps/v1", labelSelector=ours):
+        needed |= secrets_of(owner["spec"]["template"]["spec"])
     path = f"/api/v1/namespaces/{reader.namespace}/secrets"
     there = {one["metadata"]["name"] for one in reader.items(path, NAMES_ONLY)}
     if unknown := denied(reader, "secrets", path):
         return unknown
     create = f"kubectl -n {reader.namespace} create secret generic"
-    rows = [
-        Finding("bad", f"secret {name}", "missing", f"{create} {name} --from-env-file={name}.env")
-        for name in sorted(needed - there)
-    ]
+    rows = []
+    for name in sorted(needed - there):
+        fix = f"{create} {name} --from-env-file={name}.env"
+        rows.append(Finding("bad", f"secret {name}", "missing", fix))
     return rows or [Finding("ok", "secrets", f"{len(needed)} that are referred to are there")]
 
 
@@ -254,17 +253,16 @@ def workloads(reader: Reader) -> list[Finding]:
     """Pods, claims and queued jobs of the namespace that are in trouble."""
     events, pods = reader.here("events"), reader.here("pods")
     found: list[Trouble | None] = [trouble for _, trouble in pods_in_trouble(reader, pods, events)]
-    for kind, plural, group in (
-        ("replicaset", "replicasets", "apps/v1"),
-        ("job", "jobs", "batch/v1"),
-    ):
-        owners = [one for one in reader.here(plural, group) if lacks_pods(one)]
-        found += [pods_refused(one, kind, about(events, one)) for one in owners]
-    found += [
-        claim_pending(one, about(events, one)) for one in reader.here("persistentvolumeclaims")
-    ]
-    found += [not_admitted(one) for one in queued(reader)]
-    rows = list(dict.fromkeys(trouble.finding for trouble in found if trouble))
-    return rows or [
-        Finding("ok", "pods", f"{len(pods)} in namespace {reader.namespace}, none in trouble")
-    ]
+    for kind, plural, group in OWNERS:
+        for owner in reader.here(plural, group):
+            if lacks_pods(owner):
+                found.append(pods_refused(owner, kind, about(events, owner)))
+    for claim in reader.here("persistentvolumeclaims"):
+        found.append(claim_pending(claim, about(events, claim)))
+    found += map(not_admitted, queued(reader))
+    # A pod's trouble may be that of its claim, which is looked at too.
+    rows = list(dict.fromkeys(trouble.finding for trouble in found if trouble is not None))
+    if not rows:
+        seen = f"{len(pods)} in namespace {reader.namespace}, none in trouble"
+        rows.append(Finding("ok", "pods", seen))
+    return rows

@@ -60,13 +60,10 @@ class ClusterRun:
             self.pods = self.reader.here("pods", labelSelector=selector)
             found = self.reader.here("workflows", "argoproj.io/v1alpha1", labelSelector=selector)
             self.workflow = found[0] if found else None
-        if self.workflow is not None:
-            steps = from_workflow(self.workflow)
-        else:
-            steps = []
-        if not steps and self.record is not None:
-            steps = from_record(self.record)
-        self.steps = steps
+        # Argo knows more of each step; Kubeflow's record outlives its Workflow.
+        self.steps = from_workflow(self.workflow) if self.workflow is not None else []
+        if not self.steps and self.record is not None:
+            self.steps = from_record(self.record)
 
     @property
     def state(self) -> str:
@@ -144,14 +141,10 @@ class ClusterRun:
     def package(self) -> str | None:
         """What the run registered, `churn@3`; None where it registered nothing, or no log says."""
         for step in self.steps:
-            if step.name == "deploy":
-                finished = self.finished(step)
-            else:
-                finished = None
-            if finished is not None:
-                version = _VERSION.match(finished.headline)
-            else:
-                version = None
+            finished = self.finished(step) if step.name == "deploy" else None
+            if finished is None:
+                continue
+            version = _VERSION.match(finished.headline)
             if version is not None:
                 return f"{version['name']}@{version['version']}"
         return None
@@ -176,10 +169,8 @@ class ClusterRun:
         selector = f"{RUN_LABEL}={self.run}"
         if reader.here("pods", labelSelector=selector):
             return
-        if self.kubeflow is not None:
-            named = self.kubeflow.namespace()
-        else:
-            named = ""
+        named = self.kubeflow.namespace() if self.kubeflow is not None else ""
+        # Where the run's own objects are counts more than what Kubeflow calls the default.
         for path in ("/apis/argoproj.io/v1alpha1/workflows", "/api/v1/pods"):
             everywhere = reader.get(path, labelSelector=selector, limit=1) or {}
             for thing in everywhere.get("items") or []:

@@ -62,10 +62,7 @@ def pod_ended(pod: Object) -> Trouble | None:
     disrupted = condition(pod, "DisruptionTarget")
     if disrupted.get("status") == "True":
         why, said = str(disrupted.get("reason")), one_line(disrupted.get("message"))
-        if why == "DeletionByTaintManager":
-            kind = "node"
-        else:
-            kind = "preempted"
+        kind = "node" if why == "DeletionByTaintManager" else "preempted"
         fix = "it is made again by itself; to keep it: a PriorityClass, or nodes that are not reclaimed"
         return Trouble(kind, place, f"it was disrupted ({why}): {said}", fix, lasting=False)
     return None
@@ -110,23 +107,21 @@ def container_ended(
     if killed and not now:
         return _probe_kills(pod, name, events)
     said = one_line(last_line(name, not now) or last.get("message"), 200)
-    logs = kubectl(pod, f"logs {pod['metadata']['name']} -c {name}{'' if now else ' --previous'}")
+    words = f"logs {pod['metadata']['name']} -c {name}"
+    logs = kubectl(pod, words if now else f"{words} --previous")
     code = last.get("exitCode")
     if init:
         return _init_failed(pod, name, code, said, logs)
     if name in _HELPERS or "upload output artifact" in said:
         cause = f"its program ended, but its outputs were not stored: {said or f'exit code {code} of {name}'}"
         return Trouble("no-output", place_of(pod), cause, f"{_STORE}; {logs}")
+    kind, again = "crash", ""
     if looping:
-        again = f" ({container.get('restartCount', 0)} restarts)"
-    else:
-        again = ""
+        kind, again = "crash-loop", f" ({container.get('restartCount', 0)} restarts)"
     cause = (
         f"container {name} ended with exit code {code}{again}. Its last line: {said or '(none)'}"
     )
-    return Trouble(
-        "crash-loop" if looping else "crash", place_of(pod), cause, _mend(code, said) or logs
-    )
+    return Trouble(kind, place_of(pod), cause, _mend(code, said) or logs)
 
 
 def _step_ended(pod: Object, last: Object, said: str, over: bool) -> Trouble | None:
@@ -144,10 +139,7 @@ def _step_ended(pod: Object, last: Object, said: str, over: bool) -> Trouble | N
         cause = "it was ended while it worked (SIGTERM): the run was terminated, or its pod deleted"
         if said:
             cause = f"{cause}. Its last line: {one_line(said, 200)}"
-        if step_of(str(node)) == "deploy":
-            fix = HALF_DONE
-        else:
-            fix = "run it again"
+        fix = HALF_DONE if step_of(str(node)) == "deploy" else "run it again"
         return Trouble("terminated", place, cause, fix)
     if said == "Killed":
         return _out_of_memory(pod, _STEP, "")
@@ -168,42 +160,35 @@ def _mend(code: object, said: str) -> str:
 
 
 def _out_of_memory(pod: Object, name: str, reason: str) -> Trouble:
-    containers = [
-        *(pod.get("spec", {}).get("containers") or []),
-        *(pod.get("spec", {}).get("initContainers") or []),
-    ]
-    limits = next(
-        (
-            one.get("resources", {}).get("limits") or {}
-            for one in containers
-            if one.get("name") == name
-        ),
-        {},
-    )
+    sure = "was killed, most likely for its memory (exit code 137)"
     if reason == "OOMKilled":
         sure = "ran out of memory"
-    else:
-        sure = "was killed, most likely for its memory (exit code 137)"
-    cause = f"container {name} {sure}; its limit is {limits.get('memory', 'none')}"
+    cause = f"container {name} {sure}; its limit is {_memory_limit(pod, name)}"
     return Trouble("out-of-memory", place_of(pod), cause, _more_memory(pod, name))
+
+
+def _memory_limit(pod: Object, name: str) -> str:
+    spec = pod.get("spec", {})
+    for container in [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]:
+        if container.get("name") == name:
+            limits = container.get("resources", {}).get("limits") or {}
+            return str(limits.get("memory", "none"))
+    return "none"
 
 
 def _more_memory(pod: Object, container: str) -> str:
     """Which setting gives a container more memory: a value of its chart, or the training's."""
     labels = pod["metadata"].get("labels") or {}
-    chart, component = (
-        labels.get("app.kubernetes.io/name"),
-        labels.get("app.kubernetes.io/component"),
-    )
+    chart = labels.get("app.kubernetes.io/name")
     if chart == _MODEL:
-        if container == "server":
-            value = "resources.limits.memory"
-        else:
-            value = "package.resources.limits.memory"
+        value = "resources.limits.memory"
+        if container != "server":
+            value = f"package.{value}"
         return (
             f"raise {value} among the release's values (serve.values where a pipeline deploys it)"
         )
     if chart == _PLATFORM:
+        component = labels.get("app.kubernetes.io/component")
         return f"raise {component}.resources.limits.memory among the values of charts/platform"
     return "type --set cluster.memory=16Gi or more, or lower training.batch_size"
 

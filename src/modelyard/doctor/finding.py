@@ -59,18 +59,22 @@ def kubectl(thing: Object, words: str) -> str:
 
 def condition(thing: Object, kind: str) -> Object:
     """A condition of an object's status; empty where it has none of this type."""
-    conditions = thing.get("status", {}).get("conditions") or []
-    return next((one for one in conditions if one.get("type") == kind), {})
+    for one in thing.get("status", {}).get("conditions") or []:
+        if one.get("type") == kind:
+            found: Object = one
+            return found
+    return {}
 
 
 def newest_event(events: list[Object], *reasons: str) -> Object | None:
     """The last event with one of these reasons."""
     found = [one for one in events if one.get("reason") in reasons]
-    return max(
-        found,
-        key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""),
-        default=None,
-    )
+    return max(found, key=_time_of, default=None)
+
+
+def _time_of(event: Object) -> str:
+    # The newer API of events (events.k8s.io) has another field; as text both sort by time.
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def one_line(text: object, length: int = 300) -> str:

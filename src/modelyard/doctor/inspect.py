@@ -19,6 +19,8 @@ PATIENCE = Pace(patience=5.0, backoff=0.5, longest=2.0)
 """A report is worth little when it comes late."""
 ADDS_NODES = ("TriggeredScaleUp", "Nominated")
 """Events of a pod for which a node is being added: by the cluster autoscaler, by Karpenter."""
+OWNERS = (("replicaset", "replicasets", "apps/v1"), ("job", "jobs", "batch/v1"))
+"""What makes pods: what it is called, its plural, its API group."""
 NODES = "/api/v1/nodes"
 PAGE = 500
 """Objects in one answer of the API."""
@@ -50,14 +52,14 @@ class Reader:
     def items(self, path: str, accept: str = "application/json", **query: Any) -> list[Object]:
         """All objects of a list, page by page."""
         found: list[Object] = []
-        token = ""
+        asked: dict[str, Any] = {"limit": PAGE, **query}
         while True:
-            more: dict[str, Any] = {"limit": PAGE, **query} | ({"continue": token} if token else {})
-            page = self.get(path, accept, **more)
-            found += (page or {}).get("items") or []
-            token = str(((page or {}).get("metadata") or {}).get("continue") or "")
+            page = self.get(path, accept, **asked) or {}
+            found += page.get("items") or []
+            token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return found
+            asked["continue"] = str(token)
 
     def here(self, plural: str, group: str = "", **query: Any) -> list[Object]:
         """Objects of the namespace: `here("pods", labelSelector="a=b")`, `here("deployments",
@@ -107,18 +109,15 @@ def troubles(reader: Reader, selector: str, without: Collection[str] = ()) -> li
     Pods whose uid is in `without` are left out.
     """
     events = reader.here("events")
-    pods = [
-        pod
-        for pod in reader.here("pods", labelSelector=selector)
-        if pod["metadata"]["uid"] not in without
-    ]
+    pods = []
+    for pod in reader.here("pods", labelSelector=selector):
+        if pod["metadata"]["uid"] not in without:
+            pods.append(pod)
     found = [trouble for _, trouble in pods_in_trouble(reader, pods, events)]
-    for kind, plural, group in (
-        ("replicaset", "replicasets", "apps/v1"),
-        ("job", "jobs", "batch/v1"),
-    ):
+    for kind, plural, group in OWNERS:
         for owner in reader.here(plural, group, labelSelector=selector):
-            if lacks_pods(owner) and (trouble := pods_refused(owner, kind, about(events, owner))):
+            trouble = pods_refused(owner, kind, about(events, owner)) if lacks_pods(owner) else None
+            if trouble is not None:
                 found.append(trouble)
     return sorted(found, key=lambda one: not one.lasting)
 
@@ -132,32 +131,40 @@ def pods_in_trouble(
         tries.setdefault(_attempt_of(pod), []).append(pod)
     found = []
     for each in tries.values():
+        if "Succeeded" in [pod.get("status", {}).get("phase") for pod in each]:
+            continue
         each.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
         last = each[-1]
-        if any(pod.get("status", {}).get("phase") == "Succeeded" for pod in each):
+        trouble = _pod_trouble(reader, last, events)
+        if trouble is None:
             continue
-        if (trouble := _pod_trouble(reader, last, events)) is not None:
-            found.append((last, trouble if len(each) == 1 else _again(last, trouble, len(each))))
+        if len(each) > 1:
+            trouble = _again(last, trouble, len(each))
+        found.append((last, trouble))
     return found
 
 
 def _attempt_of(pod: Object) -> str:
     """What all tries at the same work have in common: their Job, and their place among its pods."""
     metadata = pod["metadata"]
-    owner = next(
-        (one for one in metadata.get("ownerReferences") or [] if one.get("kind") == "Job"), None
-    )
-    if owner is None:
+    job = _job_of(pod)
+    if job is None:
         return str(metadata["uid"])
     index = (metadata.get("labels") or {}).get("batch.kubernetes.io/job-completion-index", "")
-    return f"{owner['name']}/{index}"
+    return f"{job}/{index}"
+
+
+def _job_of(pod: Object) -> str | None:
+    """The Job that made a pod."""
+    for owner in pod["metadata"].get("ownerReferences") or []:
+        if owner.get("kind") == "Job":
+            return str(owner["name"])
+    return None
 
 
 def _again(pod: Object, trouble: Trouble, tries: int) -> Trouble:
-    job = next(
-        one["name"] for one in pod["metadata"]["ownerReferences"] if one.get("kind") == "Job"
-    )
-    where = f"job {pod['metadata'].get('namespace', 'default')}/{job}, {trouble.where}"
+    namespace = pod["metadata"].get("namespace", "default")
+    where = f"job {namespace}/{_job_of(pod)}, {trouble.where}"
     return replace(trouble, where=where, cause=f"{trouble.cause.rstrip('.')} (try {tries})")
 
 
@@ -194,12 +201,12 @@ def queued(reader: Reader) -> list[Object]:
 def about(events: list[Object], thing: Object) -> list[Object]:
     """Events about one object; a later object of the same name has another uid."""
     name, uid = thing["metadata"]["name"], thing["metadata"].get("uid")
-    return [
-        one
-        for one in events
-        if one["involvedObject"].get("name") == name
-        and one["involvedObject"].get("uid", uid) == uid
-    ]
+    found = []
+    for event in events:
+        involved = event["involvedObject"]
+        if involved.get("name") == name and involved.get("uid", uid) == uid:
+            found.append(event)
+    return found
 
 
 def _last_line(reader: Reader, pod: Object) -> Callable[[str, bool], str]:

@@ -35,14 +35,13 @@ def step_findings(run: ClusterRun, explained: Collection[str]) -> list[Finding]:
 
 def summary(run: ClusterRun) -> Finding:
     """How the whole run is, in a row."""
-    word = "in" if run.over else "for"
-    if run.seconds is None:
-        took = ""
-    else:
-        took = f" {word} {run.seconds:.0f} s"
+    said = run.state.lower()
+    if run.seconds is not None:
+        word = "in" if run.over else "for"
+        said += f" {word} {run.seconds:.0f} s"
     counts = Counter(step.name for step in run.steps)
     names = [name if count == 1 else f"{count} × {name}" for name, count in counts.items()]
-    parts = [f"{run.state.lower()}{took}: {', '.join(names) or 'no step has begun'}"]
+    parts = [f"{said}: {', '.join(names) or 'no step has begun'}"]
     if "monitor" in counts and run.state == "SUCCEEDED":
         parts.append("it trained again" if "train" in counts else "nothing was to be trained again")
     headline = _headline(run)
@@ -64,15 +63,14 @@ def _headline(run: ClusterRun) -> str:
 
 def _failed(run: ClusterRun, step: Step) -> Finding:
     """Why a step failed whose pod says nothing any more."""
-    last = step.tries[-1] if step.tries else None
-    log = run.log(last) if last else ""
-    message = (last.message if last else "") or step.error
-    cause, fix = explain_log(step.name, log, message)
-    if log:
-        again = f"its log: modelyard logs {run.run} {step.name}"
-    else:
-        again = "run it again"
-    return Finding("bad", f"step {step.name}", one_line(cause), fix or again)
+    log = message = ""
+    if step.tries:
+        last = step.tries[-1]
+        log, message = run.log(last), last.message
+    cause, fix = explain_log(step.name, log, message or step.error)
+    if not fix:
+        fix = f"its log: modelyard logs {run.run} {step.name}" if log else "run it again"
+    return Finding("bad", f"step {step.name}", one_line(cause), fix)
 
 
 def explain_log(step: str, log: str, message: str) -> tuple[str, str]:
@@ -104,10 +102,7 @@ def _last(said: str) -> str:
 def _waits(run: ClusterRun, step: Step) -> Finding:
     """A step without a running pod, where its pod cannot be looked at."""
     message = step.tries[-1].message if step.tries else ""
-    if run.reader:
-        fix = ""
-    else:
-        fix = f"to see why: set KUBECONFIG, then modelyard doctor {run.run}"
+    fix = "" if run.reader else f"to see why: set KUBECONFIG, then modelyard doctor {run.run}"
     seen = f"it waits for its pod to start. {message}"
     return Finding("warn", f"step {step.name}", one_line(seen), fix)
 
@@ -115,10 +110,7 @@ def _waits(run: ClusterRun, step: Step) -> Finding:
 def _failed_itself(run: ClusterRun) -> Finding:
     message = str((run.workflow or {}).get("status", {}).get("message") or "")
     seen = one_line(message) or "it failed before any of its steps began"
-    if run.kubeflow:
-        fix = run.kubeflow.page(run.run)
-    else:
-        fix = "kubectl get workflows -A"
+    fix = run.kubeflow.page(run.run) if run.kubeflow else "kubectl get workflows -A"
     return Finding("bad", f"run {run.run}", seen, fix)
 
 
@@ -138,8 +130,10 @@ def _without_gpus(run: ClusterRun) -> list[Finding]:
         pod = run.pod(step.tries[-1]) if step.tries else None
         if step.name != "train" or not wanted or several or pod is None:
             continue
-        limits = [one.get("resources", {}).get("limits") or {} for one in pod["spec"]["containers"]]
-        if not any("/" in name for names in limits for name in names):
+        given: set[str] = set()
+        for container in pod["spec"]["containers"]:
+            given.update(container.get("resources", {}).get("limits") or {})
+        if not any("/" in name for name in given):  # as in nvidia.com/gpu
             seen = f"{wanted} GPU requested and none given: it trained on the CPU"
             fix = "the pipeline was compiled by an older modelyard: upgrade charts/platform, or submit again"
             return [Finding("warn", "step train", seen, fix)]
@@ -147,11 +141,10 @@ def _without_gpus(run: ClusterRun) -> list[Finding]:
 
 
 def _lost(run: ClusterRun) -> Finding:
-    schedule = (run.record or {}).get("recurring_run_id")
-    if schedule:
-        why = "its schedule was deleted"
-    else:
-        why = "its workflow was deleted"
-    seen = f"Kubeflow Pipelines calls it {run.state}, but nothing of it runs any more: {why}"
+    gone = "schedule" if (run.record or {}).get("recurring_run_id") else "workflow"
+    seen = (
+        f"Kubeflow Pipelines calls it {run.state}, but nothing of it runs any more: "
+        f"its {gone} was deleted"
+    )
     fix = "it will not end by itself and cannot be cancelled: archive it on the page, and start it again"
     return Finding("bad", f"run {run.run}", seen, fix)

@@ -51,12 +51,11 @@ def _not_scheduled(pod: Object) -> Trouble | None:
         return None
     if scheduled.get("reason") == "SchedulingGated":
         gates = ", ".join(one["name"] for one in pod.get("spec", {}).get("schedulingGates") or [])
-        queued = "kueue" in gates
-        if queued:
+        cause = f"it waits for the scheduling gates {gates}"
+        fix = "ask who set the gate to lift it"
+        if "kueue" in gates:
+            cause = "it waits for a queue (Kueue) to admit it"
             fix = "kubectl get workloads,localqueues,clusterqueues -A"
-        else:
-            fix = "ask who set the gate to lift it"
-        cause = f"it waits for {'a queue (Kueue) to admit it' if queued else f'the scheduling gates {gates}'}"
         return Trouble("gated", place_of(pod), cause, fix, lasting=False)
     if scheduled.get("reason") == "Unschedulable":
         return unschedulable(pod, str(scheduled.get("message", "")))
@@ -163,16 +162,10 @@ def _not_ready(pod: Object, events: list[Object]) -> Trouble | None:
     if ready.get("status") != "False" or not _began(pod):
         return None
     node = pod.get("spec", {}).get("nodeName", "its node")
-    if ready.get("reason") in ("NodeNotReady", "NodeLost") or str(
-        ready.get("message", "")
-    ).startswith("node is not"):
-        return Trouble(
-            "node",
-            place_of(pod),
-            f"node {node} is not ready",
-            f"kubectl describe node {node}",
-            False,
-        )
+    message = str(ready.get("message", ""))
+    if ready.get("reason") in ("NodeNotReady", "NodeLost") or message.startswith("node is not"):
+        cause, fix = f"node {node} is not ready", f"kubectl describe node {node}"
+        return Trouble("node", place_of(pod), cause, fix, lasting=False)
     event = newest_event(events, "Unhealthy")
     if event is None:
         return None
@@ -189,9 +182,8 @@ def _not_ready(pod: Object, events: list[Object]) -> Trouble | None:
 def _began(pod: Object) -> bool:
     """Whether any container of it runs or ran."""
     status = pod.get("status", {})
-    containers = [
-        *(status.get("initContainerStatuses") or []),
-        *(status.get("containerStatuses") or []),
-    ]
-    states = [one.get(state) or {} for one in containers for state in ("state", "lastState")]
-    return any("running" in state or "terminated" in state for state in states)
+    states: set[str] = set()
+    for name in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(name) or []:
+            states.update(container.get("state") or {}, container.get("lastState") or {})
+    return not states.isdisjoint({"running", "terminated"})

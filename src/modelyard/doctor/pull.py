@@ -55,8 +55,9 @@ def pull_failed(
         event = newest_event([one for one in events if _is_of_pulling(one)], "Failed")
         said = str(event["message"]) if event else said
     kind, why, fix = _judge(pod, image, reason, said.lower())
+    # Of a long chain of errors the last one is the cause.
     detail = one_line(said.rpartition(": ")[2] if len(said) > 200 else said, 200)
-    cause = f"image {image} {why}" + (f": {detail}" if detail else f" ({reason})")
+    cause = f"image {image} {why}: {detail}" if detail else f"image {image} {why} ({reason})"
     return Trouble(kind, place_of(pod), cause, fix)
 
 

@@ -14,12 +14,11 @@ def secrets_of(spec: Object) -> set[str]:
 
 def claims_of(pod: Object) -> set[str]:
     """Names of the PersistentVolumeClaims that a pod mounts."""
-    volumes = pod.get("spec", {}).get("volumes") or []
-    return {
-        one["persistentVolumeClaim"]["claimName"]
-        for one in volumes
-        if "persistentVolumeClaim" in one
-    }
+    found = set()
+    for volume in pod.get("spec", {}).get("volumes") or []:
+        if "persistentVolumeClaim" in volume:
+            found.add(volume["persistentVolumeClaim"]["claimName"])
+    return found
 
 
 def _secrets(spec: Object) -> Iterator[str]:
@@ -27,10 +26,11 @@ def _secrets(spec: Object) -> Iterator[str]:
         yield one["name"]
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
         references = [one.get("secretRef") for one in container.get("envFrom") or []]
-        references += [
-            (one.get("valueFrom") or {}).get("secretKeyRef") for one in container.get("env") or []
-        ]
-        yield from (one["name"] for one in references if one and not one.get("optional"))
+        for variable in container.get("env") or []:
+            references.append((variable.get("valueFrom") or {}).get("secretKeyRef"))
+        for reference in references:
+            if reference and not reference.get("optional"):
+                yield reference["name"]
     for volume in spec.get("volumes") or []:
         secret = volume.get("secret")
         if secret and not secret.get("optional"):

@@ -7,6 +7,7 @@ true stands at the pods, found by the run's label.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from modelyard.doctor.clusterrun import NEVER_STARTED, NODE_NAME, RUN_LABEL, ClusterRun
 from modelyard.doctor.finding import Finding, Object, Trouble, one_line
@@ -95,11 +96,13 @@ class _Objects:
 def _ended(run: ClusterRun, events: list[Object]) -> list[Finding]:
     """Why a run was ended of which a step could not start."""
     workflow = (run.workflow or {}).get("metadata", {}).get("name")
-    return [
-        Finding("bad", f"run {run.run}", f"it was ended: {one_line(event['message'], 600)}")
-        for event in events
-        if event["reason"] == NEVER_STARTED and event["involvedObject"].get("name") == workflow
-    ]
+    rows = []
+    for event in events:
+        is_of_run = event["involvedObject"].get("name") == workflow
+        if event["reason"] == NEVER_STARTED and is_of_run:
+            seen = f"it was ended: {one_line(event['message'], 600)}"
+            rows.append(Finding("bad", f"run {run.run}", seen))
+    return rows
 
 
 def _labelled(
@@ -119,13 +122,13 @@ def _owners(reader: Reader, run: str, jobs: list[Object], events: list[Object]) 
     owners: list[tuple[str, Object]] = []
     for name in sorted(names):
         selector = f"jobset.sigs.k8s.io/jobset-name={name}"
-        owners += [("job", one) for one in reader.here("jobs", "batch/v1", labelSelector=selector)]
-    owners += [
-        ("replicaset", one) for one in _labelled(reader, "replicasets", "apps/v1", (INSTANCE,), run)
-    ]
-    found += [
-        pods_refused(one, kind, about(events, one)) for kind, one in owners if lacks_pods(one)
-    ]
+        for job in reader.here("jobs", "batch/v1", labelSelector=selector):
+            owners.append(("job", job))
+    for one in _labelled(reader, "replicasets", "apps/v1", (INSTANCE,), run):
+        owners.append(("replicaset", one))
+    for kind, owner in owners:
+        if lacks_pods(owner):
+            found.append(pods_refused(owner, kind, about(events, owner)))
     waiting = []
     for one in queued(reader) if jobs else []:
         owned_by = {ref["name"] for ref in one["metadata"].get("ownerReferences") or []}
@@ -145,14 +148,15 @@ def step_of_pod(pod: Object) -> str:
 
 def _row(step: str, trouble: Trouble) -> Finding:
     row = trouble.finding
-    return Finding(row.level, f"step {step}, {row.what}" if step else row.what, row.seen, row.fix)
+    if not step:
+        return row
+    return replace(row, what=f"step {step}, {row.what}")
 
 
 def _nothing(run: ClusterRun) -> Finding:
+    where = "Kubeflow Pipelines knows no such run"
     if run.reader:
         where = f"nothing in namespace {run.reader.namespace} is labelled with it"
-    else:
-        where = "Kubeflow Pipelines knows no such run"
     seen = f"{where}: it ended and was cleaned away, or runs elsewhere"
     fix = (
         f"kubectl get pods -A -l {RUN_LABEL}={run.run}; "

@@ -42,38 +42,37 @@ def unschedulable(pod: Object, message: str) -> Trouble:
 
 def lacking(message: str) -> list[str]:
     """Resources of which the scheduler found too little: `["nvidia.com/gpu"]`."""
-    return [
-        what.removeprefix("Insufficient ")
-        for _, what in _parts(message)
-        if what.startswith("Insufficient ")
-    ]
+    found = []
+    for what in _filters(message):
+        if what.startswith("Insufficient "):
+            found.append(what.removeprefix("Insufficient "))
+    return found
 
 
-def _parts(message: str) -> list[tuple[int, str]]:
-    """How many nodes failed which filter."""
-    return [
-        (int(count), what) for count, what in _PART.findall(message.partition(". preemption:")[0])
-    ]
+def _filters(message: str) -> list[str]:
+    """What nodes failed at, as the scheduler words it."""
+    return [what for _, what in _PART.findall(message.partition(". preemption:")[0])]
 
 
 def _closest(pod: Object, message: str) -> Trouble:
-    parts, missing = _parts(message), lacking(message)
-    taints = [match[1] for _, what in parts if (match := _TAINT.search(what))]
-    if zone := next((what for _, what in parts if "volume node affinity conflict" in what), None):
-        cause = f"its volume lies in a zone or on a node where no place is left ({zone}): {_nodes(message)}"
-        fix = "free a node in the volume's zone, or use a StorageClass with volumeBindingMode: WaitForFirstConsumer"
-        return _trouble(pod, "volume-zone", cause, fix)
+    """By the filter that the nodes failed at which came closest: the last one in the scheduler's
+    order first."""
+    filters, missing = _filters(message), lacking(message)
+    everything = "; ".join(filters)
+    taints = _TAINT.findall(everything)
+    for what in filters:
+        if "volume node affinity conflict" in what:
+            cause = f"its volume lies in a zone or on a node where no place is left ({what}): {_nodes(message)}"
+            fix = "free a node in the volume's zone, or use a StorageClass with volumeBindingMode: WaitForFirstConsumer"
+            return _trouble(pod, "volume-zone", cause, fix)
     devices = [name for name in missing if "/" in name]
-    reserved = [taint for taint in taints if devices and _is_for(taint, devices[0])]
-    if reserved:
-        cause = f"the nodes with {devices[0]} have the taint {reserved[0]}, which the pod does not tolerate"
-        return _trouble(pod, "taint", cause, _tolerate(reserved[0]))
+    for taint in taints if devices else ():
+        if _is_for(taint, devices[0]):
+            cause = f"the nodes with {devices[0]} have the taint {taint}, which the pod does not tolerate"
+            return _trouble(pod, "taint", cause, _tolerate(taint))
     if missing:
         return _too_little(pod, devices[0] if devices else missing[0], message)
-    if any(
-        "affinity/selector" in what or "node affinity" in what or "node selector" in what
-        for _, what in parts
-    ):
+    if re.search("affinity/selector|node affinity|node selector", everything):
         chosen = pod.get("spec", {}).get("nodeSelector") or "its node affinity"
         cause = f"no node has the labels that it asks for ({chosen}): {_nodes(message)}"
         fix = "kubectl get nodes --show-labels; then cluster.node_selector (training), scheduling.nodeSelector (chart)"
@@ -85,7 +84,7 @@ def _closest(pod: Object, message: str) -> Trouble:
             f"every node that fits has a taint: {_nodes(message)}",
             _tolerate(taints[0]),
         )
-    if any("unschedulable" in what for _, what in parts):
+    if "unschedulable" in everything:
         fix = "kubectl get nodes; kubectl uncordon NODE"
         return _trouble(pod, "cordoned", f"nodes are cordoned: {_nodes(message)}", fix)
     return _trouble(
@@ -112,22 +111,16 @@ def _too_little(pod: Object, resource: str, message: str) -> Trouble:
 
 def _request(pod: Object, resource: str) -> str:
     """How much of a resource a pod's containers request, in words; empty where they say nothing."""
-    containers = pod.get("spec", {}).get("containers", [])
-    wanted = [amount for one in containers if (amount := _asked(one, resource))]
-    if "/" in resource:
-        total = sum(int(amount) for amount in wanted)
-        if total:
-            return f" ({total} requested)"
-        return ""
-    if wanted:
-        return f" ({' + '.join(wanted)} requested)"
-    return ""
-
-
-def _asked(container: Object, resource: str) -> str | None:
-    resources = container.get("resources", {})
-    found: str | None = (resources.get("requests") or resources.get("limits") or {}).get(resource)
-    return found
+    wanted = []
+    for container in pod.get("spec", {}).get("containers", []):
+        resources = container.get("resources", {})
+        amount = (resources.get("requests") or resources.get("limits") or {}).get(resource)
+        if amount:
+            wanted.append(str(amount))
+    if "/" in resource:  # devices are counted: `1 + 1` would be odd
+        total = sum(map(int, wanted))
+        return f" ({total} requested)" if total else ""
+    return f" ({' + '.join(wanted)} requested)" if wanted else ""
 
 
 def _is_for(taint: str, resource: str) -> bool:

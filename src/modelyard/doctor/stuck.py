@@ -35,10 +35,7 @@ class Stuck:
     @property
     def reason(self) -> str:
         """One line: what waits, for what, and what to do."""
-        if self.step:
-            step = f"step {self.step}"
-        else:
-            step = self.trouble.where
+        step = f"step {self.step}" if self.step else self.trouble.where
         return (
             f"{step} could not start within {self.minutes:.0f} minutes: {self.trouble.cause}. "
             f"{self.trouble.fix}"
@@ -105,9 +102,7 @@ def _minutes(pod: Object, now: datetime) -> float:
     if unscheduled.get("status") == "False":
         stamp = unscheduled.get("lastTransitionTime") or stamp
     since = moment(stamp)
-    if since:
-        return (now - since).total_seconds() / 60
-    return 0.0
+    return (now - since).total_seconds() / 60 if since else 0.0
 
 
 def _workflow(pod: Object) -> str:

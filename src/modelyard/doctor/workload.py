@@ -23,9 +23,9 @@ _WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request: (.*)')
 def pods_refused(owner: Object, kind: str, events: Sequence[Object]) -> Trouble | None:
     """A ReplicaSet, Job or JobSet whose pods the API refuses; None where it does not."""
     event = newest_event(list(events), "FailedCreate", "ReplicaFailure")
-    if event:
-        return refused(owner, kind, str(event.get("message", "")))
-    return None
+    if event is None:
+        return None
+    return refused(owner, kind, str(event.get("message", "")))
 
 
 def refused(owner: Object, kind: str, message: str) -> Trouble:
@@ -99,17 +99,14 @@ def claim_pending(claim: Object, events: Sequence[Object]) -> Trouble | None:
 
 def not_admitted(workload: Object) -> Trouble | None:
     """A Workload of Kueue that waits for its quota; None where it was admitted or is over."""
-    if (
-        condition(workload, "Finished").get("status") == "True"
-        or condition(workload, "Admitted").get("status") == "True"
-    ):
-        return None
+    for passed in ("Finished", "Admitted"):
+        if condition(workload, passed).get("status") == "True":
+            return None
     if workload.get("spec", {}).get("active") is False:
-        cause, fix = (
-            "it was switched off (spec.active is false)",
-            kubectl(workload, "edit workload"),
+        cause = "it was switched off (spec.active is false)"
+        return Trouble(
+            "queue-stopped", _queued(workload), cause, kubectl(workload, "edit workload")
         )
-        return Trouble("queue-stopped", _queued(workload), cause, fix)
     reserved = condition(workload, "QuotaReserved")
     said, queue = one_line(reserved.get("message")), workload.get("spec", {}).get("queueName", "")
     if reserved.get("reason") == "Inadmissible" or "doesn't exist" in said or "inactive" in said:
@@ -146,23 +143,20 @@ def job_failed(job: Object, kind: str) -> Trouble | None:
     if condition(job, "Suspended").get("status") == "True" or job.get("spec", {}).get("suspend"):
         queue = job["metadata"].get("labels", {}).get("kueue.x-k8s.io/queue-name")
         if queue:
-            cause, fix = (
-                f"it is suspended until queue {queue!r} admits it",
-                kubectl(job, "get workloads,localqueues"),
-            )
+            cause = f"it is suspended until queue {queue!r} admits it"
+            fix = kubectl(job, "get workloads,localqueues")
         else:
             name = job["metadata"]["name"]
             cause = "it is suspended, and names no queue that would start it"
-            fix = kubectl(
-                job, f'patch {kind} {name} --type=merge -p \'{{"spec":{{"suspend":false}}}}\''
-            )
+            change = '{"spec":{"suspend":false}}'
+            fix = kubectl(job, f"patch {kind} {name} --type=merge -p '{change}'")
         return Trouble("suspended", place, cause, fix, lasting=queue is None)
     return None
 
 
 def _queued(workload: Object) -> str:
-    owner = next(iter(workload["metadata"].get("ownerReferences") or []), None)
-    namespace = workload["metadata"].get("namespace", "default")
-    if owner:
+    """What waits: whoever made the Workload, which a person has never heard of."""
+    for owner in workload["metadata"].get("ownerReferences") or []:
+        namespace = workload["metadata"].get("namespace", "default")
         return f"{owner['kind']} {namespace}/{owner['name']}"
     return place_of(workload, "workload")
