@@ -1,4 +1,4 @@
-"""Text files in UTF-8, and files with one JSON object a line."""
+"""Text files in UTF-8, and files with one JSON object a line or a list of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from modelyard.store.files import File
 
 ROWS = frozenset({".jsonl", ".ndjson"})
 """Endings of files with one JSON object a line."""
+LIST = ".json"
+"""Ending of a file that may hold a list of objects, one object a line, or something else."""
 HALF = "holds half of a surrogate pair"
 
 
@@ -39,11 +41,15 @@ def read_utf8(source: File) -> str:
 
 
 def json_rows(text: str, file: Path) -> Iterator[tuple[int, Any]]:
-    """Number, from 1, and value of each line that is not blank.
+    """Number, from 1, and value of each line that is not blank; of a `.json` with a list, of each of
+    its members.
 
     Raises:
-        BadData: a line that is not JSON.
+        BadData: a line that is not JSON; a `.json` that holds neither rows nor lines.
     """
+    if file.suffix.lower() == LIST and (members := _members(text, file)) is not None:
+        yield from enumerate(members, 1)
+        return
     for row, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -53,6 +59,25 @@ def json_rows(text: str, file: Path) -> Iterator[tuple[int, Any]]:
             reason = getattr(error, "msg", "too deeply nested")
             raise BadData(f"is not JSON: {reason}", file=file, row=row) from None
         yield row, value
+
+
+def _members(text: str, file: Path) -> list[Any] | None:
+    """The list that a file holds; None where it has one value a line."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise BadData("is not JSON: too deeply nested", file=file) from None
+    except ValueError as error:
+        if text.lstrip().startswith("["):
+            line, reason = getattr(error, "lineno", None), getattr(error, "msg", str(error))
+            raise BadData(f"is not JSON: {reason}", file=file, row=line) from None
+        return None
+    if isinstance(value, list):
+        return value
+    if "\n" not in text.strip():
+        return None  # one line
+    hint = "Write a list of objects, [{…}, {…}], or one object a line"
+    raise BadData("holds one value, not rows", file=file, hint=hint)
 
 
 def is_broken(text: str, value: Any) -> bool:

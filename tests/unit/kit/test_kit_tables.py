@@ -67,6 +67,42 @@ def test_a_single_column_of_words_stays_one(tmp_path, content):
 @pytest.mark.parametrize(
     "content",
     [
+        json.dumps([{"a": 1, "b": "x"}, {"a": 2, "b": None}], indent=1),
+        '{"a": 1, "b": "x"}\n{"a": 2}\n',
+        '[{"a": 1, "b": "x"}, {"a": 2}]',
+    ],
+)
+def test_a_json_file_may_hold_a_list_or_lines(tmp_path, content):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "README.md").write_text("about")
+    table = read(tmp_path / "raw", content, "rows.json")
+    assert numbers(table, "a").tolist() == [1, 2]
+    assert texts(table, "b") == ["x", None]
+    assert read_table(tmp_path / "raw").rows == 2  # the only file of its folder that can be one
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{\n "rows": []\n}', "holds one value, not rows. Write a list of objects"),
+        ('[{"a": 1},\n {"a": }]', "row 2: is not JSON"),
+        ("[1, 2]", "row 1: must be a JSON object, seen 1"),
+        ("[]", "there is a header but no row below it"),
+    ],
+)
+def test_a_json_file_without_rows_is_refused(tmp_path, content, said):
+    assert said in refused(tmp_path, content, "rows.json")
+
+
+def test_json_beside_a_table_is_not_read(tmp_path):
+    (tmp_path / "about.json").write_text('[{"a": 1}]')
+    (tmp_path / "table.csv").write_text(PLAIN)
+    assert read_table(tmp_path).names == ["town", "size"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
         "5.1,3.5,setosa\n4.9,3.5,setosa\n5.1,3.0,versicolor\n",
         "39, State-gov, Bachelors\n50, Private, Bachelors\n39, State-gov, Masters\n",
         "ham\tgo until the end of the road\nspam\twin\nham\tok\n",

@@ -36,7 +36,7 @@ def built(
     tmp_path: Path, name: str, content: str | bytes, **settings: Any
 ) -> tuple[dict[str, Any], Path]:
     raw, out = tmp_path / "raw", tmp_path / "out"
-    raw.mkdir(exist_ok=True)
+    raw.mkdir(parents=True, exist_ok=True)
     (out / "assets").mkdir(parents=True, exist_ok=True)
     (raw / name).write_bytes(content.encode() if isinstance(content, str) else content)
     return RecommenderData(RecommenderConfig(features=RecommenderFeatures(**settings))).features(
@@ -155,7 +155,6 @@ def test_columns_of_any_name_are_those_that_the_settings_name(tmp_path: Path) ->
     ("name", "hint"),
     [
         ("log.zip", "Unpack it"),
-        ("events.json", "Write one object a line"),
         ("a.xlsx", "Save the sheet as CSV"),
     ],
 )
@@ -212,6 +211,27 @@ def test_repeats_are_counted_and_left_out(tmp_path: Path) -> None:
     summary, _ = built(tmp_path, "ratings.csv", HEADER + text([*table, table[3], table[4], again]))
     assert summary["dropped"] == {"duplicate row": 2, "the user had the item before": 1}
     assert sum(summary["rows"].values()) == 180
+
+
+def test_interactions_of_guests_are_left_out_and_counted_on_request(tmp_path: Path) -> None:
+    table = HEADER + ",4,3.0,99\n" + text(rows()) + ",5,3.0,98\n"
+    with pytest.raises(BadData, match=r"row 1, .*without a user \(2 such rows\).*anonymous=drop"):
+        built(tmp_path / "a", "ratings.csv", table)
+    summary, out = built(tmp_path / "b", "ratings.csv", table, anonymous="drop")
+    assert summary["dropped"]["without a user"] == 2
+    _, plain = built(tmp_path / "c", "ratings.csv", HEADER + text(rows()))
+    assert left_out(out) == left_out(plain)
+    broken = table + "7,5,3.0,never\n"
+    with pytest.raises(BadData, match="row 183, column 'timestamp': 'never'"):
+        built(tmp_path / "d", "ratings.csv", broken, anonymous="drop")
+
+
+def test_a_list_of_objects_is_a_log(tmp_path: Path) -> None:
+    names = HEADER.strip().split(",")
+    listed = json.dumps([dict(zip(names, row, strict=True)) for row in rows()])
+    _, out = built(tmp_path / "a", "events.json", listed)
+    _, plain = built(tmp_path / "b", "ratings.csv", HEADER + text(rows()))
+    assert left_out(out) == left_out(plain)
 
 
 def test_low_ratings_and_the_rare_are_left_out_on_request(tmp_path: Path) -> None:

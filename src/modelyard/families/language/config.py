@@ -177,12 +177,13 @@ class LanguageConfig(FamilyConfig):
         return {"model": {"checkpoint": model.checkpoint, "hub": model.hub}}
 
     def requires(self) -> Mapping[str, str]:
-        """transformers and tokenizers; peft for adapters."""
+        """transformers and tokenizers; the table reader; peft for adapters."""
         needs = {
             "torch": "torch",
             "safetensors": "torch",
             "transformers": "language",
             "tokenizers": "language",
+            "pyarrow": "language",
         }
         if self.model.lora_rank:
             needs["peft"] = "language"

@@ -222,7 +222,9 @@ def _summary(
         f"The tokenizer ({codec.size} tokens) {whose}.",
     ]
     characters = sum(row[2] for row in table)
-    headline = f"{sum(rows.values()):,} documents, {characters:,} characters, {codec.size:,} tokens"
+    # The data set holds dialogues only, or none.
+    unit = "documents" if splits["train"][0].messages is None else "dialogues"
+    headline = f"{sum(rows.values()):,} {unit}, {characters:,} characters, {codec.size:,} tokens"
     if cut:
         headline += "; parts of one text"
     return {

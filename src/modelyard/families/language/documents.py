@@ -1,4 +1,4 @@
-"""Reads documents from text files and JSONL, and says exactly where it cannot."""
+"""Reads documents from text files, rows of JSON and tables, and says exactly where it cannot."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from modelyard.errors import BadData
-from modelyard.families.language.chat import Message, whole_text, words_of
-from modelyard.kit.json_lines import ROWS, json_rows, read_utf8, text_of
+from modelyard.families.language.chat import Message, whole_text
+from modelyard.families.language.dialogues import dialogue_of
+from modelyard.kit.json_lines import LIST, ROWS, json_rows, read_utf8, text_of
 from modelyard.store.files import File, files_of
 
 _ENDINGS = (
@@ -24,9 +23,8 @@ _ENDINGS = (
 )
 TEXT = frozenset(f".{ending}" for ending in _ENDINGS.split())
 """Endings of files that are read as text."""
-MESSAGES = "messages"
-"""Field of a JSONL row that holds a dialogue."""
-_DIALOGUE = TypeAdapter(list[Message])
+TABLES = frozenset({LIST, ".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz"})
+"""Endings of files that hold rows and may lie next to texts."""
 
 
 @dataclass(frozen=True)
@@ -100,21 +98,23 @@ def _end(text: str, wanted: int, far: int) -> int:
 
 
 def _files(raw: Path) -> tuple[list[File], int]:
+    """The files that are read, and how many are not. Tables and lists in JSON lie next to texts that
+    are none of theirs: they are read where nothing else is."""
     files = list(files_of(raw))
-    known = [file for file in files if file.suffix in TEXT | ROWS]
-    if not known:
-        seen = f"; seen: {files[0].name}" if files else ""
-        raise BadData(
-            f"holds no text files{seen}. Allowed: {', '.join(sorted(TEXT | ROWS))}", file=raw
-        )
-    return known, len(files) - len(known)
+    for endings in (TEXT | ROWS, TABLES):
+        known = [file for file in files if file.name.lower().endswith(tuple(endings))]
+        if known:
+            return known, len(files) - len(known)
+    allowed = ", ".join(sorted(TEXT | ROWS | TABLES))
+    seen = f"; seen: {files[0].name}" if files else ""
+    raise BadData(f"holds no text files{seen}. Allowed: {allowed}", file=raw)
 
 
 def _read(file: File, text_field: str, separator: str | None) -> Iterator[Document]:
-    text = read_utf8(file)
-    if file.suffix in ROWS:
-        yield from _rows(text, file.path, file.name, text_field)
+    if file.name.lower().endswith(tuple(ROWS | TABLES)):
+        yield from _rows(_values(file), file, text_field)
         return
+    text = read_utf8(file)
     parts = text.split(separator) if separator else [text]
     if len(parts) == 1:
         yield Document(text, file.name)
@@ -123,31 +123,29 @@ def _read(file: File, text_field: str, separator: str | None) -> Iterator[Docume
         yield Document(part, f"{file.name} part {number}")
 
 
-def _rows(text: str, file: Path, name: str, text_field: str) -> Iterator[Document]:
+def _values(file: File) -> Iterator[tuple[int, Any]]:
+    """Number and value of each row."""
+    if file.suffix in ROWS | {LIST}:
+        yield from json_rows(read_utf8(file), file.path)
+        return
+    # Only tables need Arrow.
+    from modelyard.families.language.table_rows import objects_of
+
+    yield from objects_of(file)
+
+
+def _rows(values: Iterable[tuple[int, Any]], file: File, text_field: str) -> Iterator[Document]:
     hint = "Name the field that holds the text: --set features.text_field=NAME"
-    for row, value in json_rows(text, file):
-        source = f"{name} row {row}"
-        if isinstance(value, dict) and MESSAGES in value and text_field not in value:
-            yield _dialogue(value[MESSAGES], file, row, source)
+    for row, value in values:
+        source = f"{file.name} row {row}"
+        messages = None
+        if not (isinstance(value, dict) and text_field in value):
+            messages = dialogue_of(value, file.path, row)
+        if messages is None:
+            yield Document(text_of(value, text_field, file.path, row, hint), source)
         else:
-            yield Document(text_of(value, text_field, file, row, hint), source)
-
-
-def _dialogue(value: Any, file: Path, row: int, source: str) -> Document:
-    """A row as OpenAI's fine-tuning files have it: `{"messages": [{"role": …, "content": …}]}`."""
-    try:
-        messages = _DIALOGUE.validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "all"
-        problem = f"message {place}: {first['msg']}"
-        hint = 'A message is {"role": "system", "user" or "assistant", "content": a text}'
-        raise BadData(problem, file=file, row=row, column=MESSAGES, hint=hint) from None
-    if not words_of(messages).strip():
-        problem = "the assistant says nothing, so there is nothing to learn"
-        raise BadData(problem, file=file, row=row, column=MESSAGES)
-    plain = [message.model_dump() for message in messages]
-    return Document(whole_text(messages), source, plain)
+            plain = [message.model_dump() for message in messages]
+            yield Document(whole_text(messages), source, plain)
 
 
 def _different(found: Iterable[Document]) -> tuple[list[Document], Counter[str]]:

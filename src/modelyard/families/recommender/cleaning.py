@@ -40,6 +40,8 @@ def clean(log: Log, settings: RecommenderFeatures) -> tuple[Interactions, dict[s
     """Rows that count, by user, time and place in the file; and how many do not, by reason."""
     order = np.lexsort((np.arange(len(log.time)), log.time, log.user))
     dropped: dict[str, int] = {}
+    if log.anonymous:
+        dropped["without a user"] = log.anonymous
     # An unrated interaction is NaN, and neither.
     low, reason = log.rating[order] <= 0, NOT_LIKED
     if settings.min_rating is not None:

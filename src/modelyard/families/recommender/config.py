@@ -51,6 +51,8 @@ class RecommenderFeatures(Settings):
     """Column of the times. None: recognised by its name (`timestamp`, `date`, …)."""
     rating_column: str | None = None
     """Column of the ratings. None: recognised by its name (`rating`, `stars`, …), where there is one."""
+    anonymous: Literal["refuse", "drop"] = "refuse"
+    """What happens to interactions without a user, such as purchases of guests: drop leaves them out."""
     dates: DateOrder = "auto"
     """How dates such as 01/02/2026 are read: day_first or month_first. auto: as a day above 12 in
     the column shows, and none is guessed."""

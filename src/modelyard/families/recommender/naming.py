@@ -15,7 +15,7 @@ from modelyard.errors import BadData, choices
 from modelyard.families.recommender.config import RecommenderFeatures
 from modelyard.families.recommender.requests import LONGEST_ID
 from modelyard.kit import tables
-from modelyard.kit.json_lines import ROWS
+from modelyard.kit.json_lines import LIST, ROWS
 from modelyard.kit.tables import Table, Text
 from modelyard.store.files import File, files_of
 
@@ -113,7 +113,7 @@ def names_of(settings: RecommenderFeatures, names: Names, *, of_list: str = "") 
     return found
 
 
-def check_ids(table: Table, column: str, problem: str) -> None:
+def check_ids(table: Table, column: str, problem: str, hint: str = "") -> None:
     """Refuses a column of ids that cannot be asked for.
 
     Raises:
@@ -122,7 +122,10 @@ def check_ids(table: Table, column: str, problem: str) -> None:
     cells = table.column(column)
     empty = cells.is_null().to_numpy(zero_copy_only=False)
     if empty.any():
-        raise table.fault(column, int(empty.argmax()), problem)
+        count = int(empty.sum())
+        if count > 1:
+            problem += f" ({count:,} such rows)"
+        raise table.fault(column, int(empty.argmax()), problem, hint)
     if not tables.is_text(cells):
         return
     lengths = pc.utf8_length(cells).to_numpy(zero_copy_only=False)
@@ -161,7 +164,7 @@ def open_table(source: File, names: Names, order: Sequence[str]) -> tuple[Table,
         BadData: the file cannot be read, or its header lacks a column that is needed.
     """
     file = source.path
-    if tables.is_parquet(source.name) or source.suffix in ROWS:
+    if tables.is_parquet(source.name) or source.suffix in ROWS | {LIST}:
         # These name their columns; text may come without a header.
         table = tables.read_file(source)
     else:

@@ -26,6 +26,7 @@ from modelyard.families.recommender.naming import (
     open_table,
 )
 from modelyard.kit import tables
+from modelyard.kit.json_lines import LIST
 from modelyard.kit.tables import Table
 from modelyard.store.files import File, files_of
 
@@ -55,6 +56,8 @@ class Log:
     """Columns that are not used."""
     sides: dict[str, Listing] = field(default_factory=dict)
     """Columns about `user` and `item`, where the log has some."""
+    anonymous: int = 0
+    """Interactions without a user that were left out."""
 
 
 def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
@@ -66,7 +69,14 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
     """
     table, columns = open_table(_log_file(Path(raw)), names_of(settings, NAMES), ORDER)
     table.dates = settings.dates
-    users, user = _ids(table, columns["user"], "an interaction without a user")
+    anonymous = 0
+    if settings.anonymous == "drop":
+        known = table.column(columns["user"]).is_valid().to_numpy(zero_copy_only=False)
+        anonymous = int((~known).sum())
+        table = table.only(known)
+        tables.check_table(table)
+    hint = "Leave them out: --set features.anonymous=drop"
+    users, user = _ids(table, columns["user"], "an interaction without a user", hint)
     items, item = _ids(table, columns["item"], "an interaction without an item")
     used = set(columns.values())
     sides = {}
@@ -95,13 +105,14 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
         notes=table.notes,
         left_out=[*unused, *table.dropped],
         sides=sides,
+        anonymous=anonymous,
     )
 
 
-def _ids(table: Table, column: str, problem: str) -> tuple[list[str], np.ndarray]:
+def _ids(table: Table, column: str, problem: str, hint: str = "") -> tuple[list[str], np.ndarray]:
     """The different cells in the order of the file, and each row's index into them, int64
     (rows,)."""
-    check_ids(table, column, problem)
+    check_ids(table, column, problem, hint)
     cells = table.column(column)
     if not pa.types.is_string(cells.type):
         cells = pa.array(tables.texts(table, column), pa.string())
@@ -135,6 +146,8 @@ def _log_file(raw: Path) -> File:
             return found[0]
     others = [file for file in files_of(raw) if file.suffix not in (".md", ".dvc")]
     if not files and len(others) == 1:
+        if others[0].suffix == LIST:
+            return others[0]
         raise tables.unsupported(others[0].path, ", ".join(SUFFIXES))
     if len(files) != 1:
         names = ", ".join(file.path.name for file in files[:6]) or "no file with interactions"

@@ -17,7 +17,7 @@ from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing, che
 from modelyard.kit.classifier.folders import check_no_class_folder, read_folder
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS
-from modelyard.kit.json_lines import ROWS, in_utf8, json_rows, read_utf8
+from modelyard.kit.json_lines import LIST, ROWS, in_utf8, json_rows, read_utf8
 from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts, unsupported
 from modelyard.store.files import File, files_of
 
@@ -97,9 +97,12 @@ def read_rows(
     raw = Path(raw)
     files = files_of(raw)
     tables = [file for file in files if is_rows(file.name)]
+    if not tables:
+        lists = [file for file in files if file.suffix == LIST]
+        tables = lists if len(lists) == 1 and len(files) == 1 else []
     if not tables or files.get(LABELS) is not None:
         if raw.is_file():
-            allowed = ", ".join((*SUFFIXES, *sorted(ROWS)))
+            allowed = ", ".join((*SUFFIXES, *sorted(ROWS), LIST))
             hint = f"Allowed: {allowed}, or a folder <class>/<file> of {kind.readable} files"
             raise BadData(f"is no table of {kind.many}", file=raw, hint=hint)
         others = [file for file in files if file.suffix not in (".md", ".dvc")]
@@ -142,7 +145,7 @@ def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]]
     source = File(file.parent, file.name)
     if kind.reads(file.name):
         return [{kind.field: decoded(source)[0]}]
-    if source.suffix in ROWS:
+    if source.suffix in ROWS | {LIST}:
         return _renamed(source, kind.field, column)
     if not file.name.lower().endswith(SUFFIXES):
         return None
@@ -200,7 +203,7 @@ def _read_files(raw: Path, kind: FileKind, settings: RowFeatures) -> Listing:
 
 
 def _read(file: File) -> Rows:
-    if file.suffix not in ROWS:
+    if file.suffix not in ROWS | {LIST}:
         table = read_file(file)
         columns = {name: texts(table, name) for name in table.names}
         numbers = table.files[0].row_numbers().tolist()

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from modelyard.errors import BadData
-from modelyard.kit.json_lines import ROWS
+from modelyard.kit.json_lines import LIST, ROWS
 from modelyard.kit.tables.delimited import parse_text
 from modelyard.kit.tables.json_objects import read_json_file
 from modelyard.kit.tables.parquet import read_parquet_file
@@ -17,12 +17,11 @@ from modelyard.store.files import ARCHIVES, File, files_of
 
 DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 SUFFIXES = (*DELIMITED, ".parquet", ".pq")
-ALLOWED = ", ".join((*SUFFIXES, *sorted(ROWS)))
+ALLOWED = ", ".join((*SUFFIXES, *sorted(ROWS), LIST))
 _HINTS = {
     (".xlsx", ".xls", ".ods"): "Save the sheet as CSV",
     ARCHIVES: "Unpack it",
     (".txt", ".dat", ".data", ".tab"): "Name it .csv: what separates its cells is found out",
-    (".json",): "Write one object a line, and name it .jsonl",
 }
 """What to do with files of some endings."""
 QUICKLY_READ = 64 * 2**20
@@ -50,7 +49,7 @@ def table_files(raw: Path) -> list[File]:
         raise BadData("no such file or folder", file=raw)
     inside = files_of(raw)
     if raw.is_file():
-        if not _supported(raw.name):
+        if not (_supported(raw.name) or raw.name.lower().endswith(LIST)):
             raise unsupported(raw)
         return list(inside)
     for folder in inside.all_folders():
@@ -60,9 +59,11 @@ def table_files(raw: Path) -> list[File]:
     found = [file for file in files if _supported(file.name)]
     if not found:
         others = [file for file in files if file.suffix not in _BESIDE]
-        likely = others or [file for file in files if file.suffix == ".json"]
-        if len(likely) == 1:
-            raise unsupported(likely[0].path)
+        lists = [file for file in files if file.suffix == LIST]
+        if not others and len(lists) == 1:
+            return lists
+        if len(others) == 1:
+            raise unsupported(others[0].path)
         raise BadData(f"holds no table. Allowed: {ALLOWED}", file=raw)
     formats = {_format(file.name) for file in found}
     if len(formats) > 1:

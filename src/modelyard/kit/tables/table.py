@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,16 @@ class Table:
         if isinstance(cells, pa.ChunkedArray):
             return cells.combine_chunks()
         return cells
+
+    def only(self, kept: np.ndarray) -> Table:
+        """The rows that a mask (rows,) keeps, with their places in the files."""
+        files, first = [], 0
+        for file in self.files:
+            numbers = file.row_numbers()[kept[first : first + file.rows]].tolist()
+            files.append(TableFile(file.path, len(numbers), numbers))
+            first += file.rows
+        # What was seen in the columns is looked at again.
+        return replace(self, arrow=self.arrow.filter(pa.array(kept)), files=files, looks={})
 
     def note(self, text: str) -> None:
         """Adds to the notes, once."""

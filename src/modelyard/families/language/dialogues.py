@@ -1,0 +1,102 @@
+"""Rows of the files that chat models are tuned with, as dialogues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from modelyard.errors import BadData
+from modelyard.families.language.chat import Message, words_of
+
+MESSAGES = ("messages", "conversations", "conversation", "dialog", "dialogue")
+"""Fields of a row that hold the messages of a dialogue: OpenAI's name, ShareGPT's, others'."""
+PAIRS = (
+    ("instruction", "output"),
+    ("instruction", "response"),
+    ("prompt", "completion"),
+    ("prompt", "response"),
+    ("question", "answer"),
+    ("query", "response"),
+    ("query", "answer"),
+)
+"""Fields that hold a question and what the assistant answers to it. Next to an `instruction`, Alpaca's
+`input` is what it is about."""
+ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+}
+"""What files call those who speak."""
+_DIALOGUE = TypeAdapter(list[Message])
+
+
+def dialogue_of(value: Any, file: Path, row: int) -> list[Message] | None:
+    """The messages of a row; None where it is no dialogue.
+
+    Raises:
+        BadData: a message that is none, or nothing that the assistant says.
+    """
+    if not isinstance(value, dict):
+        return None
+    for column in MESSAGES:
+        if column in value:
+            return _checked(_plain(value[column]), file, row, column)
+    for question, answer in PAIRS:
+        if question in value and answer in value:
+            return _checked(_pair(value, question, answer), file, row, answer)
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """Messages as OpenAI writes them; ShareGPT's are `{"from": "human", "value": a text}`."""
+    if not isinstance(value, list):
+        return value
+    found = []
+    for message in value:
+        if not isinstance(message, dict):
+            return value
+        role = message.get("role", message.get("from"))
+        content = message.get("content", message.get("value"))
+        others = {
+            name: cell
+            for name, cell in message.items()
+            # A table has the fields of all its messages in each; those of tools are empty in most.
+            if name not in ("role", "from", "content", "value") and cell is not None
+        }
+        known = ROLES.get(role, role) if isinstance(role, str) else role
+        found.append({"role": known, "content": content, **others})
+    return found
+
+
+def _pair(value: dict[str, Any], question: str, answer: str) -> list[dict[str, Any]]:
+    asked = value[question]
+    about = value.get("input") if question == "instruction" else None
+    if about and isinstance(asked, str):
+        asked = f"{asked}\n\n{about}"
+    messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": value[answer]}]
+    system = value.get("system")
+    if system:
+        messages.insert(0, {"role": "system", "content": system})
+    return messages
+
+
+def _checked(value: Any, file: Path, row: int, column: str) -> list[Message]:
+    try:
+        messages = _DIALOGUE.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "all"
+        problem = f"message {place}: {first['msg']}"
+        hint = 'A message is {"role": "system", "user" or "assistant", "content": a text}'
+        raise BadData(problem, file=file, row=row, column=column, hint=hint) from None
+    if not words_of(messages).strip():
+        problem = "the assistant says nothing, so there is nothing to learn"
+        raise BadData(problem, file=file, row=row, column=column)
+    return messages

@@ -1,0 +1,137 @@
+"""Files that chat models are tuned with, as people download them: the same dialogues from each."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from modelyard.errors import BadData
+from modelyard.families.language.documents import Document, read_documents
+
+ASKED = ["What is a list?", "What is\na tuple?"]
+SAID = ["A row of things.", "A list, that stays."]
+
+
+def messages(place: int) -> list[dict[str, str]]:
+    return [
+        {"role": "user", "content": ASKED[place]},
+        {"role": "assistant", "content": SAID[place]},
+    ]
+
+
+def shared(place: int) -> list[dict[str, str]]:
+    return [{"from": "human", "value": ASKED[place]}, {"from": "gpt", "value": SAID[place]}]
+
+
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "openai": [{"messages": messages(place)} for place in (0, 1)],
+    "sharegpt": [{"id": str(place), "conversations": shared(place)} for place in (0, 1)],
+    "alpaca": [{"instruction": ASKED[n], "input": "", "output": SAID[n]} for n in (0, 1)],
+    "completions": [{"prompt": ASKED[n], "completion": SAID[n]} for n in (0, 1)],
+    "answers": [{"question": ASKED[n], "answer": SAID[n], "source": "x"} for n in (0, 1)],
+}
+
+
+def read(file: Path) -> list[Document]:
+    return read_documents(file, "text", None)[0]
+
+
+def as_lines(file: Path, rows: list[dict[str, Any]]) -> None:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def as_list(file: Path, rows: list[dict[str, Any]]) -> None:
+    file.write_text(json.dumps(rows, indent=2))
+
+
+def as_parquet(file: Path, rows: list[dict[str, Any]]) -> None:
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), file)
+
+
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("chat.jsonl", as_lines),
+        ("chat.json", as_list),
+        ("chat.json", as_lines),
+        ("chat.parquet", as_parquet),
+    ],
+    ids=["jsonl", "json", "json lines", "parquet"],
+)
+def test_each_form_of_a_dialogue_is_the_same_dialogue(tmp_path: Path, rows, name, write) -> None:
+    write(tmp_path / name, rows)
+    found = read(tmp_path)
+    assert [document.messages for document in found] == [messages(0), messages(1)]
+    assert found[1].source == f"{name} row 2"
+
+
+def test_a_csv_of_questions_and_answers_is_dialogues(tmp_path: Path) -> None:
+    with (tmp_path / "faq.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["question", "answer"])
+        writer.writerows(zip(ASKED, SAID, strict=True))
+    assert [document.messages for document in read(tmp_path)] == [messages(0), messages(1)]
+
+
+def test_what_an_instruction_is_about_follows_it(tmp_path: Path) -> None:
+    row = {"instruction": "Shorten.", "input": "a b c", "output": "a", "system": "Be brief."}
+    as_lines(tmp_path / "a.jsonl", [row])
+    (document,) = read(tmp_path)
+    assert document.messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Shorten.\n\na b c"},
+        {"role": "assistant", "content": "a"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            {"conversations": [{"from": "tool", "value": "x"}]},
+            "column 'conversations': message 0.role",
+        ),
+        ({"conversations": "x"}, "column 'conversations': message all"),
+        ({"conversations": ["x"]}, "column 'conversations': message 0"),
+        ({"instruction": 3, "output": "x"}, "column 'output': message 0.content"),
+        ({"prompt": "x", "completion": " "}, "column 'completion': the assistant says nothing"),
+        ({"prompt": "x"}, "column 'text': the field is missing; seen: prompt"),
+        (
+            {"messages": [{"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]}]},
+            "message 0.tool_calls",
+        ),
+    ],
+)
+def test_a_row_that_is_no_dialogue_is_named(tmp_path: Path, row: Any, said: str) -> None:
+    as_lines(tmp_path / "chat.jsonl", [ROWS["openai"][0], row])
+    with pytest.raises(BadData) as caught:
+        read(tmp_path)
+    assert "chat.jsonl, row 2, " in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_text_field_is_a_text_whatever_stands_next_to_it(tmp_path: Path) -> None:
+    as_lines(tmp_path / "a.jsonl", [{"text": "plain", "prompt": "x", "completion": "y"}])
+    (document,) = read(tmp_path)
+    assert (document.text, document.messages) == ("plain", None)
+
+
+def test_tables_and_lists_next_to_texts_are_counted_not_read(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("a text")
+    as_list(tmp_path / "package.json", [{"prompt": "x", "completion": "y"}])
+    documents, dropped = read_documents(tmp_path, "text", None)
+    assert [document.text for document in documents] == ["a text"]
+    assert dropped["files: of another kind"] == 1
+
+
+def test_a_broken_list_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "chat.json").write_text('[{"prompt": "x",\n "completion": }]')
+    with pytest.raises(BadData, match=r"chat.json, row 2: is not JSON"):
+        read(tmp_path)
