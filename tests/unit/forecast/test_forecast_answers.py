@@ -188,3 +188,42 @@ def test_a_constant_history_is_scaled_by_the_usual_spread_at_its_level(features:
     assert found[40.0] == pytest.approx(40 * relative, rel=0.1)
     assert found[4e4] == pytest.approx(4e4 * relative, rel=0.1)
     assert found[0.0] == pytest.approx(np.median(spread), rel=0.1)
+
+
+def test_exponential_smoothing_does_not_fill_gaps_by_what_comes(tmp_path: Path) -> None:
+    """A line from the last value over a gap to the first step ahead would know this step."""
+    values = series(np.random.default_rng(5))
+    config = ForecastConfig(features=ForecastFeatures(horizon=7, context=28))
+    found = []
+    for number, factor in enumerate((1.0, 3.0)):
+        raw, out = tmp_path / f"raw{number}", tmp_path / f"out{number}"
+        raw.mkdir()
+        out.mkdir()
+        changed = values.copy()
+        # The test steps are the last 48: the first forecast begins at step 192.
+        changed[192:] *= factor
+        changed[188:192] = np.nan
+        pd.DataFrame({"date": DAYS, "sales": changed}).to_csv(raw / "table.csv", index=False)
+        Forecast(config).features(raw, out)
+        with np.load(out / SMOOTHED) as arrays:
+            assert arrays["test"][0] == 192
+            found.append(arrays["test_forecasts"][0])
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_steps_of_less_than_a_second_are_answered(tmp_path: Path) -> None:
+    times = pd.date_range("2025-01-06", periods=240, freq="100ms")
+    table = pd.DataFrame({"time": times.strftime("%Y-%m-%dT%H:%M:%S.%f"), "load": 1.0})
+    table["load"] = series(np.random.default_rng(6))
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    out.mkdir()
+    table.to_csv(raw / "table.csv", index=False)
+    family = Forecast(ForecastConfig(features=ForecastFeatures(horizon=7, context=28)))
+    family.features(raw, out)
+    host = ForecastHost(out / "assets")
+    assert host.schema.grid.words == "0.1 seconds"
+    (body,) = family.requests(out, "test", 1)
+    (answer,) = host.predict(naive, [host.Request.model_validate(body)])
+    first = pd.Timestamp(body["times"][-1]) + pd.Timedelta("100ms")
+    assert pd.Timestamp(answer.times[0]) == first

@@ -70,3 +70,10 @@ def test_the_calendar_repeats_after_a_week_and_tells_days_apart() -> None:
     assert found.shape == (8, grid.parts)
     np.testing.assert_allclose(found[0, :2], found[7, :2], atol=1e-6)
     assert len(np.unique(found[:7, :2].round(3), axis=0)) == 7
+
+
+def test_short_steps_stay_on_their_grid_for_hours() -> None:
+    """Moments since 1970 are known to a fifth of a microsecond, which may not add up."""
+    times = seconds_of("2025-01-06T00:00:00") + np.arange(200_000) * 0.1
+    grid = Grid.of(np.diff(times), times, dated=True)
+    np.testing.assert_array_equal(grid.places(times), np.arange(200_000))

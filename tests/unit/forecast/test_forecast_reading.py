@@ -260,3 +260,19 @@ def test_a_number_of_each_row_names_no_series(tmp_path: Path) -> None:
         BadData, match="row 401, column 'date': .*stands twice in the series 'north'"
     ):
         read(tmp_path, numbered)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_series_with_a_gap_in_every_stretch_are_refused_with_what_to_do(
+    tmp_path: Path, split: str
+) -> None:
+    """A forecast needs all values of its steps: else nothing is left to learn from or to judge."""
+    values = wave()
+    if split == "train":
+        values[::2] = np.nan
+    else:
+        values[160::5] = np.nan
+    with pytest.raises(BadData, match=f"no stretch of 7 steps in the {split} split") as error:
+        read(tmp_path, pd.DataFrame({"date": DAYS, "sales": values}))
+    assert error.value.column == "sales"
+    assert "features.missing=zero" in str(error.value)

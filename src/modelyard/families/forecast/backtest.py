@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,17 +51,20 @@ def with_trading(
     market, steps = market_of(panel, schema, split)
     outlook = outlook_of(host, runtime, panel, steps)
     found = run(market, outlook, settings, schema.grid)
-    held = buy_and_hold(market, settings)
-    rows = [("forecasts", found), ("buy and hold", held)]
-    names = list(figures(found, schema.grid))
+    accounts = {"forecasts": found, "buy and hold": buy_and_hold(market, settings)}
+    rows: list[list[str | float]] = []
+    for name, account in accounts.items():
+        values = figures(account, schema.grid).values()
+        rows.append([name, *(f"{value:.3g}" for value in values)])
     table = Table(
         title=f"Trading on the {split} split, with costs and slippage",
-        columns=["", *names],
-        rows=[
-            [name, *(f"{v:.3g}" for v in figures(one, schema.grid).values())] for name, one in rows
-        ],
+        columns=["", *figures(found, schema.grid)],
+        rows=rows,
     )
-    filled = "open" if _opens(schema) is not None else "close"
+    if _opens(schema) is None:
+        filled = "close"
+    else:
+        filled = "open"
     note = (
         f"Traded {steps.shape[1]} assets over {len(steps):,} steps in a paper broker: {len(found.fills):,} orders, "
         f"each decided before its step and filled at its {filled}. A backtest is one path of the past, and no promise."
@@ -68,7 +72,7 @@ def with_trading(
     return judged.model_copy(
         update={
             "tables": [*judged.tables, table],
-            "plots": [*judged.plots, *_plots(found, held)],
+            "plots": [*judged.plots, *_plots(accounts)],
             "notes": [*judged.notes, note],
         }
     )
@@ -86,13 +90,13 @@ def market_of(panel: Panel, schema: Schema, split: Split) -> tuple[Market, np.nd
             f"trading needs prices above 0; the least of {schema.target} is {np.nanmin(panel.y):g}. "
             "Type: --set features.trading.backtest=false"
         )
-    columns = [
-        np.arange(low, high) for low, high in zip(panel.start[:-1], panel.start[1:], strict=True)
-    ]
-    times = columns_in_common([panel.time[steps] for steps in columns])
-    places = np.stack(
-        [steps[np.searchsorted(panel.time[steps], times)] for steps in columns], axis=1
-    )
+    # The steps of each asset, as places in the panel.
+    columns = []
+    for low, high in itertools.pairwise(panel.start):
+        columns.append(np.arange(low, high))
+    times = moments_in_common([panel.time[steps] for steps in columns])
+    common = [steps[np.searchsorted(panel.time[steps], times)] for steps in columns]
+    places = np.stack(common, axis=1)
     first, end = panel.bounds(split)
     inside = np.asarray((places >= first) & (places < end))
     least = min(schema.context, 2 * schema.season)
@@ -105,17 +109,21 @@ def market_of(panel: Panel, schema: Schema, split: Split) -> tuple[Market, np.nd
             "Type: --set features.trading.backtest=false"
         )
     closes = _carried(panel.y[places])
+    # Before its first price nothing can be carried on.
     whole = int(np.argmax(np.isfinite(closes).all(axis=1)))
-    times, places, inside, closes = (one[whole:] for one in (times, places, inside, closes))
+    times, places = times[whole:], places[whole:]
+    inside, closes = inside[whole:], closes[whole:]
     number = _opens(schema)
-    opens = closes if number is None else panel.past[places, number]
-    opens = np.where(np.isfinite(opens) & (opens > 0), opens, closes)
+    opens = closes
+    if number is not None:
+        opens = panel.past[places, number]
+        opens = np.where(np.isfinite(opens) & (opens > 0), opens, closes)
     begin, last = int(np.argmax(inside)), int(len(inside) - np.argmax(inside[::-1]))
     market = Market(times[:last], opens[:last], closes[:last], begin)
     return market, places[begin:last]
 
 
-def columns_in_common(times: list[np.ndarray]) -> np.ndarray:
+def moments_in_common(times: list[np.ndarray]) -> np.ndarray:
     """Moments that every series has, ascending."""
     found = times[0]
     for other in times[1:]:
@@ -132,11 +140,12 @@ def outlook_of(host: ForecastHost, runtime: Runtime, panel: Panel, steps: np.nda
         found.append(quantiles[:, -1])
     ahead = np.concatenate(found).reshape(*steps.shape, -1)
     levels = np.array(schema.quantiles)
-    least = np.finfo(np.float32).tiny
-    logs = np.log(np.maximum(ahead, least))
+    # A forecast may be 0, which has no logarithm.
+    ahead = np.maximum(ahead, np.finfo(np.float32).tiny)
+    logs = np.log(ahead)
     width = (levels[-1] - levels[0]) * NORMAL_DECILES / DECILES
     spread = np.maximum((logs[..., -1] - logs[..., 0]) / width, LEAST_SPREAD)
-    return Outlook(np.maximum(ahead[..., int(np.argmin(np.abs(levels - 0.5)))], least), spread)
+    return Outlook(ahead[..., schema.quantiles.index(0.5)], spread)
 
 
 def _opens(schema: Schema) -> int | None:
@@ -148,20 +157,18 @@ def _opens(schema: Schema) -> int | None:
 
 def _carried(prices: np.ndarray) -> np.ndarray:
     """A step without a price keeps the last one, (steps, assets)."""
+    # The step of the latest price so far, by asset.
     places = np.where(np.isfinite(prices), np.arange(len(prices))[:, None], 0)
     return np.take_along_axis(prices, np.maximum.accumulate(places, axis=0), axis=0)
 
 
-def _plots(found: Backtest, held: Backtest) -> list[Plot]:
-    steps = [float(step) for step in range(len(found.equity))]
-    curves = [
-        Series(name=name, x=steps, y=(one.equity / one.equity[0]).tolist())
-        for name, one in (("forecasts", found), ("buy and hold", held))
-    ]
-    falls = [
-        Series(name=name, x=steps, y=(-100 * one.drawdown).tolist())
-        for name, one in (("forecasts", found), ("buy and hold", held))
-    ]
+def _plots(accounts: dict[str, Backtest]) -> list[Plot]:
+    curves, falls = [], []
+    for name, account in accounts.items():
+        steps = np.arange(len(account.equity), dtype=float).tolist()
+        equity = account.equity / account.equity[0]
+        curves.append(Series(name=name, x=steps, y=equity.tolist()))
+        falls.append(Series(name=name, x=steps, y=(-100 * account.drawdown).tolist()))
     return [
         Plot(
             kind="line",

@@ -29,18 +29,20 @@ def save(panel: Panel, schema: Schema, features: Path) -> None:
     """Writes `smoothing.npz`: by split the first steps ahead and their forecasts, float32 (windows,
     horizon)."""
     splits: tuple[Split, ...] = ("validation", "test")
-    origins = {split: panel.origins(schema, split, schema.horizon) for split in splits}
-    kept: dict[str, list[np.ndarray]] = {split: [] for split in splits}
-    found: dict[str, list[np.ndarray]] = {split: [] for split in splits}
+    smoothings = {}
     for number in evenly(len(panel.usual), MOST_SERIES).tolist():
-        smoothing = Smoothing(panel, schema, number)
-        for split in splits:
-            own = origins[split][panel.series_of(origins[split]) == number][-MOST_ORIGINS:]
-            kept[split].append(own)
-            found[split].append(smoothing.forecasts(own))
-    arrays: dict[str, Any] = {split: np.concatenate(kept[split]) for split in splits}
+        smoothings[number] = Smoothing(panel, schema, number)
+    arrays: dict[str, Any] = {}
     for split in splits:
-        arrays[f"{split}_forecasts"] = np.concatenate(found[split]).astype(np.float32)
+        origins = panel.origins(schema, split, schema.horizon)
+        series = panel.series_of(origins)
+        kept, found = [], []
+        for number, smoothing in smoothings.items():
+            own = origins[series == number][-MOST_ORIGINS:]
+            kept.append(own)
+            found.append(smoothing.forecasts(own))
+        arrays[split] = np.concatenate(kept)
+        arrays[f"{split}_forecasts"] = np.concatenate(found).astype(np.float32)
     np.savez(Path(features) / SMOOTHED, **arrays)
 
 
@@ -49,18 +51,18 @@ class Smoothing:
 
     def __init__(self, panel: Panel, schema: Schema, series: int) -> None:
         self.start, self.horizon = int(panel.start[series]), schema.horizon
-        self.whole = _without_gaps(panel.y[self.start : panel.start[series + 1]])
+        self.y = panel.y[self.start : panel.start[series + 1]]
         end = int(panel.validation[series]) - self.start
         self.first = max(0, end - LONGEST)
-        train = self.whole[self.first : end]
-        seasonal = schema.season > 1 and 2 * schema.season < len(train)
-        self.form = {
-            "trend": "add",
-            "damped_trend": True,
-            "seasonal": "add" if seasonal else None,
-            "seasonal_periods": schema.season if seasonal else None,
-            "initialization_method": "heuristic" if len(train) >= 10 else "estimated",
-        }
+        train = self._until(end)
+        self.form: dict[str, Any] = {"trend": "add", "damped_trend": True}
+        # The heuristic of statsmodels needs two whole seasons, and ten values without one.
+        if schema.season > 1 and 2 * schema.season < len(train):
+            self.form |= {"seasonal": "add", "seasonal_periods": schema.season}
+        if len(train) >= 10:
+            self.form["initialization_method"] = "heuristic"
+        else:
+            self.form["initialization_method"] = "estimated"
         # Its measures of fit take the logarithm of an error that can be 0.
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             # The search for the weights ended early: what it found is what is compared.
@@ -73,17 +75,23 @@ class Smoothing:
         horizon)."""
         found = np.empty((len(origins), self.horizon))
         for number, origin in enumerate((origins - self.start).tolist()):
-            model = self._model(self.whole[self.first : origin])
+            model = self._model(self._until(origin))
             with np.errstate(all="ignore"):
                 fitted = model.fit(optimized=False, **self.weights)
                 found[number] = fitted.forecast(self.horizon)
         return found
+
+    def _until(self, end: int) -> np.ndarray:
+        """The values before a step, without gaps. They are filled of these alone: a line to the next
+        value would know what came."""
+        return _without_gaps(self.y[:end])[self.first :]
 
     def _model(self, values: np.ndarray) -> Any:
         return ExponentialSmoothing(values, **self.form)
 
 
 def _without_gaps(y: np.ndarray) -> np.ndarray:
-    """The method needs every step: missing ones lie on a line between their neighbours."""
+    """The method needs every step: missing ones lie on a line between their neighbours, at the end on
+    the level of the last."""
     there = np.flatnonzero(np.isfinite(y))
     return np.asarray(np.interp(np.arange(len(y)), there, y[there]))

@@ -38,18 +38,22 @@ def read_bodies(file: Path, schema: Schema) -> list[dict[str, Any]]:
     table = with_days(table)
     if schema.time_column:
         share_date_orders([table], "auto", {schema.time_column: schema.dates})
-    past, known = (tuple(c.name for c in columns) for columns in (schema.past, schema.known))
+    past = tuple(column.name for column in schema.past)
+    known = tuple(column.name for column in schema.known)
     series = tuple(name for name in schema.series_columns if name in table.names)
-    targets: tuple[str, ...] = (schema.target,)
+    targets = [schema.target]
     if schema.wide:
         aside = {schema.time_column, *past, *known}
-        targets = tuple(n for n in table.names if n not in aside and is_numeric(table, n))
-    timed = (schema.time_column,) if schema.time_column else ()
-    for name in (*targets, *past, *known, *timed):
+        others = [name for name in table.names if name not in aside]
+        targets = [name for name in others if is_numeric(table, name)]
+    needed = [*targets, *past, *known]
+    if schema.time_column is not None:
+        needed.append(schema.time_column)
+    for name in needed:
         if name not in table.names:
             problem = f"the column is missing; seen: {', '.join(table.names)}"
             raise BadData(problem, file=table.file, column=name)
-    names = Names(schema.time_column, series, targets, past, known, ())
+    names = Names(schema.time_column, series, tuple(targets), past, known, ())
     found = []
     for rows in read_rows(table, names, table.file.stem):
         one = on_grid(rows, schema.grid, names, schema.missing == "zero")
@@ -61,6 +65,7 @@ def _latest(schema: Schema, one: OneSeries) -> dict[str, Any]:
     """The window that ends with the last value."""
     length = len(one.y)
     begin = max(0, length - schema.context)
+    # Of known columns the file may give fewer steps ahead than a forecast has, or more.
     others = np.full((length + schema.horizon, one.others.shape[1]), np.nan)
     given = min(len(others), len(one.others))
     others[:given] = one.others[:given]

@@ -9,7 +9,7 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.forecast.backtest import TRADING, market_of
-from modelyard.families.forecast.bodies import body_of
+from modelyard.families.forecast.bodies import body_of, cells
 from modelyard.families.forecast.config import ForecastConfig, ForecastFeatures
 from modelyard.families.forecast.grid import Grid
 from modelyard.families.forecast.layout import by_step
@@ -77,11 +77,15 @@ class ForecastData(Data[ForecastConfig]):
         for table in tables:
             check_same_columns(tables[0], table)
             rows += read_rows(table, names, table.file.stem)
+        # All series have the step of all rows: one network reads them.
         grid = grid_of(rows, names, tables[0].file)
         every = [on_grid(one, grid, names, settings.missing == "zero") for one in rows]
         season = settings.season or grid.season or strongest_lag(every)
         context = settings.context or min(max(2 * season, 3 * settings.horizon), LONGEST)
-        kept = [one for one in every if cuts(one, settings, context, season) is not None]
+        kept = []
+        for one in every:
+            if cuts(one, settings, context, season) is not None:
+                kept.append(one)
         if not kept:
             longest = max(len(one.y) for one in every)
             least = min(context, 2 * season) + 3 * settings.horizon
@@ -91,12 +95,12 @@ class ForecastData(Data[ForecastConfig]):
         panel = panel_of(kept, settings, names, context, season)
         dates = tables[0].orders.get(names.time or "", settings.dates)
         schema = self._schema(panel, names, grid, season, context)
+        check_whole(panel, schema, tables[0].file)
         origins = panel.origins(schema, "train", schema.horizon)
         origins = origins[:: max(1, len(origins) // MOST_SEEN)]
+        usual = None
         if len(origins):
             usual = usual_spread(panel.windows(schema, origins).values)
-        else:
-            usual = None
         schema = schema.model_copy(update={"dates": dates, "usual": usual, "row_names": row_names})
         base = base_of(out)
         if base is not None:
@@ -112,10 +116,12 @@ class ForecastData(Data[ForecastConfig]):
         from modelyard.families.forecast import baselines
 
         baselines.save(panel, schema, out)
-        notes = list(dict.fromkeys(note for table in tables for note in table.notes))
-        cells = sum(table.rows for table in tables) * len(names.targets)
-        empty = cells - sum(len(one.places) for one in rows)
-        return summarize(panel, schema, every, kept, names, notes, empty)
+        notes: dict[str, None] = {}
+        for table in tables:
+            notes |= dict.fromkeys(table.notes)
+        values = sum(table.rows for table in tables) * len(names.targets)
+        empty = values - sum(len(one.places) for one in rows)
+        return summarize(panel, schema, every, kept, names, list(notes), empty)
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
@@ -125,18 +131,19 @@ class ForecastData(Data[ForecastConfig]):
         origins = panel.origins(schema, split, schema.horizon)
         origins = origins[evenly(len(origins), limit)]
         windows = panel.windows(schema, origins)
-        behind = origins - panel.start[panel.series_of(origins)]
-        return [
-            body_of(schema, windows, number, min(int(behind[number]), schema.context))
-            for number in range(len(origins))
-        ]
+        # A series that began later has a shorter history.
+        lengths = origins - panel.start[panel.series_of(origins)]
+        lengths = np.minimum(lengths, schema.context)
+        bodies = []
+        for number, length in enumerate(lengths.tolist()):
+            bodies.append(body_of(schema, windows, number, length))
+        return bodies
 
     def _schema(self, panel: Panel, names: Names, grid: Grid, season: int, context: int) -> Schema:
-        train = np.concatenate(
-            [np.arange(low, high) for low, high in zip(*panel.bounds("train"), strict=True)]
-        )
+        first, end = panel.bounds("train")
+        train = np.concatenate([np.arange(low, high) for low, high in zip(first, end, strict=True)])
         y = panel.y[train]
-        example = panel.y[train[:context]]
+        example = cells(y[:context])
         return Schema(
             target=names.targets[0],
             wide=names.wide,
@@ -152,7 +159,7 @@ class ForecastData(Data[ForecastConfig]):
             quantiles=list(self.config.model.quantiles),
             minimum=float(np.nanmin(y)),
             maximum=float(np.nanmax(y)),
-            example=[float(value) if np.isfinite(value) else None for value in example],
+            example=example,
             example_time=float(panel.time[train[0]]),
         )
 
@@ -174,11 +181,16 @@ def panel_of(
     kept: list[OneSeries], settings: ForecastFeatures, names: Names, context: int, season: int
 ) -> Panel:
     """Series one after the other."""
-    start = np.cumsum([0, *(len(one.y) for one in kept)])
-    found = [cuts(one, settings, context, season) or (0, 0) for one in kept]
+    lengths = [len(one.y) for one in kept]
+    start = np.cumsum([0, *lengths])
+    found, usual = [], []
+    for one in kept:
+        places = cuts(one, settings, context, season)
+        assert places is not None, "such series were left out"
+        found.append(places)
+        usual.append(usual_error(one.y[: places[0]], season))
     validation, test = np.array(found).T + start[:-1]
     others = np.concatenate([one.others[: len(one.y)] for one in kept])
-    usual = [usual_error(one.y[:end], season) for one, (end, _) in zip(kept, found, strict=True)]
     return Panel(
         y=np.concatenate([one.y for one in kept]),
         time=np.concatenate([one.time for one in kept]),
@@ -192,32 +204,63 @@ def panel_of(
     )
 
 
+def check_whole(panel: Panel, schema: Schema, file: Path) -> None:
+    """Refuses series with so many gaps that a split has no forecast to learn or to judge.
+
+    Raises:
+        BadData: which split.
+    """
+    # How far apart those are that training looks at, each epoch's validation and judging.
+    half = max(1, schema.horizon // 2)
+    strides: dict[Split, tuple[int, ...]] = {
+        "train": (1,),
+        "validation": (half, schema.horizon),
+        "test": (schema.horizon,),
+    }
+    for split, needed in strides.items():
+        for stride in needed:
+            if len(panel.origins(schema, split, stride)):
+                continue
+            problem = (
+                f"no stretch of {schema.horizon} steps in the {split} split has all its values and "
+                "half of a history before it"
+            )
+            hint = "Lower features.horizon; where a gap means nothing: --set features.missing=zero"
+            raise BadData(problem, file=file, column=schema.target, hint=hint)
+
+
 def usual_error(y: np.ndarray, season: int) -> float:
     """Mean absolute difference from the value a season before; of a series that repeats exactly, its
     mean size."""
-    lag = season if len(y) > season else 1
+    lag = 1
+    if len(y) > season:
+        lag = season
     apart = np.abs(y[lag:] - y[:-lag])
-    if np.isfinite(apart).any():
-        found = float(np.nanmean(apart))
-    else:
-        found = 0.0
-    return found or float(np.nanmean(np.abs(y))) or 1.0
+    apart = apart[np.isfinite(apart)]
+    if apart.any():
+        return float(apart.mean())
+    # By an error of 0 nothing can be divided, nor by a size of 0.
+    return float(np.nanmean(np.abs(y))) or 1.0
 
 
 def strongest_lag(every: list[OneSeries]) -> int:
     """The lag at which the changes of the longest series are most alike; 1: at none."""
     longest = max(every, key=lambda one: len(one.y)).y
+    # Of changes: values of a series with a trend are alike at every lag.
     changes = np.diff(longest[np.isfinite(longest)])
-    changes = changes - changes.mean() if len(changes) else changes
     most = min(len(changes) // 3, LONGEST // 2)
-    power = float((changes**2).sum())
-    if most < 3 or power == 0:
+    if most < 3:
         return 1
-    found = [float((changes[lag:] * changes[:-lag]).sum()) / power for lag in range(2, most)]
+    changes = changes - changes.mean()
+    power = float((changes**2).sum())
+    if power == 0:
+        return 1
+    lags = range(2, most)
+    found = [float((changes[lag:] * changes[:-lag]).sum()) / power for lag in lags]
     best = int(np.argmax(found))
-    if found[best] >= STRONG:
-        return best + 2
-    return 1
+    if found[best] < STRONG:
+        return 1
+    return lags[best]
 
 
 def summarize(
@@ -240,6 +283,7 @@ def summarize(
     for split in splits:
         first, end = panel.bounds(split)
         rows[split] = int((end - first).sum())
+    # By identity: series of several files may have one name.
     used = {id(one) for one in kept}
     short = [one for one in every if id(one) not in used]
     missing = int(np.isnan(panel.y).sum())
@@ -249,8 +293,10 @@ def summarize(
         f"{schema.horizon} ahead. Each series is split by time.",
     ]
     if short:
-        shown = ", ".join(one.name for one in short[:10])
-        notes.append(f"Series with too few steps: {shown}{', …' if len(short) > 10 else ''}.")
+        shown = [one.name for one in short[:10]]
+        if len(short) > 10:
+            shown.append("…")
+        notes.append(f"Series with too few steps: {', '.join(shown)}.")
     if missing:
         notes.append(
             f"{missing:,} steps have no value; a history marks them, and none is filled in."
@@ -302,7 +348,8 @@ def _as_earlier(earlier: Schema, now: Schema) -> Schema:
     check_same("features.known", [c.name for c in now.known], [c.name for c in earlier.known])
     check_same("model.quantiles", now.quantiles, earlier.quantiles)
     kept = {"past": earlier.past, "known": earlier.known, "usual": earlier.usual}
-    if [one.name for one in now.past] != [one.name for one in earlier.past]:
-        names = ", ".join(one.name for one in earlier.past)
-        raise BadData(f"the earlier model needs the columns {names or 'of the target only'}")
+    names = [column.name for column in earlier.past]
+    if [column.name for column in now.past] != names:
+        needed = ", ".join(names) or "of the target only"
+        raise BadData(f"the earlier model needs the columns {needed}")
     return now.model_copy(update=kept)

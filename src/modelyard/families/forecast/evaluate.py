@@ -62,39 +62,48 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
     """MASE, sMAPE, weighted quantile loss, MAE, RMSE, and how far the share that the outer quantiles hold
     is from what was asked for."""
     judged = _judge(host, run, features, split)
+    # The seasonal naive has no quantiles: each is its one value.
     flat = np.repeat(judged.naive[..., None], len(judged.levels), axis=2)
     metrics = _metrics(judged, judged.median, judged.quantiles)
     baseline = _metrics(judged, judged.naive, flat)
     low, high = judged.levels[0], judged.levels[-1]
-    inside = (judged.truth >= judged.quantiles[..., 0]) & (
-        judged.truth <= judged.quantiles[..., -1]
-    )
+    above_low = judged.truth >= judged.quantiles[..., 0]
+    below_high = judged.truth <= judged.quantiles[..., -1]
+    inside = above_low & below_high
     metrics["coverage_gap"] = float(abs(inside.mean() - (high - low)))
-    errors = judged.scaled(judged.median), judged.scaled(judged.naive)
+    errors = judged.scaled(judged.median)
     if len(np.unique(judged.series)) >= FEW_GROUPS:
-        series = judged.series
+        series, about = judged.series, BY_SERIES
     else:
-        series = None
-    drawn = resample(mean_of, np.zeros(len(judged.truth)), *errors, varied=False, groups=series)
+        series, about = None, BY_ROW
+    drawn = resample(
+        mean_of,
+        np.zeros(len(judged.truth)),
+        errors,
+        judged.scaled(judged.naive),
+        varied=False,
+        groups=series,
+    )
     compared = drawn.compared("mase", "min", BASELINE)
     notes = [
-        f"{len(judged.truth):,} forecasts of {judged.truth.shape[1]} steps, each from another step of its series on; "
-        f"{BY_ROW if series is None else BY_SERIES}.",
+        f"{len(judged.truth):,} forecasts of {judged.truth.shape[1]} steps, each from another step of "
+        f"its series on; {about}.",
         f"The {low:.0%} and {high:.0%} quantiles hold {inside.mean():.1%} of what came; "
         f"{high - low:.0%} was asked for.",
     ]
     smoothed = _smoothing(judged, features, split)
     if smoothed is not None:
         rows, forecasts = smoothed
+        ours = errors[rows]
         other = np.abs(judged.truth[rows] - forecasts).mean(axis=1) / judged.usual[rows]
-        some = None if series is None else series[rows]
-        against = resample(
-            mean_of, np.zeros(len(rows)), errors[0][rows], other, varied=False, groups=some
-        )
+        some = None
+        if series is not None:
+            some = series[rows]
+        against = resample(mean_of, np.zeros(len(rows)), ours, other, varied=False, groups=some)
         compared["gains"] += against.gains("mase", "min", SMOOTHING)
         notes.append(
             f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
-            f"training steps) has a MASE of {other.mean():.4g}, the model {errors[0][rows].mean():.4g}."
+            f"training steps) has a MASE of {other.mean():.4g}, the model {ours.mean():.4g}."
         )
     found = Evaluation(
         split=split,
@@ -122,9 +131,9 @@ def _judge(host: ForecastHost, run: Runtime, features: Path, split: Split) -> Ju
     origins = origins[evenly(len(origins), MOST)]
     quantiles, naive = [], []
     for some in np.array_split(origins, max(1, len(origins) // AT_ONCE)):
-        quantiles.append(
-            host.forecast(run, inputs_of(host.schema, panel.windows(host.schema, some)))
-        )
+        # The host looks back as far as it was trained to; the baseline is that of the data.
+        seen = inputs_of(host.schema, panel.windows(host.schema, some))
+        quantiles.append(host.forecast(run, seen))
         naive.append(inputs_of(own, panel.windows(own, some)).naive)
     series = panel.series_of(origins)
     return Judged(
@@ -139,12 +148,14 @@ def _judge(host: ForecastHost, run: Runtime, features: Path, split: Split) -> Ju
 
 
 def _metrics(judged: Judged, point: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
-    off, size = np.abs(judged.truth - point), np.abs(judged.truth) + np.abs(point)
+    off = np.abs(judged.truth - point)
+    size = np.abs(judged.truth) + np.abs(point)
     apart = judged.truth[..., None] - quantiles
     pinball = np.maximum(judged.levels * apart, (judged.levels - 1) * apart)
     total = float(np.abs(judged.truth).sum()) or 1.0
     return {
         "mase": float(judged.scaled(point).mean()),
+        # Where both are 0 there is no error to divide.
         "smape": float((2 * off / np.where(size > 0, size, 1)).mean()),
         "weighted_quantile_loss": float(2 * pinball.sum(axis=(0, 1)).mean() / total),
         "mae": float(off.mean()),

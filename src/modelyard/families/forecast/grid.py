@@ -46,7 +46,8 @@ class Grid(BaseModel):
         weekend = weekday(times) >= 5
         if step == DAY and not weekend.any() and (apart >= 3 * DAY).any():
             return cls(unit="business days", every=1)
-        return cls(unit="seconds", every=step)
+        # Since 1970 float64 holds moments to a fifth of a microsecond: over many steps that adds up.
+        return cls(unit="seconds", every=round(step, 6))
 
     def places(self, times: np.ndarray) -> np.ndarray:
         """The number of each time's step, float64: whole where it lies on the grid of the first."""
@@ -56,6 +57,7 @@ class Grid(BaseModel):
         if self.unit == "business days":
             days = dates(times).astype("datetime64[D]")
             found = np.busday_count(days[0], days).astype(np.float64)
+            # A weekend lies between two steps.
             return np.asarray(np.where(np.is_busday(days), found, found + 0.5))
         found = (times - times[0]) / self.every
         whole = np.round(found)
@@ -95,19 +97,20 @@ class Grid(BaseModel):
         if self.unit == "seconds":
             if self.every < HOUR:
                 return max(1, round(DAY / self.every))
-            return next((n for step, n in SEASONS.items() if abs(step - self.every) < MINUTE), None)
+            for step, season in SEASONS.items():
+                if abs(step - self.every) < MINUTE:
+                    return season
         return None
 
     @property
     def words(self) -> str:
         """For people: `1 hour`, `2 months`."""
         if self.unit != "seconds":
-            return f"{self.every:g} {self.unit if self.every != 1 else self.unit[:-1]}"
+            return _counted(self.every, self.unit.removesuffix("s"))
         for size, name in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (1.0, "second")):
             if self.every >= size:
-                count = self.every / size
-                return f"{count:g} {name}{'' if count == 1 else 's'}"
-        return f"{self.every:g} seconds"
+                return _counted(self.every / size, name)
+        return _counted(self.every, "second")
 
     def calendar(self, times: np.ndarray) -> np.ndarray:
         """Where in the day, the week and the year each time lies, float32 (…, `parts`): sine and
@@ -118,13 +121,25 @@ class Grid(BaseModel):
         if self.unit != "months" and self.every < 7 * DAY:
             turns.append((times / DAY + 3) / 7)  # 1970 began on a Thursday
         turns.append(times / (365.2425 * DAY))
-        circles = [wave(2 * np.pi * turn) for turn in turns for wave in (np.sin, np.cos)]
+        circles = []
+        for turn in turns:
+            # Of an angle the two stay near each other where the circle closes, at midnight or on
+            # Sundays.
+            circles += [np.sin(2 * np.pi * turn), np.cos(2 * np.pi * turn)]
         return np.stack(circles, axis=-1).astype(np.float32)
 
     @property
     def parts(self) -> int:
         """Width of `calendar`; 0 for numbers that count."""
-        return self.calendar(np.zeros(1)).shape[1] if self.dated else 0
+        if not self.dated:
+            return 0
+        return int(self.calendar(np.zeros(1)).shape[1])
+
+
+def _counted(count: float, name: str) -> str:
+    if count == 1:
+        return f"1 {name}"
+    return f"{count:g} {name}s"
 
 
 def weekday(times: np.ndarray) -> np.ndarray:
@@ -152,6 +167,10 @@ def seconds_of(text: str) -> float:
 
 
 def texts(times: np.ndarray) -> list[str]:
-    """Times in ISO 8601."""
-    found: list[str] = np.datetime_as_string(dates(times), unit="s").tolist()
+    """Times in ISO 8601, with microseconds where steps are shorter than a second."""
+    if (times % 1 == 0).all():
+        whole: list[str] = np.datetime_as_string(dates(times), unit="s").tolist()
+        return whole
+    micro = np.round(times * 1e6).astype(np.int64).astype("datetime64[us]")
+    found: list[str] = np.datetime_as_string(micro, unit="us").tolist()
     return found

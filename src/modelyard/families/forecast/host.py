@@ -78,15 +78,22 @@ class ForecastHost(Host):
 
     def forecast(self, run: Runtime, inputs: Inputs) -> np.ndarray:
         """Quantiles in the series' unit, float64 (requests, horizon, quantiles)."""
-        found = inputs.restored(run(GRAPH, inputs.arrays)["quantiles"].astype(np.float64))
-        return np.maximum(found, 0.0) if self.schema.minimum >= 0 else found
+        scaled = run(GRAPH, inputs.arrays)["quantiles"]
+        found = inputs.restored(scaled.astype(np.float64))
+        if self.schema.minimum >= 0:
+            # What was never below 0 in training is a count or an amount.
+            return np.asarray(np.maximum(found, 0.0))
+        return found
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order."""
         if not requests:
             return []
-        found = self.forecast(run, self.inputs(requests))
-        return [self._answer(*pair) for pair in zip(requests, found, strict=True)]
+        quantiles = self.forecast(run, self.inputs(requests))
+        answers: list[BaseModel] = []
+        for request, own in zip(requests, quantiles, strict=True):
+            answers.append(self._answer(request, own))
+        return answers
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """Level, spread and gaps of the history, its last season against the one before; the mean of
@@ -94,16 +101,19 @@ class ForecastHost(Host):
         assert isinstance(response, Answer)
         values = _array(vars(request)["values"][-self.schema.context :])
         season = self.schema.season
-        level, spread = _mean(values), float(np.nanstd(values)) if len(values) else 0.0
+        spread = float(np.nanstd(values))
         before = _mean(values[-2 * season : -season])
         last = _mean(values[-season:])
         size = spread or 1.0
-        if before is None or last is None:
-            changed = None
-        else:
+        changed = None
+        if before is not None and last is not None:
             changed = (last - before) / size
-        inputs: dict[str, float | str | None] = {"level": level, "spread": spread}
-        inputs |= {"change": changed, "missing": float(np.isnan(values).mean())}
+        inputs: dict[str, float | str | None] = {
+            "level": _mean(values),
+            "spread": spread,
+            "change": changed,
+            "missing": float(np.isnan(values).mean()),
+        }
         for part, columns in (("past", self.schema.past), ("known", self.schema.known)):
             for column in columns:
                 inputs[f"{part}: {column.name}"] = _mean(_array(vars(request)[part][column.name]))
@@ -148,9 +158,8 @@ class ForecastHost(Host):
         if schema.grid.dated:
             last = seconds_of(vars(request)["times"][-1])
             times = texts(schema.grid.after(last, np.arange(1, schema.horizon + 1)))
-        bands = {
-            f"{level:g}": row for level, row in zip(schema.quantiles, found.T.tolist(), strict=True)
-        }
+        names = [f"{level:g}" for level in schema.quantiles]
+        bands = dict(zip(names, found.T.tolist(), strict=True))
         return Answer(
             times=times, median=bands["0.5"], quantiles=bands, warnings=self._cautions(request)
         )

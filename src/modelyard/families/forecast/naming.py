@@ -89,18 +89,15 @@ def find_names(tables: list[Table], settings: ForecastFeatures) -> Names:
         BadData: nothing can be forecast, or it is not clear what.
     """
     first = tables[0]
-    for setting in ("target", "time_column", "series", "known", "drop"):
-        given = getattr(settings, setting) or ()
-        for column in (given,) if isinstance(given, str) else given:
-            if column not in first.names:
-                problem = choices("column", column, first.names)
-                raise UsageError(f"setting 'features.{setting}': {problem}")
+    _check_settings(first, settings)
     left = [name for name in first.names if name not in settings.drop]
     time = settings.time_column or _time(first, left)
     series = settings.series
     if not series and time is not None:
-        aside = {*settings.known, *settings.drop, settings.target}
-        series = _series(tables, time, {name for name in aside if name is not None})
+        aside = {*settings.known, *settings.drop}
+        if settings.target is not None:
+            aside.add(settings.target)
+        series = _series(tables, time, aside)
     left = [name for name in left if name not in (time, *series)]
     numeric = [name for name in left if is_numeric(first, name)]
     if time is not None and len(numeric) > 1:
@@ -108,17 +105,38 @@ def find_names(tables: list[Table], settings: ForecastFeatures) -> Names:
     free = [name for name in numeric if name not in settings.known]
     others = [name for name in left if name not in settings.known]
     targets = _targets(first, settings, free, others, series)
-    wide = len(targets) > 1
-    past = () if wide else tuple(name for name in free if name not in targets)
-    left_out = tuple(name for name in left if name not in numeric and name not in targets)
-    return Names(time, series, targets, past, settings.known, left_out)
+    past: list[str] = []
+    if len(targets) == 1:
+        past = [name for name in free if name not in targets]
+    used = {*numeric, *targets}
+    left_out = [name for name in left if name not in used]
+    return Names(time, series, targets, tuple(past), settings.known, tuple(left_out))
+
+
+def _check_settings(table: Table, settings: ForecastFeatures) -> None:
+    """Refuses settings that name a column which the table lacks."""
+    named = {
+        "target": [settings.target],
+        "time_column": [settings.time_column],
+        "series": settings.series,
+        "known": settings.known,
+        "drop": settings.drop,
+    }
+    for setting, columns in named.items():
+        for column in columns:
+            if column is not None and column not in table.names:
+                problem = choices("column", column, table.names)
+                raise UsageError(f"setting 'features.{setting}': {problem}")
 
 
 def _time(table: Table, names: list[str]) -> str | None:
     called = [name for name in names if name.strip().casefold() in TIMES]
     dated = [name for name in names if is_dated(table, name)]
-    found = [name for name in called if name in dated] or dated or called
-    return found[0] if found else None
+    both = [name for name in called if name in dated]
+    for found in (both, dated, called):
+        if found:
+            return found[0]
+    return None
 
 
 def _series(tables: list[Table], time: str, aside: set[str]) -> tuple[str, ...]:
@@ -126,24 +144,22 @@ def _series(tables: list[Table], time: str, aside: set[str]) -> tuple[str, ...]:
     such columns are, else the fewest columns of names and words in which it stands once."""
     first = tables[0]
     found = find_entity(tables, time, SERIES, aside)
-    named = [
-        name
-        for name in first.names
-        if SERIES.fullmatch(name.strip()) and name not in aside and may_name(first, name)
-    ]
-    single = () if found is None else (found,)
+    named = []
+    for name in first.names:
+        if name not in aside and SERIES.fullmatch(name.strip()) and may_name(first, name):
+            named.append(name)
+    single: tuple[str, ...] = ()
+    if found is not None:
+        single = (found,)
     if _once(first, (time, *single)):
         return single
     if len(named) > 1 and _once(first, (time, *named)):
         return tuple(named)
-    worded = [
-        name
-        for name in first.names
-        if name not in (time, *named, *aside)
-        and may_name(first, name)
-        and is_text(first.column(name))
-        and not is_numeric(first, name)
-    ]
+    worded = []
+    for name in first.names:
+        is_free = name not in (time, *named, *aside) and may_name(first, name)
+        if is_free and is_text(first.column(name)) and not is_numeric(first, name):
+            worded.append(name)
     # The fewest columns that do it: a city that follows from its store adds nothing.
     possible = [*named, *worded][:MOST_NAMING]
     for count in range(1, len(possible) + 1):

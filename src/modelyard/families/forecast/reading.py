@@ -63,27 +63,31 @@ def with_days(table: Table) -> Table:
     """The table, in which months (`2026-03`) and quarters (`2026-Q1`) are their first days: columns
     that hold nothing else."""
     for place, name in enumerate(table.names):
-        cells = table.column(name)
-        if not is_text(cells) or not _begins_with_month(cells):
-            continue
-        found = [None if cell is None else MONTH.fullmatch(cell) for cell in cells.to_pylist()]
-        there = [match is not None for match in found]
-        if any(there) and sum(there) == len(cells) - cells.null_count:
-            days = [None if match is None else _first_day(match) for match in found]
-            table.arrow = table.arrow.set_column(place, name, pa.array(days, pa.string()))
+        days = _first_days(table.column(name))
+        if days is not None:
+            table.arrow = table.arrow.set_column(place, name, days)
     return table
 
 
-def _begins_with_month(cells: pa.Array) -> bool:
-    """Whether the first cell that is not empty is a month or quarter: most columns need no look at
-    the others."""
+def _first_days(cells: pa.Array) -> pa.Array | None:
+    """The first days of a column of months or quarters; None where a cell is something else."""
+    if not is_text(cells):
+        return None
     there = cells.drop_null()
-    return len(there) > 0 and MONTH.fullmatch(there[0].as_py()) is not None
-
-
-def _first_day(match: re.Match[str]) -> str:
-    month = match["month"] or f"{3 * int(match['quarter']) - 2:02}"
-    return f"{match['year']}-{month}-01"
+    # Most columns need no look at their other cells.
+    if not len(there) or MONTH.fullmatch(there[0].as_py()) is None:
+        return None
+    days: list[str | None] = []
+    for cell in cells.to_pylist():
+        if cell is None:
+            days.append(None)
+            continue
+        match = MONTH.fullmatch(cell)
+        if match is None:
+            return None
+        month = match["month"] or f"{3 * int(match['quarter']) - 2:02}"
+        days.append(f"{match['year']}-{month}-01")
+    return pa.array(days, pa.string())
 
 
 def read_rows(table: Table, names: Names, called: str) -> list[Rows]:
@@ -167,6 +171,7 @@ def on_grid(one: Rows, grid: Grid, names: Names, zero: bool) -> OneSeries:
     y[steps] = one.y[kept]
     others = np.full((len(y), one.others.shape[1]), np.nan)
     others[steps] = one.others[kept]
+    # Rows behind the last value give known columns of the future.
     length = int(steps[last]) + 1
     y = y[:length]
     if zero:
@@ -187,13 +192,16 @@ def _groups(table: Table, names: Names, called: str) -> dict[str, np.ndarray]:
     if not names.series:
         return {called: np.arange(table.rows)}
     rows: dict[tuple[str | None, ...], list[int]] = {}
-    for row, cells in enumerate(zip(*(texts(table, name) for name in names.series), strict=True)):
+    columns = [texts(table, name) for name in names.series]
+    for row, cells in enumerate(zip(*columns, strict=True)):
         rows.setdefault(cells, []).append(row)
+    found = {}
     for cells, places in rows.items():
         if None in cells:
             problem = "the cell is empty: which series is the row from?"
             raise table.fault(names.series[cells.index(None)], places[0], problem, "Fill it in")
-    return {", ".join(map(str, cells)): np.array(places) for cells, places in rows.items()}
+        found[", ".join(map(str, cells))] = np.array(places)
+    return found
 
 
 def _in_seconds(time: np.ndarray) -> np.ndarray:
@@ -211,8 +219,9 @@ def _check_steps(
     column = names.time or one.target
     between = np.flatnonzero(steps != np.floor(steps))
     twice = np.flatnonzero(np.diff(steps) == 0) + 1
-    if len(between) or len(twice):
-        row = int(places[(between if len(between) else twice)[0]])
+    wrong = np.concatenate([between, twice])
+    if len(wrong):
+        row = int(places[wrong[0]])
         seen = one.table.shown(column, row)
         problem = (
             f"the time {seen} of {one.name!r} lies between two steps: rows are {grid.words} apart"
