@@ -12,9 +12,11 @@ from sklearn.mixture import GaussianMixture
 from modelyard.errors import BadData, UsageError
 from modelyard.families.clustering import kinds, model
 from modelyard.families.clustering.assets import GRAPH, INPUT
+from modelyard.families.clustering.choosing import choose
+from modelyard.families.clustering.config import ClusteringModel
 from modelyard.families.clustering.evaluate import load_split
 from modelyard.families.clustering.kinds import Plan, silhouettes
-from modelyard.families.clustering.stability import noise_as_singles
+from modelyard.families.clustering.stability import noise_as_singles, stability
 from modelyard.judging.evaluation import judge
 from modelyard.kit.logits import log_sum
 from modelyard.settings.family import GateSettings
@@ -291,3 +293,14 @@ def test_a_large_split_is_judged_on_a_sample_that_is_said(tmp_path, monkeypatch)
     monkeypatch.setattr(evaluate, "JUDGED", 30)
     result = fit(blobs(), tmp_path, clusters=4).evaluate()
     assert "Figures are of 30 of 48 rows at random" in " ".join(result.notes)
+
+
+def test_the_stability_of_dbscan_is_that_of_rows_as_dense_as_those_it_was_fitted_on():
+    """eps is a distance: of a quarter of the rows most would be noise, whatever the clusters."""
+    rng = np.random.default_rng(0)
+    z = np.array([[0, 0], [6, 0], [0, 6]])[rng.integers(0, 3, 8_000)]
+    z = z + rng.normal(size=z.shape)
+    chosen = choose(ClusteringModel(kind="dbscan"), z, 0)
+    mean, least = stability(chosen.plan, z, 6, 0)
+    assert mean > 0.94
+    assert least > 0.92

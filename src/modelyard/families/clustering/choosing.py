@@ -52,10 +52,10 @@ def choose(settings: ClusteringModel, z: np.ndarray, seed: int) -> Chosen:
             f"setting 'model.clusters' = {settings.clusters}: the training split has {different} "
             f"different rows. Allowed: 2 to {different}"
         )
-    most = max(2, min(settings.max_clusters, different))
-    if settings.clusters:
+    if settings.clusters is not None:
         numbers = [settings.clusters]
     else:
+        most = max(2, min(settings.max_clusters, different))
         numbers = list(range(2, most + 1))
     if settings.kind == "kmeans":
         return _by_silhouette(settings, plan, some, numbers, seed)
@@ -67,20 +67,27 @@ def _by_silhouette(
 ) -> Chosen:
     """The number with the best mean silhouette; of those that are not worse beyond chance the one
     with the most stable clusters."""
-    plans = [replace(plan, clusters=clusters) for clusters in numbers]
     if settings.clusters is not None:
-        return Chosen(plans[0], "as set")
-    widths = [silhouettes(z, fit(one, z, seed)[1]) for one in plans]
-    means = [float(width.mean()) for width in widths]
-    best = int(np.argmax(means))
-    near = [place for place, width in enumerate(widths) if not _worse(width, widths[best])]
-    said = f"of {numbers[0]} to {numbers[-1]} by the silhouette of {len(z):,} training rows"
-    if len(near) > 1:
-        steady = {place: stability(plans[place], z, settings.resamples, seed)[0] for place in near}
-        best = max(near, key=lambda place: steady[place])
-        alike = ", ".join(str(numbers[place]) for place in near)
+        return Chosen(replace(plan, clusters=settings.clusters), "as set")
+    plans, widths, means = {}, {}, {}
+    for clusters in numbers:
+        plans[clusters] = replace(plan, clusters=clusters)
+        _, labels = fit(plans[clusters], z, seed)
+        widths[clusters] = silhouettes(z, labels)
+        means[clusters] = float(widths[clusters].mean())
+    best = max(numbers, key=lambda clusters: means[clusters])
+    near = [clusters for clusters in numbers if not _worse(widths[clusters], widths[best])]
+    tried = f"of {numbers[0]} to {numbers[-1]}"
+    if len(near) == 1:
+        said = f"{tried} by the silhouette of {len(z):,} training rows"
+    else:
+        steady = {}
+        for clusters in near:
+            steady[clusters], _ = stability(plans[clusters], z, settings.resamples, seed)
+        best = max(near, key=lambda clusters: steady[clusters])
+        alike = ", ".join(map(str, near))
         said = (
-            f"of {numbers[0]} to {numbers[-1]}: the silhouette of {len(z):,} training rows does not "
+            f"{tried}: the silhouette of {len(z):,} training rows does not "
             f"tell {alike} apart, the most stable was taken"
         )
     curve = Curve(
@@ -88,10 +95,10 @@ def _by_silhouette(
         x_label="clusters",
         y_label="mean, training rows",
         x=list(map(float, numbers)),
-        y=means,
-        chosen=(float(numbers[best]), means[best]),
+        y=list(means.values()),
+        chosen=(float(best), means[best]),
     )
-    return Chosen(plans[best], said, curve, _at_the_edge(settings, numbers[best]))
+    return Chosen(plans[best], said, curve, _at_the_edge(settings, best))
 
 
 def _at_the_edge(settings: ClusteringModel, clusters: int) -> tuple[str, ...]:
@@ -119,6 +126,8 @@ def _by_bic(
         shapes = [settings.covariance]
     elif z.shape[1] <= WIDE:
         shapes = ["full", "tied", *shapes]
+    # BIC pays for each parameter, so that shapes and numbers can be compared (Schwarz 1978). One
+    # component is tried to see whether there are clusters at all.
     found: dict[int, tuple[float, Covariance]] = {}
     for clusters in sorted({1, *numbers}):
         tried = []

@@ -102,9 +102,8 @@ class ClusteringData(Data[ClusteringConfig]):
                 _check_varied(x, table)
                 mean, weight = fit_scale(encoder, schema, x)
                 save_arrays(assets, SCALE, {"mean": mean, "weight": weight})
-            np.savez(
-                Path(out) / f"{split}.npz", x=x, label=codes[part], labels=np.array(labels, str)
-            )
+            file = Path(out) / f"{split}.npz"
+            np.savez(file, x=x, label=codes[part], labels=np.array(labels, str))
             some.to_parquet(Path(out) / f"{split}.parquet", index=False)
         tables = [columns_table(frame, schema)]
         if schema.dropped:
@@ -163,7 +162,9 @@ class ClusteringData(Data[ClusteringConfig]):
                 problem = f"field {setting!r}: clusters predict nothing"
                 hint = "Leave it out; a column of labels is named by features.label"
                 raise BadData(problem, file=edits.file, hint=hint)
-        others = [label] if label else []
+        others = []
+        if label is not None:
+            others.append(label)
         names = [name for name in table.names if name != label]
         columns, values = judged(table, names, edits, self.config.features)
         columns, left_out = dropped_columns(columns)
@@ -191,14 +192,17 @@ def _labels(table: Table, label: str | None) -> tuple[np.ndarray, list[str], str
         return none, [], "; no column of labels"
     cells = texts(table, label)
     names = sorted({cell for cell in cells if cell is not None})
+    # A label for every second row or so would tell rows apart, not kinds of rows.
     if not 2 <= len(names) <= table.rows / 2:
         return none, [], f"; {label} is no label: {len(names):,} different values"
-    places = {name: place for place, name in enumerate(names)}
-    codes = np.array([-1 if cell is None else places[cell] for cell in cells])
+    places: dict[str | None, int] = {name: place for place, name in enumerate(names)}
+    places[None] = -1
+    codes = np.array([places[cell] for cell in cells])
+    said = f"{len(names)} labels"
     missing = int((codes < 0).sum())
-    without = f", {missing:,} rows without" if missing else ""
-    note = f"; {label} ({len(names)} labels{without}) only judges"
-    return codes, names, note
+    if missing:
+        said += f", {missing:,} rows without"
+    return codes, names, f"; {label} ({said}) only judges"
 
 
 def _check_varied(x: np.ndarray, table: Table) -> None:

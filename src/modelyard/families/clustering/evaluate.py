@@ -53,11 +53,8 @@ def evaluate(
     """
     labels = host.labels(run, load_columns(features, split, host.schema))
     own, scale = load_split(features, split), load_arrays(Path(features) / "assets", SCALE)
-    scaled = [
-        (arrays["x"].astype(np.float64) - scale["mean"]) * scale["weight"]
-        for arrays in (own, load_split(features, "train"))
-    ]
-    z, z_train = scaled
+    z = _scaled(own["x"], scale)
+    z_train = _scaled(load_split(features, "train")["x"], scale)
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(len(z))[:JUDGED])
     z, labels = z[rows], labels[rows]
@@ -72,14 +69,17 @@ def evaluate(
     metrics = _metrics(z, labels, truth, host.clusters)
     metrics["stability"] = host.clusters.stability
     others = [_metrics(z, other, truth, host.clusters) for other in shuffled]
-    # The share of noise is that of the clusters, whichever rows are noise.
-    compared = [name for name in metrics if name != "noise_share"]
-    shared = [name for name in compared if all(name in other for other in others)]
-    baseline = {name: float(np.mean([other[name] for other in others])) for name in shared}
+    baseline = {}
+    for name in others[0]:
+        # The share of noise is that of the clusters, whichever rows are noise.
+        if name != "noise_share":
+            baseline[name] = float(np.mean([other[name] for other in others]))
     metrics["silhouette"] = float(found.values[0])
     baseline["silhouette"] = float(found.values[1])
-    # Kinds but k-means look for other shapes than the silhouette does.
-    simple = (RANDOM, CUT) if host.clusters.kind == "kmeans" else (RANDOM,)
+    simple = [RANDOM]
+    if host.clusters.kind == "kmeans":
+        # The other kinds look for other shapes than the silhouette does.
+        simple.append(CUT)
     return Evaluation(
         split=split,
         rows=len(own["x"]),
@@ -96,6 +96,10 @@ def evaluate(
         plots=[*maps.plots(host, host.clusters), *_plots(host, widths, labels, truth, own)],
         tables=[_sizes(host.clusters, labels, widths)],
     )
+
+
+def _scaled(x: np.ndarray, scale: Arrays) -> np.ndarray:
+    return np.asarray((x.astype(np.float64) - scale["mean"]) * scale["weight"])
 
 
 def _metrics(
@@ -162,29 +166,34 @@ def _plots(
     host: ClusteringHost, widths: np.ndarray, labels: np.ndarray, truth: np.ndarray, own: Arrays
 ) -> list[Plot]:
     clusters = host.clusters
-    found = [np.flatnonzero(labels == cluster) for cluster in range(len(clusters.sizes))]
-    bars = Series(
-        name="mean silhouette",
-        x=[f"cluster {cluster}" for cluster, inside in enumerate(found) if len(inside)],
-        y=[float(widths[inside].mean()) for inside in found if len(inside)],
-    )
+    means = {}
+    for cluster in range(len(clusters.sizes)):
+        inside = labels == cluster
+        if inside.any():
+            means[f"cluster {cluster}"] = float(widths[inside].mean())
+    bars = Series(name="mean silhouette", x=list(means), y=list(means.values()))
     plots = [Plot(kind="bar", title="Silhouette by cluster", y_label="mean", series=[bars])]
     if (host.assets / Curve.FILE).is_file():
         plots.append(_curve(Curve.load(host.assets)))
     names = own["labels"].tolist()
     if names:
-        columns = [f"cluster {cluster}" for cluster in range(len(found))]
-        groups = [*range(len(found))]
-        if clusters.reach:
-            columns.append("noise")
-            groups.append(NOISE)
-        matrix = [
-            [float(((truth == code) & (labels == group)).sum()) for group in groups]
-            for code in range(len(names))
-        ]
-        title = "Labels and clusters, rows"
-        plots.append(Plot(kind="heatmap", title=title, matrix=matrix, rows=names, columns=columns))
+        plots.append(_labels_plot(labels, truth, names, clusters))
     return plots
+
+
+def _labels_plot(
+    labels: np.ndarray, truth: np.ndarray, names: list[str], clusters: Clusters
+) -> Plot:
+    """How many rows of each label lie in each cluster."""
+    groups = {f"cluster {cluster}": cluster for cluster in range(len(clusters.sizes))}
+    if clusters.reach:
+        groups["noise"] = NOISE
+    matrix = []
+    for code in range(len(names)):
+        inside = labels[truth == code]
+        matrix.append([float((inside == group).sum()) for group in groups.values()])
+    title = "Labels and clusters, rows"
+    return Plot(kind="heatmap", title=title, matrix=matrix, rows=names, columns=list(groups))
 
 
 def _curve(curve: Curve) -> Plot:

@@ -74,10 +74,9 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
         scale = load_arrays(assets, SCALE)
         z = (x.astype(np.float64) - scale["mean"]) * scale["weight"]
         density = settings.kind in ("dbscan", "hdbscan")
+        some = z
         if density:
             some = kinds.sampled(z, settings.most_rows, seed)
-        else:
-            some = z
         chosen = choose(settings, some, seed)
         fitted, labels = kinds.fit(chosen.plan, some, seed)
         if (labels == NOISE).all():
@@ -94,18 +93,23 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
         assigned = assign(output, reach)[1]
         found = effects(x, assigned, _count(arrays))
         schema, encoder = ClusterSchema.load(assets), Encoder.load(assets)
-        steady = stability(chosen.plan, z, settings.resamples, seed)
+        mean_stability, least_stability = stability(chosen.plan, some, settings.resamples, seed)
         clusters = Clusters(
             kind=settings.kind,
             names=names_of(found, encoder, schema),
             sizes=[int((assigned == cluster).sum()) for cluster in range(len(found))],
             noise=int((assigned == NOISE).sum()),
             reach=reach,
-            farthest=_farthest(output, assigned) if settings.kind == "kmeans" else [],
-            least_density=float(log_sum(output[DENSITIES]).min()) if DENSITIES in output else 0.0,
-            stability=steady[0],
-            least_stability=steady[1],
+            farthest=[],
+            stability=mean_stability,
+            least_stability=least_stability,
         )
+        if settings.kind == "kmeans":
+            farthest = _farthest(output[DISTANCES], assigned)
+            clusters = clusters.model_copy(update={"farthest": farthest})
+        elif settings.kind == "gmm":
+            least = float(log_sum(output[DENSITIES]).min())
+            clusters = clusters.model_copy(update={"least_density": least})
         clusters.save(assets)
         save_arrays(assets, CLUSTERS, _moments(z, assigned, len(found), words_of(encoder, schema)))
         places, missing = maps.draw(z, assigned, seed)
@@ -160,12 +164,13 @@ def _reach(plan: kinds.Plan, arrays: Arrays) -> list[float]:
     return found
 
 
-def _farthest(output: Arrays, assigned: np.ndarray) -> list[float]:
-    distances = output[DISTANCES]
-    return [
-        float(distances[assigned == cluster, cluster].max(initial=0.0))
-        for cluster in range(distances.shape[1])
-    ]
+def _farthest(distances: np.ndarray, assigned: np.ndarray) -> list[float]:
+    """The largest distance of a row from its centre, by cluster."""
+    found = []
+    for cluster in range(distances.shape[1]):
+        own = distances[assigned == cluster, cluster]
+        found.append(float(own.max(initial=0.0)))
+    return found
 
 
 def _moments(z: np.ndarray, assigned: np.ndarray, clusters: int, words: np.ndarray) -> Arrays:
@@ -179,6 +184,7 @@ def _moments(z: np.ndarray, assigned: np.ndarray, clusters: int, words: np.ndarr
         inside = z[assigned == cluster]
         if len(inside):
             centres[cluster], spreads[cluster] = inside.mean(axis=0), inside.std(axis=0)
+            # Of an input of 0 and 1, less its mean, the share of ones is what its mean is above 0.
             usual = centres[cluster] - z.min(axis=0) >= USUAL
             spreads[cluster, words & ~usual] = np.inf
     return {"centres": centres, "spreads": spreads}
@@ -194,15 +200,17 @@ def _all_noise(plan: kinds.Plan) -> BadData:
 
 def _headline(clusters: Clusters, said: str) -> str:
     count, noise = len(clusters.sizes), clusters.noise
-    sizes = ", ".join(f"{size:,}" for size in clusters.sizes[:8])
-    more = ", …" if count > 8 else ""
-    counted = f"{count} cluster{'s' if count > 1 else ''} ({said}): {sizes}{more} rows"
-    rows = sum(clusters.sizes) + noise
+    sizes = [f"{size:,}" for size in clusters.sizes[:8]]
+    if count > 8:
+        sizes.append("…")
+    found = f"{clusters.kind}, {count} cluster"
+    if count > 1:
+        found += "s"
+    found += f" ({said}): {', '.join(sizes)} rows"
     if clusters.reach:
-        noisy = f", {noise:,} ({100 * noise / rows:.0f} %) noise"
-    else:
-        noisy = ""
-    return f"{clusters.kind}, {counted}{noisy}; stability {clusters.stability:.2f}"
+        rows = sum(clusters.sizes) + noise
+        found += f", {noise:,} ({100 * noise / rows:.0f} %) noise"
+    return f"{found}; stability {clusters.stability:.2f}"
 
 
 def _stability_note(clusters: Clusters, resamples: int) -> str:
@@ -222,8 +230,9 @@ def _density_note(
     assigned: np.ndarray,
 ) -> str:
     """How rows are assigned, and whether training rows lie where the library put them."""
-    rule = "within eps of the nearest core row"
-    if clusters.kind == "hdbscan":
+    if clusters.kind == "dbscan":
+        rule = "within eps of the nearest core row"
+    else:
         rule = (
             "as near to a row of the cluster as the cluster's own rows are to each other (the "
             "largest distance from the nearest one)"

@@ -86,8 +86,10 @@ class ClusteringHost(ColumnHost):
         self._mean, self._weight = scale["mean"], scale["weight"]
         self._centres = found["centres"]
         self._spreads = np.maximum(found["spreads"], LEAST_SPREAD)
-        mixture = self.clusters.kind == "gmm"
-        self.Response = MixtureAnswer if mixture else NearestAnswer
+        if self.clusters.kind == "gmm":
+            self.Response = MixtureAnswer
+        else:
+            self.Response = NearestAnswer
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order."""
@@ -191,12 +193,15 @@ class ClusteringHost(ColumnHost):
     def _unlike(self, x: np.ndarray, cluster: int) -> list[str]:
         z = (x - self._mean) * self._weight
         apart = np.abs(z - self._centres[cluster]) / self._spreads[cluster]
-        strongest = {
-            name: float(apart[places].max()) if places else 0.0
-            for name, places in self.encoder.groups.items()
-        }
+        strongest = {}
+        for name, places in self.encoder.groups.items():
+            # A column of text that training had no word of has no input.
+            if places:
+                most = float(apart[places].max())
+                if most >= UNLIKE:
+                    strongest[name] = most
         ranked = sorted(strongest, key=lambda name: -strongest[name])
-        return [name for name in ranked[:MOST_UNLIKE] if strongest[name] >= UNLIKE]
+        return ranked[:MOST_UNLIKE]
 
     def _far(self, answer: BaseModel) -> Caution | None:
         """That the row lies beyond all training rows of its cluster."""

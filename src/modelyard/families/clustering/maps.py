@@ -47,11 +47,13 @@ def plots(host: Host, clusters: Clusters) -> list[Plot]:
     else:
         of = f"{count:,} training rows at random"
     shares = arrays["shares"][:2]
-    found = [_map("Map of the clusters", arrays["pca"], arrays["cluster"], clusters)]
-    found[0].x_label, found[0].y_label = _axes(shares)
-    found[
-        0
-    ].caption = f"The first two principal components of {of} hold {100 * shares.sum():.0f} % of their variance."
+    first = _map("Map of the clusters", arrays["pca"], arrays["cluster"], clusters)
+    first.x_label, first.y_label = _axes(shares)
+    first.caption = (
+        f"The first two principal components of {of} hold {100 * shares.sum():.0f} % of their "
+        "variance."
+    )
+    found = [first]
     for key, name in WAYS.items():
         if key in arrays:
             plot = _map(f"Map by {name}", arrays[key], arrays["cluster"], clusters)
@@ -61,10 +63,10 @@ def plots(host: Host, clusters: Clusters) -> list[Plot]:
 
 
 def _axes(shares: np.ndarray) -> tuple[str, str]:
-    names = [
-        f"component {i}, {100 * share:.0f} % of the variance" for i, share in enumerate(shares, 1)
-    ]
-    return names[0], names[1] if len(names) > 1 else ""
+    names = ["", ""]
+    for place, share in enumerate(shares):
+        names[place] = f"component {place + 1}, {100 * share:.0f} % of the variance"
+    return names[0], names[1]
 
 
 def _map(title: str, places: np.ndarray, labels: np.ndarray, clusters: Clusters) -> Plot:

@@ -64,28 +64,34 @@ def _traits(row: np.ndarray, encoder: Encoder, schema: ClusterSchema) -> list[st
     ranked: list[tuple[float, str]] = []
     for column in schema.inputs:
         places = encoder.groups[column.name]
-        said = [
-            (abs(row[place]), _words(column, encoder.names[place], row[place])) for place in places
-        ]
-        strong = [one for one in said if one[0] >= APART and one[1]]
+        strong = []
+        for place in places:
+            words = _words(column, encoder.names[place], row[place])
+            if words and abs(row[place]) >= APART:
+                strong.append((abs(row[place]), words))
         if strong:
             ranked.append(max(strong))
-    return [words for _, words in sorted(ranked, key=lambda one: -one[0])]
+    ranked.sort(key=lambda trait: -trait[0])
+    return [words for _, words in ranked]
 
 
 def _words(column: Column, name: str, effect: float) -> str:
     """What an input that is higher or lower says of a column; empty where it says little."""
+    higher = effect > 0
     if name == column.name:
         if column.boolean:
-            return f"{name}={'true' if effect > 0 else 'false'}"
-        return f"{'high' if effect > 0 else 'low'} {name}"
+            return f"{name}={'true' if higher else 'false'}"
+        return f"{'high' if higher else 'low'} {name}"
     if name.endswith(": age in days"):
-        return f"{'early' if effect > 0 else 'late'} {column.name}"
+        return f"{'early' if higher else 'late'} {column.name}"
     if name.endswith(": rank"):
-        return f"{'high' if effect > 0 else 'low'} {column.name}"
+        return f"{'high' if higher else 'low'} {column.name}"
     if column.role == "time" and not name.endswith(" is missing"):
+        # A weekday, or the sine of one, says little by itself.
         return ""
-    return name if effect > 0 else ""
+    if higher:
+        return name
+    return ""
 
 
 def profile_table(
@@ -98,10 +104,10 @@ def profile_table(
     """Mean or most frequent value of each column, in all rows and in the largest clusters; columns
     that differ most between clusters first."""
     clusters = range(min(len(found), SHOWN_CLUSTERS))
-    strength = {
-        column.name: np.abs(found[:, encoder.groups[column.name]]).max(initial=0.0)
-        for column in schema.inputs
-    }
+    strength = {}
+    for column in schema.inputs:
+        apart = np.abs(found[:, encoder.groups[column.name]])
+        strength[column.name] = apart.max(initial=0.0)
     ordered = sorted(schema.inputs, key=lambda column: -strength[column.name])
     rows = []
     for column in ordered[:SHOWN_COLUMNS]:
@@ -130,7 +136,9 @@ def _mark(column: Column, effect: float) -> str:
         return "·"
     if column.role != "numeric" or column.boolean:
         return "◆"
-    return "▲" if effect > 0 else "▼"
+    if effect > 0:
+        return "▲"
+    return "▼"
 
 
 def _typical(column: Column, cells: pd.Series[Any]) -> str:
@@ -148,6 +156,6 @@ def _typical(column: Column, cells: pd.Series[Any]) -> str:
         return f"{there.str.len().mean():.0f} characters"
     counts = there.value_counts()
     value = str(counts.index[0])[:30]
-    return (
-        f"{value.lower() if column.boolean else value} ({100 * counts.iloc[0] / len(there):.0f} %)"
-    )
+    if column.boolean:
+        value = value.lower()
+    return f"{value} ({100 * counts.iloc[0] / len(there):.0f} %)"

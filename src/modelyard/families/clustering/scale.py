@@ -24,6 +24,7 @@ def fit_scale(
         if encoder.parts[column.name].indicator:
             places = places[:-1]
         if column.boolean:
+            # Two rows that differ then do so by 2, as those of two categories.
             weight[places] = np.sqrt(2)
         elif column.role == "time" or (column.transform == "log" and not column.words):
             spread = x[:, places].astype(np.float64).std(axis=0)

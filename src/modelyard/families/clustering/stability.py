@@ -23,12 +23,16 @@ def noise_as_singles(labels: np.ndarray) -> np.ndarray:
 
 def stability(plan: Plan, z: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
     """The mean adjusted Rand index, and the least, of all pairs of clusterings of bootstrap
-    samples of at most JUDGED rows, on the rows that both hold (Hennig 2007, section 3).
+    samples of the rows, on the rows that both hold (Hennig 2007, section 3). Samples hold at most
+    JUDGED rows, those for dbscan as many as there are.
 
     A row that was drawn twice counts once: copies would make places dense that are not.
     """
     rng = np.random.default_rng(seed)
     size = min(len(z), JUDGED)
+    if plan.kind == "dbscan":
+        # Fewer rows lie farther apart, and eps is a distance: most would be noise.
+        size = len(z)
     found = []
     for _ in range(resamples):
         rows = np.unique(rng.integers(0, len(z), size))
@@ -38,8 +42,8 @@ def stability(plan: Plan, z: np.ndarray, resamples: int, seed: int) -> tuple[flo
         found.append(labels)
     scores = []
     for one, other in combinations(found, 2):
+        # Below NOISE are rows that a sample lacks.
         shared = (one >= NOISE) & (other >= NOISE)
-        scores.append(
-            adjusted_rand_score(noise_as_singles(one[shared]), noise_as_singles(other[shared]))
-        )
+        ours, theirs = noise_as_singles(one[shared]), noise_as_singles(other[shared])
+        scores.append(adjusted_rand_score(ours, theirs))
     return float(np.mean(scores)), float(np.min(scores))
