@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from modelyard.families.anomaly.family import Anomaly
 from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.networks import build
 from modelyard.families.anomaly.schema import Schema
+from modelyard.store.base import FOLDER, carry
 from modelyard.training.continual import continued
 from modelyard.training.loop import load_weights
 from modelyard.training.memory import Memory
@@ -155,3 +157,27 @@ def test_a_missing_column_another_window_or_another_kind_does_not_go_on(
         features_of(family("deepsvdd"), raws[1], tmp_path / "h", first[1])
     assert "fitted from scratch" in family("iforest").config.refuses_warm_start()
     assert not family("lstm").config.refuses_warm_start()
+
+
+def test_columns_are_left_out_for_the_reason_that_is_true(
+    raws: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The earlier network has its columns, even one that is stuck now, and no others."""
+    one = family("deepsvdd", training__epochs=2)
+    model = model_of(one, features_of(one, raws[0], tmp_path / "fa"), tmp_path / "ma")
+    raw = machine(tmp_path / "raw", 1, (*NAMES, "extra"), "extra")
+    lines = (raw / "machine.csv").read_text().splitlines()
+    changed = [lines[0]]
+    for number, line in enumerate(lines[1:]):
+        *cells, _flow, _extra = line.split(",")
+        changed.append(",".join([*cells, "1.0", str(number % 7)]))
+    (raw / "machine.csv").write_text("\n".join(changed) + "\n")
+    out = tmp_path / "fb"
+    (out / "assets").mkdir(parents=True)
+    carry(model, out / FOLDER)
+    shutil.copytree(model / "assets", out / FOLDER / "assets")
+    summary = one.features(raw, out)
+    assert summary["left_out"] == ["extra"]
+    assert "Left out: extra: the earlier model lacks it" in summary["notes"]
+    assert not any("flow" in note for note in summary["notes"])
+    assert "columns: constant over the training rows" not in summary["dropped"]

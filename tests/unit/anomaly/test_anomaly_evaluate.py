@@ -11,7 +11,7 @@ import pytest
 
 from modelyard.contract.isolated import ask
 from modelyard.errors import BadData
-from modelyard.families.anomaly import probe
+from modelyard.families.anomaly import plots, probe
 from modelyard.families.anomaly.config import AnomalyConfig
 from modelyard.families.anomaly.events import events, found
 from modelyard.families.anomaly.judged import Moments
@@ -263,3 +263,22 @@ def test_a_folder_of_ones_own_goes_from_files_to_a_package(labels: bool, tmp_pat
     alone = ask("serve", str(tmp_path / "package"))
     assert alone["loaded"] == []
     assert difference(golden["response"], alone["response"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "unit"),
+    [
+        (1_700_000_000, 60, "days since 2023-11-14 22:13 UTC"),
+        (1_700_000_000_000, 60_000, "days since 2023-11-14 22:13 UTC"),
+        (1_700_000_000_000_000_000, 60_000_000_000, "days since 2023-11-14 22:13 UTC"),
+        (0, 1, "time"),
+        (1e30, 1e20, "time"),
+    ],
+)
+def test_times_since_1970_are_drawn_in_days_whatever_their_unit(
+    first: float, step: float, unit: str
+) -> None:
+    days, said = plots._axis([first, first + 1440 * step])
+    assert said == unit
+    if unit != "time":
+        assert days == pytest.approx([0, 1])

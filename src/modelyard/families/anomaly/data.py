@@ -58,10 +58,9 @@ class AnomalyData(Data[AnomalyConfig]):
             UsageError: the settings are not those of the earlier model.
         """
         config, base = self.config, base_of(out)
+        earlier = None
         if base is not None:
             earlier = _earlier(base, config)
-        else:
-            earlier = None
         tables = [read_file(file) for file in table_files(Path(raw))]
         share_decimal(tables)
         share_date_orders(tables, config.features.dates)
@@ -74,15 +73,21 @@ class AnomalyData(Data[AnomalyConfig]):
             short |= shorter
         check_steps(series)
         lost = lost_windows(series, settings)
-        kinds = sorted({kind for one in series for kind in one.kind if kind is not None})
+        kinds = _kinds(series)
         offsets = _offsets(series)
-        if earlier is not None:
-            offsets[earlier.places(names, tables[0].file)] = earlier.offsets
-        varying = _varying(series, offsets)
-        constant = [name for name, varies in zip(names, varying, strict=True) if not varies]
-        keep = np.flatnonzero(varying)
-        if earlier is not None:
-            keep = earlier.places(names, tables[0].file)
+        notes = _notes(tables)
+        unread: dict[str, None] = {}
+        if earlier is None:
+            varying = _varying(series, offsets)
+            keep = np.flatnonzero(varying)
+            constant = [names[place] for place in np.flatnonzero(~varying)]
+        else:
+            # The earlier network has its columns, whether they vary in these rows or not.
+            keep, constant = earlier.places(names, tables[0].file), []
+            offsets[keep] = earlier.offsets
+            new = [name for name in names if name not in earlier.names]
+            notes += [f"Left out: {name}: the earlier model lacks it" for name in new]
+            unread |= dict.fromkeys(new)
         parts = {}
         for name in PARTS:
             stretches = []
@@ -97,39 +102,32 @@ class AnomalyData(Data[AnomalyConfig]):
         schema.save(Path(out) / "assets")
         for name, part in parts.items():
             part.save(out, name)
-        unread = list(dict.fromkeys(name for table in tables for name in table.dropped))
-        notes = _notes(tables)
-        return summarize(series, schema, parts, lost, constant, notes, short, unread)
+        for table in tables:
+            unread |= dict.fromkeys(table.dropped)
+        return summarize(series, schema, parts, lost, constant, notes, short, list(unread))
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """Rows or windows of a split as JSON bodies, evenly spread over its series and time."""
         part, schema = Part.load(features, split), Schema.load(Path(features) / "assets")
+        window = 1
         if kind_of(self.config, schema) in WINDOWED:
             window = schema.window
-        else:
-            window = 1
         ends = part.ends(window)
         ends = ends[evenly(len(ends), limit)]
         bodies: list[dict[str, Any]] = []
-        if len(schema.machines) == len(schema.series):
-            names = schema.machines
-        else:
-            names = None
         for end, rows in zip(ends.tolist(), part.windows(ends, window), strict=True):
-            if names is None:
-                machine = {}
-            else:
-                machine = {"machine": names[part.series[end]]}
-            content = [
-                dict(zip(schema.names, row, strict=True))
-                for row in (rows.astype(np.float64) + schema.offsets).tolist()
-            ]
-            measured: dict[str, Any] = {"window": content}
+            body: dict[str, Any] = {}
+            if len(schema.machines) == len(schema.series):
+                body["machine"] = schema.machines[part.series[end]]
+            measured = rows.astype(np.float64) + schema.offsets
+            content = [dict(zip(schema.names, row, strict=True)) for row in measured.tolist()]
             if window == 1:
-                measured = {"values": content[0]}
-            bodies.append({**machine, **measured})
+                body["values"] = content[0]
+            else:
+                body["window"] = content
+            bodies.append(body)
         return bodies
 
 
@@ -141,8 +139,8 @@ def _earlier(base: Path, config: AnomalyConfig) -> Schema:
     """
     schema = Schema.load(base / "assets")
     check_same("features.window", config.features.window, schema.window)
-    step = config.features.step
-    check_same("features.step", step if step != "found" else None, schema.step)
+    if config.features.step != "found":
+        check_same("features.step", config.features.step, schema.step)
     return schema
 
 
@@ -177,17 +175,15 @@ def _notes(tables: list[Table]) -> list[str]:
 def _columns(tables: list[Table], settings: AnomalyFeatures) -> list[str]:
     """Names of the measured columns: the same in every file."""
     first = tables[0]
-    known = {name for table in tables for name in (*table.names, *table.dropped)}
+    known: set[str] = set()
+    for table in tables:
+        known.update(table.names, table.dropped)
     for name in settings.drop:
         if name not in known:
             raise UsageError(f"setting 'features.drop': {choices('column', name, known)}")
-    aside = {
-        settings.time_column,
-        settings.label_column,
-        settings.kind_column,
-        *([settings.entity] if settings.entity is not None else []),
-        *settings.drop,
-    }
+    aside = {settings.time_column, settings.label_column, settings.kind_column, *settings.drop}
+    if settings.entity is not None:
+        aside.add(settings.entity)
     names = [name for name in first.names if name not in aside]
     for other in tables[1:]:
         check_same_columns(first, other, aside)
@@ -212,15 +208,30 @@ def _written(tables: list[Table], name: str) -> Notation:
             problem += f"{tables[0].file.name} in {found[0].unit or 'no unit'!r}"
             hint = "Write all in one unit"
             raise BadData(problem, file=table.file, column=name, hint=hint)
-    formats = [written.format for written in found if written.format]
-    return Notation(formats[0] if formats else "", found[0].unit)
+    for written in found:
+        if written.format:
+            return written
+    return found[0]
+
+
+def _kinds(series: list[Series]) -> list[str]:
+    """The kinds of anomaly that the data names, sorted."""
+    found: set[str | None] = set()
+    for one in series:
+        found.update(one.kind)
+    found.discard(None)
+    return sorted(name for name in found if name is not None)
 
 
 def _offsets(series: list[Series]) -> np.ndarray:
     """The median of a column whose training values 32 bits would not tell apart, else 0; float64
     (columns,)."""
     train = np.concatenate([one.x[one.parts["train"]] for one in series])
-    return np.array([0.0 if tells_apart(x, x) else float(np.median(x)) for x in train.T])
+    offsets = np.zeros(train.shape[1])
+    for place, x in enumerate(train.T):
+        if not tells_apart(x, x):
+            offsets[place] = np.median(x)
+    return offsets
 
 
 def _varying(series: list[Series], offsets: np.ndarray) -> np.ndarray:
@@ -237,9 +248,11 @@ def _part(
     one: Series, rows: slice, number: int, keep: np.ndarray, offsets: np.ndarray, kinds: list[str]
 ) -> Part:
     count = rows.stop - rows.start
+    # Segments of different series have different numbers, which ascend from series to series.
     segment = np.cumsum(one.breaks)[rows] + (number << 32)
-    index = {kind: place for place, kind in enumerate(kinds)}
-    kind = np.array([-1 if name is None else index[name] for name in one.kind[rows]], np.int64)
+    index: dict[str | None, int] = {kind: place for place, kind in enumerate(kinds)}
+    index[None] = -1
+    kind = np.array([index[name] for name in one.kind[rows]], np.int64)
     return Part(
         x=(one.x[rows] - offsets)[:, keep].astype(np.float32),
         segment=segment.astype(np.int64),
@@ -283,15 +296,20 @@ def _schema(
             )
         )
     steps = [one.step for one in series if one.step is not None]
+    step = time_column = most_fill = None
+    if steps:
+        step, time_column = float(np.median(steps)), settings.time_column
+    if settings.step is not None:
+        most_fill = settings.most_fill
     return Schema(
         columns=columns,
         window=settings.window,
-        step=float(np.median(steps)) if steps else None,
+        step=step,
         entity=settings.entity,
         machines=tuple(one.machine for one in series if one.machine is not None),
-        time_column=settings.time_column if steps else None,
+        time_column=time_column,
         zone=settings.zone,
-        most_fill=settings.most_fill if settings.step is not None else None,
+        most_fill=most_fill,
         labelled=any(settings.label_column in table.names for table in tables),
         series=[one.name for one in series],
         kinds=kinds,

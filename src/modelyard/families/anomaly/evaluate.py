@@ -49,18 +49,25 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
     made = probe.make(moments, judge.schema)
     windows, truth, kinds = made.windows(), made.truth(), judge.schema.kinds
     probed, simply = judge.windows(windows), z_score(judge.schema, windows[:, -1])
+    # Normal rows and anomalies: with one of them only there is nothing to rank.
     labels = {0, 1} <= set(moments.label.tolist())
     metrics = _metrics(model, moments, labels, truth, probed, kinds)
     baseline = _metrics(simple, moments, labels, truth, simply, kinds)
-    directions: dict[str, Direction] = {name: "min" if name in DOWN else "max" for name in metrics}
-    main = "roc_auc" if labels else "probe_roc_auc"
-    ranked = resample(roc_auc, truth, probed, simply)
-    if labels:
-        known = moments.label >= 0
-        ranked = resample(roc_auc, moments.label[known], model.score[known], simple.score[known])
+    directions: dict[str, Direction] = {}
+    for name in metrics:
+        directions[name] = "min" if name in DOWN else "max"
     drawn = plots.draw(judge, moments, model, labels)
     if labels:
-        drawn |= {"confusion": _confusion(model, moments)}
+        main = "roc_auc"
+        known = moments.label >= 0
+        ranked = resample(roc_auc, moments.label[known], model.score[known], simple.score[known])
+        drawn["confusion"] = _confusion(model, moments)
+    else:
+        main = "probe_roc_auc"
+        ranked = resample(roc_auc, truth, probed, simply)
+    tables = []
+    if len(judge.schema.series) > 1:
+        tables.append(_by_series(judge.schema, moments, model))
     return Evaluation(
         split=split,
         rows=len(moments),
@@ -70,7 +77,7 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
         directions=directions,
         **ranked.compared(main, "max", BASELINE),
         notes=_notes(host, moments, model, labels),
-        tables=[_by_series(judge.schema, moments, model)] if len(judge.schema.series) > 1 else [],
+        tables=tables,
         **drawn,
     )
 
@@ -83,7 +90,9 @@ def _metrics(
     probed: np.ndarray,
     kinds: list[str],
 ) -> dict[str, float]:
-    result = _ranked(scored, moments, kinds) if labels else {}
+    result = {}
+    if labels:
+        result = _ranked(scored, moments, kinds)
     normal = _normal(moments, labels)
     shift = ks_2samp(scored.calibration, scored.score[normal], method="asymp").statistic
     return result | {
@@ -113,8 +122,10 @@ def _ranked(scored: Scored, moments: Moments, kinds: list[str]) -> dict[str, flo
 def _normal(moments: Moments, labels: bool) -> np.ndarray:
     """Moments that count as normal: labelled 0, or all that are not labelled 1 where nobody
     labelled; bool."""
-    normal = moments.label == 0
-    return np.asarray(normal if labels or normal.any() else moments.label < 0)
+    normal = np.asarray(moments.label == 0)
+    if labels or normal.any():
+        return normal
+    return np.asarray(moments.label < 0)
 
 
 def _by_series(schema: Schema, moments: Moments, scored: Scored) -> Table:
@@ -124,26 +135,20 @@ def _by_series(schema: Schema, moments: Moments, scored: Scored) -> Table:
     rows: list[list[str | float]] = []
     for place, name in enumerate(schema.series):
         own = number == place
-        normal, ill = own & (moments.label != 1), own & (moments.label == 1)
-        if not own.any():
-            rows.append([name, 0, "–", "–", "–"])
-            continue
-        if normal.any():
-            alarms = scored.alarm[normal].mean()
-        else:
-            alarms = None
-        recall = scored.alarm[ill].mean() if ill.any() else None
-        rows.append(
-            [
-                name,
-                int(own.sum()),
-                round(float(np.median(scored.score[own])), 4),
-                "–" if alarms is None else round(float(alarms), 4),
-                "–" if recall is None else round(float(recall), 4),
-            ]
-        )
+        median: str | float = "–"
+        if own.any():
+            median = round(float(np.median(scored.score[own])), 4)
+        alarms = _share(scored.alarm, own & (moments.label != 1))
+        recall = _share(scored.alarm, own & (moments.label == 1))
+        rows.append([name, int(own.sum()), median, alarms, recall])
     columns = ["series", "rows judged", "median score", "false alarm rate", "recall"]
     return Table(title="By machine", columns=columns, rows=rows)
+
+
+def _share(hits: np.ndarray, among: np.ndarray) -> str | float:
+    if among.any():
+        return round(float(hits[among].mean()), 4)
+    return "–"
 
 
 def _confusion(scored: Scored, moments: Moments) -> Confusion:
@@ -155,7 +160,10 @@ def _confusion(scored: Scored, moments: Moments) -> Confusion:
 def _notes(host: AnomalyHost, moments: Moments, scored: Scored, labels: bool) -> list[str]:
     rate = float(scored.alarm[_normal(moments, labels)].mean())
     stated = host.detector.false_alarm_rate
-    known = "labelled normal" if labels else "taken as normal"
+    if labels:
+        known = "labelled normal"
+    else:
+        known = "taken as normal"
     notes: list[Any] = [
         host.detector.note,
         f"On this split {rate:.2%} of the rows {known} raise an alarm; {stated:.2%} was asked for.",
@@ -169,10 +177,11 @@ def _notes(host: AnomalyHost, moments: Moments, scored: Scored, labels: bool) ->
         notes.append(
             f"{number} anomalies of {int((moments.label == 1).sum()):,} rows; a delay counts rows."
         )
-    notes.append(
+    probed = (
         "probe_roc_auc compares held-out windows with copies in which one column is shifted by 1.5 standard "
         "deviations or taken from another time: it says that a detector notices broken relations, not that it finds "
         "this machine's faults."
-        + ("" if labels else " Without labels there is nothing better to rank by.")
     )
-    return notes
+    if not labels:
+        probed += " Without labels there is nothing better to rank by."
+    return [*notes, probed]

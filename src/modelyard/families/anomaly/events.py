@@ -31,15 +31,19 @@ def events(moments: Moments) -> list[Event]:
     """All labelled anomalies of the part that have a judged moment."""
     part = moments.part
     labelled = part.label == 1
-    same = np.concatenate([[False], (part.series[1:] == part.series[:-1]) & labelled[:-1]])
-    starts = np.flatnonzero(labelled & ~(same & labelled))
-    number = np.cumsum(np.isin(np.arange(len(labelled)), starts)) - 1
+    same_series = part.series[1:] == part.series[:-1]
+    continued = np.concatenate([[False], same_series & labelled[:-1]])
+    begins = labelled & ~continued
+    starts = np.flatnonzero(begins)
+    # Number of the latest event that has begun, of each row.
+    number = np.cumsum(begins) - 1
     judged = np.flatnonzero(moments.label == 1)
     of = number[moments.ends[judged]]
-    return [
-        Event(int(starts[index]), judged[of == index], int(part.kind[starts[index]]))
-        for index in np.unique(of).tolist()
-    ]
+    found = []
+    for index in np.unique(of).tolist():
+        first = int(starts[index])
+        found.append(Event(first, judged[of == index], int(part.kind[first])))
+    return found
 
 
 def found(
@@ -55,4 +59,6 @@ def found(
         if mine.any():
             result[f"event_recall: {name}"] = float(hits[mine].mean())
     late = [delay for delay in delays if delay is not None]
-    return result | ({"detection_delay": float(np.mean(late))} if late else {})
+    if late:
+        result["detection_delay"] = float(np.mean(late))
+    return result

@@ -57,18 +57,19 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         """
         part = Part.load(features, "train" if split == "train" else "calibration")
         schema = Schema.load(Path(features) / "assets")
+        window, stride = 1, 1
         if kind_of(self.config, schema) in WINDOWED:
-            window = schema.window
-        else:
-            window = 1
-        ends = part.ends(window)[:: self.config.model.stride if window > 1 else 1]
+            window, stride = schema.window, self.config.model.stride
+        ends = part.ends(window)[::stride]
         if split == "train":
             ends = ends[~np.isin(ends, list(self.left_out))]
             ends = np.random.default_rng([self.config.seed, epoch]).permutation(ends)
 
         def take(some: np.ndarray) -> dict[str, torch.Tensor]:
             values = part.windows(some, window)
-            return {"values": torch.from_numpy(values if window > 1 else values[:, 0])}
+            if window == 1:
+                values = values[:, 0]
+            return {"values": torch.from_numpy(values)}
 
         return Batches(ends, self.config.training.batch_size, take)
 
@@ -129,9 +130,10 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
 
         It gives `errors` of the values' shape, `embedding` (rows, embedding), or `score` (rows,).
         """
-        windows = np.load(model / EXAMPLES, allow_pickle=False)
-        windowed = kind_of(self.config, Schema.load(model / "assets")) in WINDOWED
-        example = {scoring.INPUT: windows if windowed else windows[:, 0]}
+        examples = np.load(model / EXAMPLES, allow_pickle=False)
+        if kind_of(self.config, Schema.load(model / "assets")) not in WINDOWED:
+            examples = examples[:, 0]
+        example = {scoring.INPUT: examples}
         if self.config.model.kind in TORCH:
             network = load_weights(self.model(model / "assets"), model)
             return [Graph(scoring.GRAPH, example, module=network)]
@@ -168,6 +170,7 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
             scale = scoring.usual_errors(outputs["errors"])
             detector = detector.model_copy(update={"error_scale": scale.tolist()})
         else:
+            # Only reconstructions say of themselves which column is strange.
             weights = expectation(Part.load(features, "train").x)
             detector = detector.model_copy(update={"expectation": weights.tolist()})
         if "embedding" in outputs:

@@ -3,7 +3,6 @@ numpy and pydantic."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,8 +64,11 @@ class AnomalyHost(Host):
     def windows(self, requests: Sequence[BaseModel]) -> np.ndarray:
         """Measurements of requests less their offsets, float32 (requests, window, columns)."""
         width = len(self.schema.columns)
-        cells = [[list(vars(row).values()) for row in _rows(request)] for request in requests]
+        cells = []
+        for request in requests:
+            cells.append([list(vars(row).values()) for row in _rows(request)])
         values = np.array(cells, np.float64).reshape(len(requests), self.detector.window, width)
+        # In 64 bits: 32 would not tell the values of some columns apart.
         less: np.ndarray = (values - self.schema.offsets).astype(np.float32)
         return less
 
@@ -80,9 +82,10 @@ class AnomalyHost(Host):
             return []
         score, parts = self.judge(run, self.windows(requests))
         severity = scoring.severity(self.detector, score)
-        cautions = [self._cautions(request) for request in requests]
-        rows = zip(score, severity, parts, cautions, strict=True)
-        return [self._answer(*values) for values in rows]
+        answers: list[BaseModel] = []
+        for request, strange, far, own in zip(requests, score, severity, parts, strict=True):
+            answers.append(self._answer(strange, far, own, self._cautions(request)))
+        return answers
 
     def judge(self, run: Runtime, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores (examples,) and what each column adds to them (examples, columns), float64."""
@@ -109,20 +112,24 @@ class AnomalyHost(Host):
             machine = _machine(request)
             spreads[MACHINE] = machine
             for name in self._known[:MOST_MACHINES]:
-                spreads[f"score of {name}"] = response.score if machine == name else None
+                spreads[f"score of {name}"] = None
+                if machine == name:
+                    spreads[f"score of {name}"] = response.score
         return described(row, answer, spreads)
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation:
         """What each column adds to the score; `Explanation.method` says how that is measured."""
         (answer,) = self.predict(run, [request])
         assert isinstance(answer, Answer)
-        parts = self.detector.error_scale is not None
+        method = "occlusion to what the other columns let expect"
+        base = None
+        if self.detector.error_scale is not None:
+            # Parts of an error add up to it.
+            method, base = "share of the reconstruction error", 0.0
         return Explanation(
-            method="share of the reconstruction error"
-            if parts
-            else "occlusion to what the other columns let expect",
+            method=method,
             output=f"anomaly score ({self.detector.kind}); an alarm above {self.detector.threshold:.4g}",
-            base=0.0 if parts else None,
+            base=base,
             contributions=answer.contributions,
         )
 
@@ -154,10 +161,10 @@ class AnomalyHost(Host):
 
     def _cautions(self, request: BaseModel) -> tuple[Caution, ...]:
         """One a column at most, for the first row of the window that has it."""
-        all_rows = [self._ranges.cautions(vars(row)) for row in _rows(request)]
         found: dict[str, Caution] = {}
-        for caution in itertools.chain.from_iterable(all_rows):
-            found.setdefault(caution.field, caution)
+        for row in _rows(request):
+            for caution in self._ranges.cautions(vars(row)):
+                found.setdefault(caution.field, caution)
         machine = _machine(request)
         if machine is not None and machine not in self._known:
             said = f"{machine[:60]!r} was not in the training data; the one detector of all machines answers"
@@ -181,9 +188,9 @@ class AnomalyHost(Host):
 def request_model(schema: Schema, window: int) -> type[BaseModel]:
     """`{"values": {column: number}}`, or `{"window": [{column: number}, …]}` of `window` rows,
     oldest first."""
-    fields: dict[str, Any] = {
-        _key(place): (_Number, _field(column)) for place, column in enumerate(schema.columns)
-    }
+    fields: dict[str, Any] = {}
+    for place, column in enumerate(schema.columns):
+        fields[_key(place)] = (_Number, _field(column))
     config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
     row = create_model("Row", __config__=config, __doc__="Measurements of one moment.", **fields)
     values = {column.name: column.median for column in schema.columns}
@@ -199,7 +206,8 @@ def request_model(schema: Schema, window: int) -> type[BaseModel]:
     if schema.entity is not None:
         about = Field(default=None, max_length=200, description=_machine_words(schema))
         content["machine"] = (str | None, about)
-        example |= {"machine": schema.machines[0]} if schema.machines else {}
+        if schema.machines:
+            example["machine"] = schema.machines[0]
         # Machines are often numbered.
         config = config | ConfigDict(coerce_numbers_to_str=True)
     config = config | ConfigDict(json_schema_extra={"examples": [example]})
@@ -241,16 +249,20 @@ def _window_words(schema: Schema, window: int) -> str:
 
 
 def _machine_words(schema: Schema) -> str:
-    known = ", ".join(list(dict.fromkeys(schema.machines))[:MOST_MACHINES])
-    more = ", …" if len(schema.machines) > MOST_MACHINES else ""
-    return f"Which machine it is ({schema.entity}); in training: {known}{more}"
+    machines = list(dict.fromkeys(schema.machines))
+    shown = machines[:MOST_MACHINES]
+    if len(machines) > MOST_MACHINES:
+        shown.append("…")
+    return f"Which machine it is ({schema.entity}); in training: {', '.join(shown)}"
 
 
 def _rows(request: BaseModel) -> list[BaseModel]:
-    content = next(value for name, value in vars(request).items() if name != MACHINE)
-    if isinstance(content, list):
-        return content
-    return [content]
+    """Of `window`, or the one of `values`."""
+    fields = vars(request)
+    if "window" in fields:
+        rows: list[BaseModel] = fields["window"]
+        return rows
+    return [fields["values"]]
 
 
 def _machine(request: BaseModel) -> str | None:

@@ -26,9 +26,8 @@ def append_forest(model: Any, forest: Any) -> None:
         "TreeEnsembleRegressor", [takes], ["lengths"], domain="ai.onnx.ml", **_trees(forest)
     )
     constants = {"two": np.float32(2), "offset": np.float32(forest.offset_)}
-    graph.initializer.extend(
-        numpy_helper.from_array(np.array([value]), name) for name, value in constants.items()
-    )
+    for name, value in constants.items():
+        graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
     graph.node.extend(
         [
             trees,
@@ -44,6 +43,7 @@ def append_forest(model: Any, forest: Any) -> None:
 
 def _trees(forest: Any) -> dict[str, Any]:
     """The attributes of the node: leaves weigh their share of the mean path length."""
+    # The mean over the trees, divided by the usual length.
     usual = len(forest.estimators_) * _separating(np.array([forest.max_samples_]))[0]
     found: dict[str, list[Any]] = {name: [] for name in (*_NODES, *_TARGETS)}
     for number, estimator in enumerate(forest.estimators_):
@@ -54,6 +54,7 @@ def _trees(forest: Any) -> dict[str, Any]:
         values = tree.threshold.astype(np.float32)
         above = values > tree.threshold
         values[above] = np.nextafter(values[above], np.float32(-np.inf))
+        # Each tree numbers the columns that it was given.
         columns = forest.estimators_features_[number][np.where(leaf, 0, tree.feature)]
         found["nodes_treeids"] += [number] * len(nodes)
         found["nodes_nodeids"] += nodes.tolist()
@@ -70,17 +71,14 @@ def _trees(forest: Any) -> dict[str, Any]:
     return found | {"n_targets": 1, "aggregate_function": "SUM", "post_transform": "NONE"}
 
 
-_NODES = tuple(
-    f"nodes_{name}"
-    for name in (
-        "treeids",
-        "nodeids",
-        "featureids",
-        "values",
-        "modes",
-        "truenodeids",
-        "falsenodeids",
-    )
+_NODES = (
+    "nodes_treeids",
+    "nodes_nodeids",
+    "nodes_featureids",
+    "nodes_values",
+    "nodes_modes",
+    "nodes_truenodeids",
+    "nodes_falsenodeids",
 )
 _TARGETS = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
 
@@ -89,12 +87,14 @@ def _depths(tree: Any) -> np.ndarray:
     """Edges from the root to each node, float64 (nodes,); children stand behind their parents."""
     depths = np.zeros(tree.node_count)
     for node in np.flatnonzero(tree.children_left != -1):
-        depths[[tree.children_left[node], tree.children_right[node]]] = depths[node] + 1
+        children = [tree.children_left[node], tree.children_right[node]]
+        depths[children] = depths[node] + 1
     return depths
 
 
 def _separating(rows: np.ndarray) -> np.ndarray:
     """Mean path length of an unsuccessful search among so many rows (Liu et al. 2008, equation 1)."""
+    # The formula is for 3 rows and more.
     n = np.maximum(rows, 3).astype(np.float64)
     long = 2 * (np.log(n - 1) + np.euler_gamma) - 2 * (n - 1) / n
     return np.where(rows <= 1, 0.0, np.where(rows == 2, 1.0, long))

@@ -53,7 +53,8 @@ class Moments:
     def of(cls, part: Part, window: int) -> Moments:
         """Every row with a whole window behind it, but for the aftermath of anomalies."""
         ends = part.ends(window)
-        return cls(part, ends[(part.label[ends] == 1) | ~part.disturbed(ends, window)], window)
+        ill = part.label[ends] == 1
+        return cls(part, ends[ill | ~part.disturbed(ends, window)], window)
 
     @property
     def label(self) -> np.ndarray:
@@ -92,8 +93,10 @@ class Judge:
     def score(self, part: Part, ends: np.ndarray) -> np.ndarray:
         """Scores of the windows with these last rows, float64."""
         window = self.host.detector.window
-        pieces = np.array_split(ends, max(1, len(ends) // CHUNK))
-        return np.concatenate([self.windows(part.windows(some, window)) for some in pieces])
+        scores = []
+        for some in np.array_split(ends, max(1, len(ends) // CHUNK)):
+            scores.append(self.windows(part.windows(some, window)))
+        return np.concatenate(scores)
 
     def windows(self, windows: np.ndarray) -> np.ndarray:
         """Scores of windows in the folder's columns; of longer ones their latest rows count."""
@@ -106,7 +109,9 @@ class Judge:
         """The host's columns, latest rows and offsets of windows in the folder's, float32."""
         own = windows[:, -self.host.detector.window :, self.columns]
         moved = self.schema.offsets[self.columns] - self.host.schema.offsets
-        return (own + moved).astype(np.float32) if moved.any() else own
+        if not moved.any():
+            return own
+        return np.asarray((own + moved).astype(np.float32))
 
     def detector(self, moments: Moments, calibration: Part) -> Scored:
         """The host's scores and its own threshold."""

@@ -69,9 +69,8 @@ def _time_column(columns: list[str], settings: AnomalyFeatures) -> str:
     if settings.time_column in columns or settings.time_column != AnomalyFeatures().time_column:
         return settings.time_column
     aside = {settings.label_column, settings.kind_column, *settings.drop}
-    known = [
-        column for column in columns if column.casefold() in TIME_NAMES and column not in aside
-    ]
+    free = [column for column in columns if column not in aside]
+    known = [column for column in free if column.casefold() in TIME_NAMES]
     if len(known) == 1:
         return known[0]
     return settings.time_column

@@ -57,9 +57,12 @@ class Autoencoder(Net):
         self.corruption = corruption
         widths = (len(mean), *hidden, code, *hidden[::-1], len(mean))
         layers: list[nn.Module] = []
+        # The code and the restored row may have any sign: no activation behind these two.
+        plain = (len(hidden), len(widths) - 2)
         for number, (before, after) in enumerate(pairwise(widths)):
-            last = number in (len(hidden), len(widths) - 2)
-            layers += [nn.Linear(before, after)] if last else [nn.Linear(before, after), nn.SiLU()]
+            layers.append(nn.Linear(before, after))
+            if number not in plain:
+                layers.append(nn.SiLU())
         self.layers = nn.Sequential(*layers)
 
     def forward(self, values: torch.Tensor) -> Batch:
@@ -124,6 +127,7 @@ class DeepSvdd(Net):
         super().__init__(mean, matrix)
         layers: list[nn.Module] = []
         for before, after in pairwise((len(mean), *hidden, embedding)):
+            # With a bias the network could answer the centre whatever it is given.
             layers += [nn.Linear(before, after, bias=False), nn.LeakyReLU(0.1)]
         self.layers = nn.Sequential(*layers[:-1])
         self.centre = nn.Buffer(torch.ones(embedding))
@@ -153,12 +157,13 @@ def build(config: AnomalyConfig, assets: Path) -> Net:
     schema, settings = Schema.load(assets), config.model
     kind = kind_of(config, schema)
     mean, spread = schema.figures("mean"), schema.figures("spread")
-    matrix, train = np.diag(1 / spread), Path(assets).parent / "train.npz"
+    matrix = np.diag(1 / spread)
     if kind == "autoencoder":
         return Autoencoder(mean, matrix, settings.hidden, settings.code, settings.corruption)
     if kind == "lstm":
         return LstmAutoencoder(mean, matrix, settings.units)
     assert kind == "deepsvdd"
+    train = Path(assets).parent / "train.npz"
     if not train.is_file():
         return DeepSvdd(mean, matrix, settings.hidden, settings.embedding)
     x = Part.load(train.parent, "train").x

@@ -37,8 +37,9 @@ def summarize(
         "of machines with too few rows": sum(short.values()),
         "columns: constant over the training rows": len(constant),
     }
-    apart = "Rows have no time column and count as equally spaced"
-    if schema.time_column is not None:
+    if schema.time_column is None:
+        apart = "Rows have no time column and count as equally spaced"
+    else:
         column = f"by the column {schema.time_column!r} (dates: in seconds)"
         apart = f"Rows are {schema.step:g} apart {column}"
     rows = sum(counts.values())
@@ -80,10 +81,10 @@ def summarize(
 
 
 def _parts_table(parts: dict[str, Part]) -> dict[str, Any]:
-    rows = [
-        [name, len(part.label), int((part.label == 1).sum()), int((part.label < 0).sum())]
-        for name, part in parts.items()
-    ]
+    rows = []
+    for name, part in parts.items():
+        ill, unknown = int((part.label == 1).sum()), int((part.label < 0).sum())
+        rows.append([name, len(part.label), ill, unknown])
     return {
         "title": "Splits",
         "columns": ["split", "rows", "labelled anomalies", "without a label"],
@@ -92,18 +93,18 @@ def _parts_table(parts: dict[str, Part]) -> dict[str, Any]:
 
 
 def _series_table(series: list[Series]) -> dict[str, Any]:
-    rows = [
-        [one.name, len(one.x), int(one.breaks.sum()), one.empty, int((one.label == 1).sum())]
-        for one in series
-    ]
+    rows = []
+    for one in series:
+        ill = int((one.label == 1).sum())
+        rows.append([one.name, len(one.x), int(one.breaks.sum()), one.empty, ill])
     columns = ["series", "rows", "gaps", "rows with an empty cell", "labelled anomalies"]
     return {"title": "Series", "columns": columns, "rows": rows}
 
 
 def _columns_table(schema: Schema) -> dict[str, Any]:
-    rows = [
-        [c.name, *(f"{v:.4g}" for v in (c.mean, c.spread, c.minimum, c.maximum))]
-        for c in schema.columns
-    ]
+    rows = []
+    for column in schema.columns:
+        figures = (column.mean, column.spread, column.minimum, column.maximum)
+        rows.append([column.name, *(f"{value:.4g}" for value in figures)])
     columns = ["column", "mean", "standard deviation", "least", "largest"]
     return {"title": "Columns, over the training rows", "columns": columns, "rows": rows}

@@ -42,6 +42,7 @@ class Part:
 
     def disturbed(self, ends: np.ndarray, window: int) -> np.ndarray:
         """Whether a labelled anomaly lies in the windows with these last rows, bool (windows,)."""
+        # Of so many first rows how many are labelled: two of these tell it of any window.
         before = np.concatenate([[0], np.cumsum(self.label == 1)])
         return np.asarray(before[ends + 1] > before[ends + 1 - window])
 
@@ -58,9 +59,7 @@ class Part:
 
 def join(parts: list[Part]) -> Part:
     """One part after the other."""
-    return Part(
-        **{
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
-            for field in fields(Part)
-        }
-    )
+    joined = {}
+    for field in fields(Part):
+        joined[field.name] = np.concatenate([getattr(part, field.name) for part in parts])
+    return Part(**joined)

@@ -17,8 +17,11 @@ HIGHEST = 6.0
 """Severities are drawn up to here: a spike would flatten everything else."""
 TOP = 12
 BINS = 40
-DAYS_FROM = 86_400 * 365
-"""A first time beyond it is taken for seconds since 1970."""
+DATED = 86_400 * 365, 4.2e9
+"""Times between them are taken for seconds since 1970, from 1971 to 2103."""
+SMALLER = (1.0, 1e3, 1e6, 1e9)
+"""How many of the units that times since 1970 may count in make a second; a smaller unit is only
+taken for one where its times lie within DATED."""
 
 
 def draw(judge: Judge, moments: Moments, scored: Scored, labels: bool) -> dict[str, Any]:
@@ -38,20 +41,25 @@ def draw(judge: Judge, moments: Moments, scored: Scored, labels: bool) -> dict[s
 def _over_time(judge: Judge, moments: Moments, severity: np.ndarray, labels: bool) -> Plot:
     """Severity of the series with the most anomalies (or alarms): the highest of each stretch."""
     series = moments.part.series[moments.ends]
-    telling = moments.label == 1 if labels else severity > 1
+    if labels:
+        telling = moments.label == 1
+    else:
+        telling = severity > 1
+    # A little for each row: where nothing is told, the longest series.
     most = int(np.argmax(np.bincount(series, weights=telling + 1e-9)))
     rows = np.flatnonzero(series == most)
     stretches = np.array_split(rows, min(MOST_POINTS, len(rows)))
     time = moments.part.time[moments.ends]
-    x = [float(time[stretch[-1]]) for stretch in stretches]
-    x, unit = _axis(x)
+    x, unit = _axis([float(time[stretch[-1]]) for stretch in stretches])
+    highest = [float(severity[stretch].max()) for stretch in stretches]
     lines = [
-        Series(name="severity", x=x, y=[float(severity[stretch].max()) for stretch in stretches]),
+        Series(name="severity", x=x, y=highest),
         Series(name="threshold", x=x, y=[1.0] * len(x)),
     ]
     if labels:
-        true = [0.5 * float((moments.label[stretch] == 1).any()) for stretch in stretches]
-        lines.append(Series(name="labelled anomaly", x=x, y=true))
+        # At half the height of the threshold, so that both are seen.
+        ill = [0.5 * float((moments.label[stretch] == 1).any()) for stretch in stretches]
+        lines.append(Series(name="labelled anomaly", x=x, y=ill))
     return Plot(
         kind="line",
         title=f"Severity over time, {judge.schema.series[most]}",
@@ -63,10 +71,20 @@ def _over_time(judge: Judge, moments: Moments, severity: np.ndarray, labels: boo
 
 
 def _axis(x: list[float]) -> tuple[list[float], str]:
-    if x[0] > DAYS_FROM:
-        start = datetime.fromtimestamp(x[0], UTC)
-        return [(value - x[0]) / 86_400 for value in x], f"days since {start:%Y-%m-%d %H:%M} UTC"
-    return x, "time"
+    unit = _a_second(x[0])
+    if unit is None:
+        return x, "time"
+    start = datetime.fromtimestamp(x[0] / unit, UTC)
+    days = [(value - x[0]) / unit / 86_400 for value in x]
+    return days, f"days since {start:%Y-%m-%d %H:%M} UTC"
+
+
+def _a_second(time: float) -> float | None:
+    """How much a time grows in a second, where it is one since 1970; None where it is not."""
+    for unit in SMALLER:
+        if DATED[0] * unit < time < DATED[1] * unit:
+            return unit
+    return None
 
 
 def _histogram(moments: Moments, severity: np.ndarray, labels: bool) -> Plot:
@@ -127,10 +145,11 @@ def _name(judge: Judge, moments: Moments, index: int) -> str:
     """Short, for a row of a heatmap: the series' number and the time."""
     row = moments.ends[index]
     time = float(moments.part.time[row])
-    if time > DAYS_FROM:
-        shown = f"{datetime.fromtimestamp(time, UTC):%m-%d %H:%M}"
-    else:
+    unit = _a_second(time)
+    if unit is None:
         shown = f"{time:g}"
+    else:
+        shown = f"{datetime.fromtimestamp(time / unit, UTC):%m-%d %H:%M}"
     number = int(moments.part.series[row]) + 1
     if len(judge.schema.series) > 1:
         return f"{number}: {shown}"

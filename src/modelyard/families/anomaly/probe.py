@@ -46,7 +46,8 @@ def make(moments: Moments, schema: Schema) -> Probe:
     recent = max(1, moments.window // 4)
     column = rng.integers(0, plain.shape[2], len(plain))
     # Another window, never the same one: all are turned by a random number of places.
-    other = (np.arange(len(plain)) + rng.integers(1, max(2, len(plain)), len(plain))) % len(plain)
+    turned = rng.integers(1, max(2, len(plain)), len(plain))
+    other = (np.arange(len(plain)) + turned) % len(plain)
     sign = rng.choice([-1.0, 1.0], len(plain))
     spread = schema.figures("spread")
     for number in range(len(plain)):

@@ -11,8 +11,6 @@ RULE = (
     "the straight line between the moments around it, where these are at most {most:g} steps apart"
 )
 """As the card says it."""
-
-
 ROUND = (
     1,
     2,
@@ -59,8 +57,10 @@ class Resampled:
 def round_step(step: float) -> float:
     """The round number nearest to a usual time between rows, where one is near: times that are late at
     random are seldom a whole number apart."""
+    # Of a clock, or of decimal numbers.
     ten = 10.0 ** np.floor(np.log10(step))
-    candidates = np.array([*ROUND, 43_200, 86_400, *(ten * digit for digit in (1, 2, 2.5, 5, 10))])
+    decimals = ten * np.array([1, 2, 2.5, 5, 10])
+    candidates = np.array([*ROUND, 43_200, 86_400, *decimals])
     nearest = float(candidates[np.abs(candidates / step - 1).argmin()])
     if abs(nearest / step - 1) <= NEARLY:
         return nearest
@@ -82,7 +82,9 @@ def resample(time: np.ndarray, x: np.ndarray, step: float, most: float) -> Resam
     # Each moment that has rows, and behind it those of the line that begins there.
     behind = np.append(np.where(bridged, apart - 1, 0), 0)
     source = np.repeat(np.arange(len(there)), behind + 1)
-    offset = np.arange(len(source)) - np.repeat(np.cumsum(behind + 1) - behind - 1, behind + 1)
+    # How many steps a moment lies behind the one with rows.
+    begins = np.cumsum(behind + 1) - behind - 1
+    offset = np.arange(len(source)) - np.repeat(begins, behind + 1)
     filled = offset > 0
     after = np.minimum(source + filled, len(there) - 1)
     share = np.zeros(len(source))

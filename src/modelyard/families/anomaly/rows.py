@@ -42,10 +42,9 @@ def read_bodies(file: Path, schema: Schema, window: int) -> Bodies:
         return _resampled(table, schema, machines, rows, window)
     bodies = _others(table, schema)
     if window == 1:
-        bodies = [{**body, "values": row} for body, row in zip(bodies, rows, strict=True)]
         for machine, places in machines.items():
             for place in places:
-                bodies[place] |= _named(machine)
+                bodies[place] |= {"values": rows[place], **_named(machine)}
         return bodies
     time = None
     if schema.time_column in table.names:
@@ -145,8 +144,10 @@ def _named(machine: str | None) -> dict[str, Any]:
 
 def _aside(name: str, schema: Schema) -> str:
     """What another column is called next to the answers: not as a field of the request."""
-    taken = name in ("values", "window") or (name == "machine" and schema.entity is not None)
-    if taken:
+    taken = ["values", "window"]
+    if schema.entity is not None:
+        taken.append("machine")
+    if name in taken:
         return f"input.{name}"
     return name
 

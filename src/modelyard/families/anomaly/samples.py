@@ -68,9 +68,9 @@ def simulate(machine: int, rows: int, rng: np.random.Generator, drift: float = 0
     bearing = 35 + 0.8 * (ambient - 18) + 30 * _lagged(load, 8) + 6 * drift
     oil = 40 + 0.5 * (ambient - 18) + 22 * _lagged(load, 24)
     vibration = (0.8 + 1.5 * load**2) * (1 + 0.5 * drift)
-    clean = np.stack([speed, current, pressure, flow, bearing, oil, vibration, ambient], axis=1)[
-        WARM_UP:
-    ]
+    sensors = [speed, current, pressure, flow, bearing, oil, vibration, ambient]
+    # The lags need some rows to forget where they began.
+    clean = np.stack(sensors, axis=1)[WARM_UP:]
     noise = np.array([8, 0.4, 0.05, 0.35, 0.5, 0.4, 0.06, 0.2])
     return np.asarray(clean + rng.normal(0, 1, clean.shape) * noise)
 
@@ -84,15 +84,18 @@ def inject(
     Each disturbs one sensor. They take turns, `pause` rows apart on average.
     """
     spread, source = x.std(axis=0), x.copy()
-    start, number = first + int(rng.integers(pause // 2, pause + 1)), int(rng.integers(len(KINDS)))
+    start = first + int(rng.integers(pause // 2, pause + 1))
+    number = int(rng.integers(len(KINDS)))
     while start + LONGEST < last:
-        kind, column = number % len(KINDS), int(rng.integers(x.shape[1]))
-        shortest, longest = (1, 3) if KINDS[kind] == "spike" else (20, LONGEST)
-        length = int(rng.integers(shortest, longest + 1))
+        kind = number % len(KINDS)
+        column = int(rng.integers(x.shape[1]))
+        if KINDS[kind] == "spike":
+            length = int(rng.integers(1, 4))
+        else:
+            length = int(rng.integers(20, LONGEST + 1))
         rows = slice(start, start + length)
-        x[rows, column] = _disturbed(
-            KINDS[kind], source[:, column], rows, float(spread[column]), rng
-        )
+        sensor, size = source[:, column], float(spread[column])
+        x[rows, column] = _disturbed(KINDS[kind], sensor, rows, size, rng)
         kinds[rows] = kind
         start += length + int(rng.integers(pause // 2, 3 * pause // 2 + 1))
         number += 1
@@ -141,8 +144,8 @@ def _write(file: Path, x: np.ndarray, kinds: np.ndarray) -> None:
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["time", *COLUMNS, "label", "kind"])
-        for number, (row, kind) in enumerate(
-            zip(np.round(x, 4).tolist(), kinds.tolist(), strict=True)
-        ):
-            time = (START + timedelta(minutes=5 * number)).isoformat()
-            writer.writerow([time, *row, int(kind >= 0), KINDS[kind] if kind >= 0 else ""])
+        time = START
+        for row, kind in zip(np.round(x, 4).tolist(), kinds.tolist(), strict=True):
+            named = KINDS[kind] if kind >= 0 else ""
+            writer.writerow([time.isoformat(), *row, int(kind >= 0), named])
+            time += timedelta(minutes=5)

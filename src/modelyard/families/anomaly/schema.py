@@ -79,7 +79,9 @@ class Schema(Asset):
     def figures(self, name: Literal["mean", "spread", "minimum", "maximum"]) -> np.ndarray:
         """One figure of every column as the graph sees it, less its offset; float64 (columns,)."""
         found = np.array([getattr(column, name) for column in self.columns])
-        return found if name == "spread" else found - self.offsets
+        if name == "spread":
+            return found
+        return np.asarray(found - self.offsets)
 
     def places(self, names: list[str], file: Path | None = None) -> np.ndarray:
         """Where these columns are among `names`, those of some data, int64 (columns,).

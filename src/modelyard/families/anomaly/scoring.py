@@ -19,11 +19,15 @@ def run_graph(run: Runtime, windows: np.ndarray) -> Arrays:
 
     A detector of rows takes (examples, columns): a window of one row is that row.
     """
-    inputs = windows[:, 0] if windows.shape[1] == 1 else windows
-    pieces = [
-        run(GRAPH, {INPUT: np.array(inputs[start : start + CHUNK], np.float32, order="C")})
-        for start in range(0, max(len(inputs), 1), CHUNK)
-    ]
+    inputs = windows
+    if windows.shape[1] == 1:
+        inputs = windows[:, 0]
+    pieces = []
+    for start in range(0, max(len(inputs), 1), CHUNK):
+        some = np.array(inputs[start : start + CHUNK], np.float32, order="C")
+        pieces.append(run(GRAPH, {INPUT: some}))
+    if len(pieces) == 1:
+        return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
@@ -54,6 +58,7 @@ def usual_errors(errors: np.ndarray) -> np.ndarray:
     From the median, which a few anomalies don't move: the standard deviation, were errors normal.
     """
     size: np.ndarray = np.median(np.abs(_windows(errors)), axis=0) / NORMAL_MEDIAN
+    # A column that is restored exactly would raise an alarm by its last digit.
     return np.asarray(np.maximum(size, 1e-6))
 
 

@@ -31,22 +31,24 @@ def fit(settings: AnomalyModel, x: np.ndarray, out: Path, seed: int) -> str:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    seen = f"{len(x):,} rows"
     if settings.kind == "ocsvm" and len(x) > settings.most_rows:
-        x = x[
-            np.sort(np.random.default_rng(seed).choice(len(x), settings.most_rows, replace=False))
-        ]
+        drawn = np.random.default_rng(seed).choice(len(x), settings.most_rows, replace=False)
+        seen = f"{settings.most_rows:,} of {len(x):,} rows"
+        x = x[np.sort(drawn)]
     scale = [StandardScaler(), *_whitener(x.shape[1], settings.whiten)]
     pipeline = make_pipeline(*scale, _detector(settings, x.shape[1], seed))
     for step in pipeline[:-1]:
         x = step.fit_transform(x)
         if hasattr(step, "explained_variance_"):
-            factor = np.sqrt(step.explained_variance_ / np.maximum(step.explained_variance_, FLOOR))
-            step.explained_variance_ = np.maximum(step.explained_variance_, FLOOR)
-            x = x * factor
+            # PCA divides by the root of these: columns that copy each other would blow up rounding.
+            variance = np.maximum(step.explained_variance_, FLOOR)
+            x = x * np.sqrt(step.explained_variance_ / variance)
+            step.explained_variance_ = variance
     pipeline[-1].fit(x)
     save_estimator(pipeline, out / FILE)
     if settings.kind == "ocsvm":
-        return f"one-class SVM, {len(pipeline[-1].support_):,} support vectors of {len(x):,} rows"
+        return f"one-class SVM, {len(pipeline[-1].support_):,} support vectors of {seen}"
     return f"isolation forest, {settings.trees} trees"
 
 

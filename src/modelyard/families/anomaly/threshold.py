@@ -46,14 +46,14 @@ def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 
     Raises:
         BadData: too few of them for the rate, or all the same.
     """
+    kept = scores
     if contamination:
         kept = scores[scores <= np.quantile(scores, 1 - contamination)]
-    else:
-        kept = scores
     check(len(kept), rate)
     value = conformal(kept, rate)
     typical = float(np.median(kept))
     if not value > typical:
+        # Severities would be divided by nothing.
         problem = f"the detector gives nearly all calibration rows the same score, {typical:.4g}"
         hint = "Choose another model.kind, or give data in which the columns vary"
         raise BadData(problem, hint=hint)
