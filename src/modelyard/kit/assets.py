@@ -29,7 +29,8 @@ class Asset(BaseModel):
         """
         file = Path(assets) / cls.FILE
         try:
-            return cls.model_validate_json(file.read_text())
+            # Bytes: where they are no UTF-8 pydantic says so, with all else that is wrong.
+            return cls.model_validate_json(file.read_bytes())
         except OSError as error:
             raise BrokenArtifact(
                 f"{file} cannot be read: {error.strerror}. Run the stage that made it again"
@@ -52,4 +53,4 @@ class Asset(BaseModel):
         """Writes it to an assets folder, which is made where it is missing."""
         folder = Path(assets)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / self.FILE).write_text(self.model_dump_json(indent=1) + "\n")
+        (folder / self.FILE).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")

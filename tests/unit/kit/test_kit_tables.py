@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from modelyard.errors import BadData
+from modelyard.errors import BadData, BrokenArtifact
+from modelyard.kit.assets import Asset
 from modelyard.kit.tables import Table, flags, numbers, read_table, texts, times
 
 CELLS = {"town": ["Köln", "Oslo"], "size": ["1.5", "2.5"]}
@@ -504,3 +505,41 @@ def test_json_lines_and_csv_give_the_same_table(tmp_path: Path) -> None:
     as_json = read(tmp_path, "\n".join(lines), "same.jsonl")
     assert as_json.arrow.to_pydict() == as_csv.arrow.to_pydict()
     assert numbers(as_json, "x").tolist() == numbers(as_csv, "x").tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"a": "x"}\n{"a": "\\ud83d"}\n', "row 2, column 'a': holds half of a surrogate pair"),
+        ('{"\\ud83d": 1}\n', "row 1: the name of a field holds half of a surrogate pair"),
+    ],
+)
+def test_json_lines_with_what_no_table_can_hold_are_refused(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    assert said in refused(tmp_path, content, "table.jsonl")
+    pair = read(tmp_path, '{"a": "\\ud83d\\ude00"}\n', "pair.jsonl")
+    assert texts(pair, "a") == ["\U0001f600"]
+
+
+@pytest.mark.parametrize("rows", [6, 60_000])
+def test_a_quote_that_is_opened_in_the_header_is_said(tmp_path: Path, rows: int) -> None:
+    """All of the file is one cell then, which may be longer than Python's reader takes."""
+    said = refused(tmp_path, '"size,town\n' + "1,Oslo\n" * rows)
+    assert "opened" in said
+    assert "never closed" in said
+
+
+@pytest.mark.parametrize("content", [b'{"x": "K\xf6ln"}', b"\xff\xfe{", b"[]", b""])
+def test_an_asset_that_is_damaged_is_said_to_be(tmp_path: Path, content: bytes) -> None:
+    class Sizes(Asset):
+        """An asset."""
+
+        FILE = "sizes.json"
+        x: str
+
+    Sizes(x="Köln").save(tmp_path)
+    assert Sizes.load(tmp_path).x == "Köln"
+    (tmp_path / "sizes.json").write_bytes(content)
+    with pytest.raises(BrokenArtifact, match="Run the stage that made it again"):
+        Sizes.load(tmp_path)

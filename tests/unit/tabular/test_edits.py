@@ -173,3 +173,12 @@ def test_a_schema_named_by_the_setting_is_called_so_once_it_was_fetched(tmp_path
     (file.parent / brought).write_text(mine.read_text())
     with pytest.raises(BadData, match=r"mine\.json, column 'Age'"):
         built(tmp_path, file.parent, target="churn", table_schema=str(mine))
+
+
+def test_a_schema_saved_with_a_byte_order_mark_is_read(table: Path) -> None:
+    """As Windows' editor does."""
+    edit(table, lambda content: content["columns"][1].update(role="drop"))
+    file = schema_of(table)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    edits = find_edits(table, None)
+    assert [fields["role"] for fields in edits.columns.values()] == ["drop"]

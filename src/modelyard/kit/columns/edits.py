@@ -67,25 +67,27 @@ class Edits:
         given = self.columns.get(column.name)
         if not given:
             return column
-        values = column.model_dump()
+        inferred = column.model_dump()
+        values = dict(inferred)
         if given.get("role", column.role) != column.role:
             values.update(transform=None, boolean=False, words=[])
         try:
+            values |= given
             # An empty format or unit says nothing: it may stem from another role that the column
             # had.
-            written = {name: given.get(name) or values[name] for name in ("format", "unit")}
-            return Column.model_validate({**values, **given, **written})
+            for name in ("format", "unit"):
+                values[name] = given.get(name) or inferred[name]
+            return Column.model_validate(values)
         except ValidationError as error:
             raise BadData(_explain(error), file=self.file, column=column.name) from None
 
     def explain(self, error: BadData) -> BadData:
         """An error about a column's cells, with what the file says of the column."""
         given = self.columns.get(error.column or "", {})
-        said = [
-            f'"{name}": {json.dumps(given[name], ensure_ascii=False)}'
-            for name in READING
-            if given.get(name) not in (None, "", [])
-        ]
+        said = []
+        for name in READING:
+            if given.get(name) not in (None, "", []):
+                said.append(f'"{name}": {json.dumps(given[name], ensure_ascii=False)}')
         if self.file is None or not said:
             return error
         return BadData(
@@ -114,26 +116,25 @@ def read_edits(file: Path, called: Path | None = None) -> Edits:
     if target is not None and not isinstance(target, str):
         raise BadData(f"'target' must be a column's name, seen {target!r}", file=called)
     classes = content.get("classes")
-    if classes is not None and not (
-        isinstance(classes, list) and all(isinstance(c, str) for c in classes)
-    ):
+    if classes is not None and not _are_names(classes):
         raise BadData(f"'classes' must be a list of names, seen {classes!r}", file=called)
     inferred = content.get(INFERRED, {})
     if not isinstance(inferred, dict):
         problem = f"{INFERRED!r} must be an object, seen {type(inferred).__name__}"
         raise BadData(problem, file=called, hint="Delete it: all of the file then binds")
-    given = [name for name in ("target", "task", "classes") if content.get(name) is not None]
-    changed = [name for name in given if content[name] != inferred.get(name)]
+    given = {"target": target, "task": task, "classes": classes}
+    changed = []
+    for name, value in given.items():
+        if value is not None and value != inferred.get(name):
+            changed.append(name)
     columns = _changed_columns(content, inferred, called)
     if not changed and not columns:
         return Edits()
-    return Edits(
-        file=called,
-        target=target,
-        task=task if "task" in changed and task != "auto" else None,
-        classes=classes if "classes" in changed else None,
-        columns=columns,
-    )
+    if task == "auto" or "task" not in changed:
+        task = None
+    if "classes" not in changed:
+        classes = None
+    return Edits(called, target, task, classes, columns)
 
 
 def find_edits(data: Path, setting: str | None) -> Edits:
@@ -149,13 +150,18 @@ def find_edits(data: Path, setting: str | None) -> Edits:
     found = edits_of(data)
     if found.file is not None or not data.is_dir():
         return found
-    read = [read_edits(file) for file in sorted(folder.glob("*.schema.json"))]
-    edited = [edits for edits in read if edits.file is not None]
+    # A schema without an edit binds nothing: only edited ones can contradict each other.
+    edited: dict[str, Edits] = {}
+    for file in sorted(folder.glob("*.schema.json")):
+        edits = read_edits(file)
+        if edits.file is not None:
+            edited[edits.file.name] = edits
     if len(edited) > 1:
-        names = ", ".join(edits.file.name for edits in edited if edits.file is not None)
         hint = "Keep one, or choose it with --set features.table_schema=PATH"
-        raise BadData(f"holds several schemas: {names}", file=folder, hint=hint)
-    return edited[0] if edited else Edits()
+        raise BadData(f"holds several schemas: {', '.join(edited)}", file=folder, hint=hint)
+    for edits in edited.values():
+        return edits
+    return Edits()
 
 
 def companions(uri: str | None, setting: str | None) -> dict[str, Path]:
@@ -165,11 +171,15 @@ def companions(uri: str | None, setting: str | None) -> dict[str, Path]:
         if not Path(setting).is_file():
             raise UsageError(f"setting 'features.table_schema' = {setting!r}: no such file")
         return {FILE: Path(setting).absolute()}
-    data = Path(uri).expanduser() if uri else None
-    if data is None or not data.is_file():
+    if not uri:
+        return {}
+    data = Path(uri).expanduser()
+    if not data.is_file():
         return {}
     file = edits_of(data).file
-    return {file.name: file} if file else {}
+    if file is None:
+        return {}
+    return {file.name: file}
 
 
 def edits_of(data: Path) -> Edits:
@@ -217,7 +227,8 @@ def _content(file: Path, called: Path) -> dict[str, Any]:
         hint = "Check the setting features.table_schema"
         raise BadData("no such schema file", file=called, hint=hint)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        # Windows' editor writes a byte order mark.
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise BadData(f"is not JSON: {error}", file=called) from None
     if not isinstance(content, dict):
@@ -237,12 +248,17 @@ def _changed_columns(
     found = {}
     for name, column in _columns(content.get("columns", []), file):
         known = before.get(name, {})
-        changed = {
-            key: value for key, value in column.items() if key not in known or known[key] != value
-        }
+        changed = {}
+        for key, value in column.items():
+            if key not in known or known[key] != value:
+                changed[key] = value
         if changed:
             found[name] = changed
     return found
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _columns(columns: Any, file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -250,10 +266,9 @@ def _columns(columns: Any, file: Path) -> Iterator[tuple[str, Mapping[str, Any]]
         raise BadData(f"'columns' must be a list, seen {type(columns).__name__}", file=file)
     seen: set[str] = set()
     for index, column in enumerate(columns):
+        name = None
         if isinstance(column, dict):
             name = column.get("name")
-        else:
-            name = None
         if not isinstance(name, str) or not name:
             problem = f"columns[{index}] must be an object with a 'name', seen {column!r}"
             raise BadData(problem, file=file)

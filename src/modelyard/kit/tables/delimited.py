@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from modelyard.kit.tables.text import DELIMITERS, Text
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>")
 """Cells of a CSV that are read as empty, beside blanks."""
+OPEN_QUOTE = "a quote is opened and never closed"
 NAMELESS = "(column without a name)"
 """What such a column is called among the dropped."""
 
@@ -42,19 +44,23 @@ def parse_text(text: Text) -> Table:
         raise BadData(problem, file=text.file, hint="Add a header row")
     quoted, numbers = _is_quoted(text), None
     if _BLANK_LINE.search(text.content):
+        # A spreadsheet counts blank lines, which pyarrow passes over.
         numbers = _row_numbers(text.content, text.delimiter, quoted=quoted)
     rows = _parse(text, len(header), numbers, quoted=quoted)
     _check_header(header, rows, text.file)
     columns, names, words = [], [], []
+    dropped = {}
     for name, cells in zip(header, rows.columns, strict=True):
-        if name:
-            trimmed = pc.utf8_trim_whitespace(cells)
-            empty = pc.is_in(trimmed, value_set=pa.array(MISSING))
-            columns.append(pc.if_else(empty, pa.scalar(None, pa.string()), trimmed))
-            count = pc.sum(pc.and_(empty, pc.not_equal(trimmed, ""))).as_py()
-            if count:
-                words.append(f"{count} in {name}")
-            names.append(name)
+        if not name:
+            dropped[NAMELESS] = "no name in the header"
+            continue
+        trimmed = pc.utf8_trim_whitespace(cells)
+        empty = pc.is_in(trimmed, value_set=pa.array(MISSING))
+        columns.append(pc.if_else(empty, pa.scalar(None, pa.string()), trimmed))
+        names.append(name)
+        count = pc.sum(pc.and_(empty, pc.not_equal(trimmed, ""))).as_py()
+        if count:
+            words.append(f"{count} in {name}")
     notes = [*text.notes, *notes]
     if text.delimiter != ",":
         notes.append(f"{text.file.name} is separated by {_called(text.delimiter)}s")
@@ -62,10 +68,6 @@ def parse_text(text: Text) -> Table:
         notes.append(f"quotes in {text.file.name} enclose no cells: they are read as they stand")
     if words:
         notes.append(f"cells such as NA or null were read as empty: {', '.join(words)}")
-    if "" in header:
-        dropped = {NAMELESS: "no name in the header"}
-    else:
-        dropped = {}
     file = TableFile(text.file, rows.num_rows, numbers)
     return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)
 
@@ -128,29 +130,36 @@ def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -
             ),
         )
     except pa.ArrowInvalid as error:
+        if quoted and data.count(b'"') % 2:
+            # In the header, so that all of the file is one cell of it.
+            raise BadData(OPEN_QUOTE, file=text.file) from None
         raise BadData(f"cannot be read as CSV: {str(error)[:200]}", file=text.file) from None
     if ragged:
-        first = ragged[0]
-        if len(ragged) > 1:
-            others = f" ({len(ragged)} such rows)"
-        else:
-            others = ""
-        # pyarrow counts the header, and passes over blank lines.
-        row = first.number - 1
-        row = row if numbers is None else numbers[row - 1]
-        if quoted and str(first.text).count('"') % 2:
-            raise BadData("a quote is opened and never closed", file=text.file, row=row)
-        raise BadData(
-            f"{cells_of(first.actual_columns)} where the header has {first.expected_columns}{others}",
-            file=text.file,
-            row=row,
-            hint=f"Quote cells that hold a {_called(text.delimiter)}, or fix the row",
-        )
+        raise _ragged(ragged, text, numbers, quoted=quoted)
     odd = quoted and data.count(b'"') % 2
     if len(rows) and odd and any("\n" in str(cells[-1]) for cells in rows.columns):
+        # The last cell holds all that follows the quote.
         last = len(rows) if numbers is None else numbers[-1]
-        raise BadData("a quote is opened and never closed", file=text.file, row=last)
+        raise BadData(OPEN_QUOTE, file=text.file, row=last)
     return rows
+
+
+def _ragged(
+    found: Sequence[Any], text: Text, numbers: Sequence[int] | None, *, quoted: bool
+) -> BadData:
+    """What is wrong with rows that have more or fewer cells than the header, by the first of them."""
+    first = found[0]
+    # pyarrow counts the header, and passes over blank lines.
+    row = first.number - 1
+    if numbers is not None:
+        row = numbers[row - 1]
+    if quoted and str(first.text).count('"') % 2:
+        return BadData(OPEN_QUOTE, file=text.file, row=row)
+    seen = f"{cells_of(first.actual_columns)} where the header has {first.expected_columns}"
+    if len(found) > 1:
+        seen += f" ({len(found)} such rows)"
+    hint = f"Quote cells that hold a {_called(text.delimiter)}, or fix the row"
+    return BadData(seen, file=text.file, row=row, hint=hint)
 
 
 def _row_numbers(content: str, delimiter: str, *, quoted: bool) -> list[int] | None:

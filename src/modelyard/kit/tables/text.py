@@ -48,9 +48,18 @@ class Text:
         return [cell.strip() for cell in self.first_row()]
 
     def first_row(self) -> list[str]:
-        """Cells of the first row as they are."""
+        """Cells of the first row as they are.
+
+        Raises:
+            BadData: a cell that goes on and on, as after a quote that nothing closes.
+        """
         rows = csv.reader(io.StringIO(self.content, newline=""), delimiter=self.delimiter)
-        return next(rows)
+        try:
+            return next(rows)
+        except csv.Error as error:
+            problem = f"the header cannot be read: {error}"
+            hint = "Is a quote opened in it and never closed?"
+            raise BadData(problem, file=self.file, hint=hint) from None
 
 
 def read_text(file: File) -> Text:
