@@ -35,9 +35,11 @@ class FoundCheckpoint:
     @property
     def longest(self) -> int:
         """Tokens that it reads at most."""
-        # RoBERTa counts places from the number behind its pad token on.
-        begins = 2 if self.shape["model_type"] == "roberta" else 0
-        return int(self.shape["max_position_embeddings"]) - begins
+        longest = int(self.shape["max_position_embeddings"])
+        if self.shape["model_type"] == "roberta":
+            # It counts places from the number behind its pad token on, which is 1.
+            return longest - 2
+        return longest
 
 
 def find_checkpoint(name: str, kinds: Sequence[str], *, hub: bool) -> FoundCheckpoint:

@@ -25,6 +25,7 @@ def through_autumn(time: np.ndarray) -> tuple[np.ndarray, list[int]]:
     if not (apart > 0).any():
         return later, again
     step = np.median(apart[apart > 0])
+    # With the hour added it is the usual step again.
     close = np.abs(apart + HOUR - step) < step / 2
     for row in np.flatnonzero(close & (apart <= 0) & (step <= HOUR)).tolist():
         clock = datetime.fromtimestamp(time[row + 1], UTC)
@@ -59,6 +60,7 @@ def in_zone(time: np.ndarray, zone: ZoneInfo) -> ZonedTimes:
     Args:
         time: seconds since 1970 as if the clock were in UTC, float64 (rows,).
     """
+    # Zones answer one moment at a time: each quarter of an hour is asked for once.
     quarters, place = np.unique(np.floor(time / QUARTER), return_inverse=True)
     offsets = np.array([_offsets(quarter * QUARTER, zone) for quarter in quarters.tolist()])
     before, after = offsets.reshape(-1, 2)[place].T
@@ -90,12 +92,14 @@ def _offsets(seconds: float, zone: ZoneInfo) -> tuple[float, float]:
 def _second_pass(time: np.ndarray, twice: np.ndarray) -> np.ndarray:
     """Which rows of hours that stand twice come after the clock went back, bool (rows,)."""
     apart = np.diff(time, prepend=time[:1])
-    usual = np.median(apart[apart > 0]) if (apart > 0).any() else 0.0
+    usual = 0.0
+    if (apart > 0).any():
+        usual = float(np.median(apart[apart > 0]))
     # Rows an hour apart show the same time twice; of others, such a row repeats the one before.
     back = (apart < 0) | ((apart == 0) & (usual >= HOUR))
     back &= twice & np.r_[False, twice[:-1]]
     passes = np.cumsum(back)
     # Each such hour counts from its own beginning.
     begins = twice & ~np.r_[False, twice[:-1]]
-    at = np.maximum.accumulate(np.where(begins, np.arange(len(time)), 0))
-    return np.asarray(passes > passes[at])
+    latest = np.maximum.accumulate(np.where(begins, np.arange(len(time)), 0))
+    return np.asarray(passes > passes[latest])

@@ -76,7 +76,9 @@ class Resampled:
 
     def gain(self, metric: str, over: str, direction: Direction, simple: int = 1) -> Gain | None:
         """How much better the first answer is than the answer `simple`, called `over`."""
-        sign = 1 if direction == "max" else -1
+        sign = 1
+        if direction == "min":
+            sign = -1
         value = sign * float(self.values[0] - self.values[simple])
         found = self._around(value, sign * (self.samples[:, 0] - self.samples[:, simple]))
         if found is None:
@@ -85,10 +87,12 @@ class Resampled:
 
     def gains(self, metric: str, direction: Direction, *over: str) -> list[Gain]:
         """The gains over the simple answers, called so in their order; none for too few rows."""
-        found = [
-            self.gain(metric, name, direction, place) for place, name in enumerate(over, start=1)
-        ]
-        return [gain for gain in found if gain is not None]
+        found = []
+        for place, name in enumerate(over, start=1):
+            gain = self.gain(metric, name, direction, place)
+            if gain is not None:
+                found.append(gain)
+        return found
 
     def compared(self, metric: str, direction: Direction, *over: str) -> Compared:
         """What the samples tell of the evaluation's main metric, and of its gains over the simple
@@ -104,9 +108,10 @@ class Resampled:
         """The first answer's metric with its interval, for the card; `within` are the bounds that
         the metric cannot leave."""
         found = self.interval()
+        if found is None and self.groups is None:
+            return f"{name}: too few rows for an interval."
         if found is None:
-            too_few = "rows" if self.groups is None else "groups"
-            return f"{name}: too few {too_few} for an interval."
+            return f"{name}: too few groups for an interval."
         low, high = found
         if within is not None:
             low, high = max(low, within[0]), min(high, within[1])
@@ -116,6 +121,7 @@ class Resampled:
     def _around(self, value: float, samples: np.ndarray) -> tuple[float, float] | None:
         if not len(samples):
             return None
+        # Smaller samples are biased by their size: only how they spread is taken from them.
         spread = (samples - np.median(samples)) * self.shrink
         low, high = value + np.quantile(spread, [0.025, 0.975])
         return float(low), float(high)
@@ -137,6 +143,7 @@ class _Clusters:
     def rows(self, drawn: np.ndarray) -> np.ndarray:
         """All rows of the groups `drawn` (m,), of one that is drawn twice two times."""
         sizes = self._sizes[drawn]
+        # 0, 1, 2 … over all drawn rows, moved for each group to where its own rows begin.
         skipped = self._starts[drawn] - (np.cumsum(sizes) - sizes)
         return np.asarray(self._order[np.repeat(skipped, sizes) + np.arange(sizes.sum())])
 
@@ -152,13 +159,12 @@ class Draws:
         """`groups` are those of the rows, (rows,); None: each is one. Samples hold about `most` rows at
         most."""
         self._clusters = _clusters(groups)
-        self._units = rows if self._clusters is None else len(self._clusters)
+        if self._clusters is None:
+            self._units, least = rows, most or rows
+        else:
+            self._units, least = len(self._clusters), LEAST_RESAMPLED
         self._size = self._units
         if most is not None and rows > most:
-            if self._clusters is None:
-                least = most
-            else:
-                least = LEAST_RESAMPLED
             self._size = min(self._units, max(least, self._units * most // rows))
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -166,7 +172,10 @@ class Draws:
         rng = np.random.default_rng(0)
         for _ in range(RESAMPLES):
             drawn = rng.integers(0, self._units, self._size)
-            yield drawn if self._clusters is None else self._clusters.rows(drawn)
+            if self._clusters is None:
+                yield drawn
+            else:
+                yield self._clusters.rows(drawn)
 
     @property
     def groups(self) -> int | None:
@@ -212,6 +221,7 @@ def resample(
         if not varied or len(np.unique(y[rows])) > 1:
             seen.append([metric(y[rows], answer[rows]) for answer in answers])
     if len(seen) < RESAMPLES / 2:
+        # What is left are the samples in which a rare value happens to be.
         seen = []
     values = np.array([metric(y, answer) for answer in answers])
     samples = np.array(seen).reshape(-1, len(answers))
@@ -242,6 +252,7 @@ def share_interval(hits: np.ndarray, groups: np.ndarray | None = None) -> tuple[
     if len(clusters) < 2:
         return 0.0, 1.0
     count, share = len(clusters), float(hits.mean())
+    # The variance of a ratio, hits over rows, where whole groups are drawn.
     apart = np.bincount(clusters.of_row, hits - share)
     variance = count / (count - 1) * float((apart**2).sum()) / len(hits) ** 2
     # Where all rows agree nothing shows how alike those of a group are: at worst they are one.
@@ -262,7 +273,9 @@ def share_sentence(name: str, hits: np.ndarray, groups: np.ndarray | None = None
     `share_interval`."""
     low, high = share_interval(hits, groups)
     clusters = _clusters(groups)
-    by = "" if clusters is None else _of_groups(len(clusters))
+    by = ""
+    if clusters is not None:
+        by = _of_groups(len(clusters))
     right, of = int(hits.sum()), len(hits)
     return f"{name}: {right} of {of}, 95 % interval {low:.3f} to {high:.3f} (Wilson{by})."
 
@@ -291,7 +304,5 @@ def _of_groups(count: int | None) -> str:
     if count is None:
         return ""
     if count < FEW_GROUPS:
-        few = ", which are few: it is rather too narrow"
-    else:
-        few = ""
-    return f" of {count} groups{few}"
+        return f" of {count} groups, which are few: it is rather too narrow"
+    return f" of {count} groups"

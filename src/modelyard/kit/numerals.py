@@ -53,6 +53,7 @@ def numeral(text: str) -> Numeral | None:
     if found is None:
         return None
     brackets = found["open"] is not None
+    # Each may stand in several places, and in one of them only: -5, $-5 and 5- are one number.
     signs = [sign for sign in (found["sign"], found["inner"], found["behind"]) if sign]
     units = [unit for unit in (found["before"], found["after"], found["outside"]) if unit]
     if brackets != (found["close"] is not None) or len(signs) + brackets > 1 or len(units) > 1:

@@ -111,10 +111,13 @@ def as_onnx(model: Any, takes: str, columns: int, options: Mapping[Any, Any] | N
     from skl2onnx.common.data_types import FloatTensorType
     from sklearn.base import is_classifier
 
+    if options is None and is_classifier(model):
+        # Else probabilities are a list of dicts, which few runtimes know.
+        options = {"zipmap": False}
     return to_onnx(
         model,
         initial_types=[(takes, FloatTensorType([None, columns]))],
-        options=options or ({"zipmap": False} if is_classifier(model) else None),
+        options=options,
         target_opset={"": CONVERTERS_OPSET, "ai.onnx.ml": 3},
     )
 
@@ -133,18 +136,20 @@ def to_one_output(model: Any, gives: str, width: int | None, opset: int) -> byte
 
     graph = model.graph
     last = graph.output[-1].name
+    shape: list[str | int] = ["rows"]
     if width is None:
         graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), "flat"))
         graph.node.append(helper.make_node("Reshape", [last, "flat"], [gives]))
-    elif last != gives:
-        graph.node.append(helper.make_node("Identity", [last], [gives]))
-    shape = ["rows"] if width is None else ["rows", width]
+    else:
+        shape.append(width)
+        if last != gives:
+            graph.node.append(helper.make_node("Identity", [last], [gives]))
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(gives, TensorProto.FLOAT, shape))
     graph.input[0].type.tensor_type.shape.dim[0].dim_param = "rows"
     if not any(used.domain == "" for used in model.opset_import):
         model.opset_import.append(helper.make_opsetid("", CONVERTERS_OPSET))
-    takes = [one.name for one in graph.input]
+    takes = [value.name for value in graph.input]
     model = utils.Extractor(model).extract_model(takes, [gives])
     model = version_converter.convert_version(model, opset)
     onnx.checker.check_model(model, full_check=True)

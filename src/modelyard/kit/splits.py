@@ -30,7 +30,9 @@ ORDER = ("test", "validation", "train")
 
 def evenly(count: int, most: int | None) -> np.ndarray:
     """Numbers of at most `most` of `count` rows, int64, evenly spread from the first to the last."""
-    rows = count if most is None else min(count, most)
+    rows = count
+    if most is not None:
+        rows = min(count, most)
     return np.linspace(0, count - 1, rows).round().astype(np.int64)
 
 
@@ -117,17 +119,24 @@ def save_groups(features: Path, split: str, groups: np.ndarray) -> None:
 def save_groups_of(features: Path, split: str, names: Sequence[str | None]) -> None:
     """The same by the names of the groups; an example without one is its own. Writes nothing where no
     example has one."""
-    if any(name is not None for name in names):
-        numbers: dict[str | int, int] = {}
-        keys = [place if name is None else name for place, name in enumerate(names)]
-        found = [numbers.setdefault(key, len(numbers)) for key in keys]
-        save_groups(features, split, np.array(found, np.int64))
+    if all(name is None for name in names):
+        return
+    numbers: dict[str | int, int] = {}
+    found = []
+    for place, name in enumerate(names):
+        # A place is no name: an example without a group is one by itself.
+        key = place if name is None else name
+        found.append(numbers.setdefault(key, len(numbers)))
+    save_groups(features, split, np.array(found, np.int64))
 
 
 def load_groups(features: Path, split: str) -> np.ndarray | None:
     """The groups of a split's examples, integers (n,); None where they are not grouped."""
     file = _groups_file(features, split)
-    return np.load(file, allow_pickle=False) if file.is_file() else None
+    if not file.is_file():
+        return None
+    groups: np.ndarray = np.load(file, allow_pickle=False)
+    return groups
 
 
 def _groups_file(features: Path, split: str) -> Path:

@@ -70,11 +70,13 @@ def class_named(label: Cell, classes: Sequence[str]) -> str | None:
         text = str(label).strip()
     if text in classes:
         return text
-    try:
-        number = float(text)
-    except ValueError:
+    number = _number(text)
+    if number is None:
         return None
-    return next((name for name in classes if _number(name) == number), None)
+    for name in classes:
+        if _number(name) == number:
+            return name
+    return None
 
 
 def check_shared(known: Sequence[str], classes: Sequence[str]) -> None:
@@ -86,7 +88,7 @@ def check_shared(known: Sequence[str], classes: Sequence[str]) -> None:
     """
     if set(known) & set(classes):
         return
-    own, others = (", ".join(names[:NAMED]) for names in (known, classes))
+    own, others = ", ".join(known[:NAMED]), ", ".join(classes[:NAMED])
     raise UsageError(f"the model has none of the data's classes ({others}); its own are {own}")
 
 
@@ -96,7 +98,10 @@ def class_outcome(row: Mapping[str, Cell], label: Cell, classes: Sequence[str]) 
     given, score = answered(row, "label"), answered(row, "score")
     if truth is None or given is None or score is None:
         return None
-    expected = classes[1] if len(classes) == 2 else given
+    # What the score is the probability of: the positive class of two, else the one that was given.
+    expected = given
+    if len(classes) == 2:
+        expected = classes[1]
     return Outcome(truth, float(given != truth), float(score), float(truth == expected))
 
 

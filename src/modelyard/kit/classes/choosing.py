@@ -67,20 +67,14 @@ def fit_on_logits(
         shares: class shares (k,) to bring back into the probabilities after balanced training;
             None: it was not.
     """
-    if shares is None:
-        offset = None
-    else:
+    offset = None
+    if shares is not None:
         offset = np.log(np.maximum(shares, CLIP)).tolist()
+    temperature, note = 1.0, ""
     if calibrate:
         temperature = fit_temperature(logits, y, offset)
-    else:
-        temperature = 1.0
-    calibration = Temperature(value=temperature, offset=offset)
-    if calibrate:
         note = f"Calibrated by a temperature of {temperature:.3g} on the validation split."
-    else:
-        note = ""
-    decision = Decision(calibration=calibration, note=note)
+    decision = Decision(calibration=Temperature(value=temperature, offset=offset), note=note)
     return _with_threshold(decision, decision.of_logits(logits), y, classes, aim)
 
 
@@ -138,13 +132,16 @@ def choose_threshold(aim: Aim, p: np.ndarray, positive: np.ndarray) -> float:
     """
     if aim.kind == "half":
         return HALF
+    # Rows of the same probability pass a threshold together. From the highest one down, what is
+    # found and what is a false alarm; before all of them, at place 0, nothing.
     values, group = np.unique(p, return_inverse=True)
     hits = np.cumsum(np.bincount(group, positive)[::-1])
     alarms = np.cumsum(np.bincount(group, ~positive)[::-1])
     values = values[::-1]
     utility = _utility(aim, np.r_[0.0, hits], np.r_[0.0, alarms])
     best = int(np.argmax(utility))
-    if best == 0:  # no alarm at all: above every value
+    if best == 0:
+        # No alarm at all: above every value.
         if values[0] >= 1:
             return float(np.nextafter(1.0, 2.0))
         return float((values[0] + 1) / 2)
@@ -172,7 +169,8 @@ def _with_threshold(
     said = _sentence(aim, threshold, p[:, 1] >= threshold, positive, classes[1])
     headline = ""
     if aim.kind != "half":
-        chosen, probable = (((p[:, 1] >= at) == positive).mean() for at in (threshold, HALF))
+        chosen = ((p[:, 1] >= threshold) == positive).mean()
+        probable = ((p[:, 1] >= HALF) == positive).mean()
         accuracy = f"accuracy {chosen:.3f}, at {HALF} {probable:.3f}"
         said += (
             f" The most probable class (a threshold of {HALF}) would be right in {probable:.3f} of the rows, "
@@ -195,9 +193,8 @@ def _utility(aim: Aim, hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
     better."""
     total = hits[-1]
     if aim.kind == "cost":
-        cost: np.ndarray = aim.false_positive_cost * alarms + aim.false_negative_cost * (
-            total - hits
-        )
+        misses = total - hits
+        cost: np.ndarray = aim.false_positive_cost * alarms + aim.false_negative_cost * misses
         return -cost
     if aim.kind == "recall":
         # The last term lets the higher recall win where the false alarms are the same.
@@ -258,8 +255,9 @@ def _held_out_losses(method: str, p: np.ndarray, positive: np.ndarray) -> tuple[
     calibrated = np.empty_like(p)
     for train, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(p, positive):
         calibrated[held_out] = _calibration(method, p[train], positive[train]).apply(p[held_out])
-    before, after = (np.clip(one, CLIP, 1 - CLIP) for one in (p, calibrated))
-    return float(log_loss(positive, before)), float(log_loss(positive, after))
+    before = log_loss(positive, np.clip(p, CLIP, 1 - CLIP))
+    after = log_loss(positive, np.clip(calibrated, CLIP, 1 - CLIP))
+    return float(before), float(after)
 
 
 def _calibration(method: str, p: np.ndarray, positive: np.ndarray) -> Sigmoid | Isotonic:
@@ -273,11 +271,11 @@ def _fit_sigmoid(p: np.ndarray, positive: np.ndarray) -> Sigmoid:
     cleanly."""
     hits, others = positive.sum(), (~positive).sum()
     target = np.where(positive, (hits + 1) / (hits + 2), 1 / (others + 2))
+    # scikit-learn takes no shares for targets: each row is of both classes, by its share of each.
     x = np.tile(logit(p), 2)[:, None]
     y = np.repeat([1, 0], len(p))
-    model = LogisticRegression(C=1e6, max_iter=1_000).fit(
-        x, y, sample_weight=np.r_[target, 1 - target]
-    )
+    weight = np.r_[target, 1 - target]
+    model = LogisticRegression(C=1e6, max_iter=1_000).fit(x, y, sample_weight=weight)
     return Sigmoid(a=float(model.coef_[0, 0]), b=float(model.intercept_[0]))
 
 

@@ -37,7 +37,9 @@ class Temperature(BaseModel):
     def apply(self, logits: np.ndarray) -> np.ndarray:
         """Logits (n, k) to calibrated logits, float64 (n, k)."""
         divided: np.ndarray = logits.astype(np.float64) / self.value
-        return divided if self.offset is None else divided + np.array(self.offset)
+        if self.offset is None:
+            return divided
+        return np.asarray(divided + np.array(self.offset))
 
 
 class Sigmoid(BaseModel):

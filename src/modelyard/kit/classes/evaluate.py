@@ -67,7 +67,9 @@ def judge_classes(
     """
     y, classes = judged.y, judged.classes
     metrics = class_metrics(judged)
-    notes = [decision.note] if decision.note else []
+    notes = []
+    if decision.note:
+        notes.append(decision.note)
     if len(classes) == 2 and decision.threshold not in (None, HALF):
         notes.append(_both_answers(judged, decision.answers_from))
     if judged.unknown:
@@ -77,12 +79,17 @@ def judge_classes(
     others = [Judged(y, found, found.argmax(axis=1), classes) for found in rivals.values()]
     main, sentences, found = _main(judged, [simple, *others], unit, main_of_several, groups)
     of_rivals = {name: class_metrics(other) for name, other in zip(rivals, others, strict=True)}
+    # Among the answers that were resampled the rivals stand behind the model's and the baseline's.
     for place, (name, of_rival) in enumerate(of_rivals.items(), 2):
         ahead = found.gain(main, name, "max", place)
         sentences.append(_of_rival(name, of_rival, main, ahead))
-    figures = plots.of_several(judged)
     if len(classes) == 2:
         figures = plots.of_two(judged, decision.answers_from, unit)
+    else:
+        figures = plots.of_several(judged)
+    curve = None
+    if judged.both_classes_seen:
+        curve = roc(y, judged.p[:, 1])
     return Evaluation(
         split=split,
         rows=len(y),
@@ -95,7 +102,7 @@ def judge_classes(
         **found.compared(main, "max", BASELINE),
         notes=[*notes, *sentences],
         confusion=confusion(judged),
-        roc=roc(y, judged.p[:, 1]) if judged.both_classes_seen else None,
+        roc=curve,
         plots=[*figures, *more],
         tables=list(tables),
     )
@@ -114,8 +121,7 @@ def _main(
     accuracy = share_sentence("accuracy", labels == y, groups)
     if len(judged.classes) > 2:
         answered = [labels, *(other.labels for other in simple)]
-        f1 = resample(macro_f1, y, *answered, groups=groups)
-        first = f1
+        f1 = first = resample(macro_f1, y, *answered, groups=groups)
         if of_several == "accuracy":
             first = resample(_accuracy, y, *answered, groups=groups)
         said = [f1.sentence("macro_f1", within=(0, 1)), accuracy]
@@ -124,11 +130,11 @@ def _main(
         only = judged.classes[int(y[0])]
         said = [f"All {unit} are {only}: ranking metrics are undefined.", accuracy]
         return "log_loss", said, unsampled(1 + len(simple))
-    main, ranking = ("roc_auc", roc_auc)
+    main, ranking = "roc_auc", roc_auc
     if y.mean() < RARE:
-        main, ranking = ("average_precision", average_precision_score)
+        main, ranking = "average_precision", average_precision_score
     alarm = labels == 1
-    scores = [one.p[:, 1] for one in (judged, *simple)]
+    scores = [answers.p[:, 1] for answers in (judged, *simple)]
     found = resample(ranking, y, *scores, groups=groups)
     said = [
         found.sentence(main, within=(0, 1)),
@@ -140,7 +146,9 @@ def _main(
 
 
 def _of(groups: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
-    return None if groups is None else groups[rows]
+    if groups is None:
+        return None
+    return np.asarray(groups[rows])
 
 
 def _accuracy(y: np.ndarray, labels: np.ndarray) -> float:
@@ -168,8 +176,10 @@ def _both_answers(judged: Judged, threshold: float) -> str:
     said = []
     for at, answers in ((threshold, judged), (HALF, probable)):
         found = class_metrics(answers)
-        names = ("accuracy", "precision", "recall", "f1")
-        said.append(f"from {at:.3g} on " + ", ".join(f"{name} {found[name]:.3f}" for name in names))
+        figures = [
+            f"{name} {found[name]:.3f}" for name in ("accuracy", "precision", "recall", "f1")
+        ]
+        said.append(f"from {at:.3g} on {', '.join(figures)}")
     return (
         f"On this split {judged.classes[1]} answered {said[0]}; {said[1]}, which is the most probable class. "
         "The threshold serves its aim, at the cost of the other figures."

@@ -58,6 +58,7 @@ def align(
         UsageError: the host knows none of the classes.
     """
     check_shared(known, classes)
+    # Classes that the data lacks share a last column, which is cut off below.
     index = {name: position for position, name in enumerate(classes)}
     to = np.array([index.get(name, len(classes)) for name in known])
     aligned = np.zeros((len(p), len(classes) + 1))
@@ -85,13 +86,20 @@ def class_metrics(judged: Judged) -> dict[str, float]:
     Macro averages are over the classes that are true of an example: one that none has cannot be
     judged.
     """
-    found = _of_any(judged) | (_of_two(judged) if len(judged.classes) == 2 else _of_several(judged))
+    found = _of_any(judged)
+    if len(judged.classes) == 2:
+        found |= _of_two(judged)
+    else:
+        found |= _of_several(judged)
     return {name: float(value) for name, value in found.items()}
 
 
 def directions(metrics: Sequence[str]) -> dict[str, Direction]:
     """Whether more or less of each metric is better."""
-    return {name: "min" if name in LESS_IS_BETTER else "max" for name in metrics}
+    found: dict[str, Direction] = {}
+    for name in metrics:
+        found[name] = "min" if name in LESS_IS_BETTER else "max"
+    return found
 
 
 def confusion(judged: Judged) -> Confusion:
@@ -108,9 +116,9 @@ def macro_f1(y: np.ndarray, labels: np.ndarray) -> float:
     """Mean F1 over the classes that are true of an example: scikit-learn's `f1_score`, which takes
     twenty times as long on each of hundreds of bootstrap samples."""
     size = 1 + max(int(y.max()), int(labels.max()))
-    hits, true, answered = (
-        np.bincount(rows, minlength=size) for rows in (y[y == labels], y, labels)
-    )
+    hits = np.bincount(y[y == labels], minlength=size)
+    true = np.bincount(y, minlength=size)
+    answered = np.bincount(labels, minlength=size)
     seen = true > 0
     return float((2 * hits[seen] / (true + answered)[seen]).mean())
 
@@ -118,7 +126,9 @@ def macro_f1(y: np.ndarray, labels: np.ndarray) -> float:
 def calibration_error(hit: np.ndarray, confidence: np.ndarray) -> float:
     """Expected calibration error: mean |share right - mean probability| over ERROR_BINS bins of equal width, weighted
     by their counts (Guo et al. 2017, section 2)."""
+    # A bin holds its upper edge; 0 is in the first one.
     bins = np.clip(np.ceil(confidence * ERROR_BINS).astype(np.int64) - 1, 0, ERROR_BINS - 1)
+    # A bin's difference of means times its rows is the difference of its sums.
     gaps = np.bincount(bins, hit.astype(np.float64) - confidence, minlength=ERROR_BINS)
     return float(np.abs(gaps).sum() / len(hit))
 
@@ -132,6 +142,7 @@ def top_accuracy(y: np.ndarray, p: np.ndarray, best: int) -> float:
     truth = p[np.arange(len(y)), y]
     above = (p > truth[:, None]).sum(axis=1)
     tied = (p == truth[:, None]).sum(axis=1)
+    # Of so many tied ones some have room among the best: the true one is of them by chance.
     chance = np.clip((best - above) / tied, 0, 1)
     return float(np.where(truth > 0, chance, 0).mean())
 
@@ -169,7 +180,9 @@ def _of_two(judged: Judged) -> dict[str, float]:
 
 
 def _of_several(judged: Judged) -> dict[str, float]:
-    best = 5 if len(judged.classes) >= MANY_CLASSES else 2
+    best = 2
+    if len(judged.classes) >= MANY_CLASSES:
+        best = 5
     return {f"top_{best}_accuracy": top_accuracy(judged.y, judged.p, best)}
 
 

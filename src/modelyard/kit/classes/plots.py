@@ -85,8 +85,8 @@ def recall_bars(
     if by is not None and len(names) > MOST_CLASSES:
         figure, values = by
         shown = np.sort(np.argsort(values, kind="stable")[:MOST_CLASSES])
-        many = "classes" if what == "class" else "labels"
-        caption = f"The {MOST_CLASSES} {many} with the least {figure}."
+        several = {"class": "classes", "label": "labels"}[what]
+        caption = f"The {MOST_CLASSES} {several} with the least {figure}."
     chosen = [names[place] for place in shown]
     return Plot(
         kind="bar",
@@ -119,15 +119,15 @@ def _by_threshold(y: np.ndarray, score: np.ndarray, threshold: float, positive: 
 
 def _scores(judged: Judged, threshold: float, unit: str) -> Plot:
     positive = judged.classes[1]
+    series = []
+    for index, name in enumerate(judged.classes):
+        series.append(histogram(name, judged.p[judged.y == index, 1]))
     return Plot(
         kind="histogram",
         title="Scores by class",
         x_label=f"probability of {positive}",
         y_label=unit,
-        series=[
-            histogram(name, judged.p[judged.y == index, 1])
-            for index, name in enumerate(judged.classes)
-        ],
+        series=series,
         caption=_answers_from(threshold, positive),
     )
 
@@ -135,9 +135,10 @@ def _scores(judged: Judged, threshold: float, unit: str) -> Plot:
 def _calibration(hit: np.ndarray, p: np.ndarray, x_label: str, y_label: str) -> Plot:
     """Mean probability against observed share, in bins of as many examples each."""
     order = np.argsort(p, kind="stable")
-    bins = [rows for rows in np.array_split(order, min(CALIBRATION_BINS, len(order))) if len(rows)]
-    mean = [float(p[rows].mean()) for rows in bins]
-    share = [float(hit[rows].mean()) for rows in bins]
+    mean, share = [], []
+    for rows in np.array_split(order, min(CALIBRATION_BINS, len(order))):
+        mean.append(float(p[rows].mean()))
+        share.append(float(hit[rows].mean()))
     return Plot(
         kind="line",
         title="Calibration",

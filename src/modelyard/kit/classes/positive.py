@@ -74,8 +74,10 @@ def positive_class(
         named: one of the classes; setting: who named it.
     """
     first, second = sorted(counts)
-    if named is not None:
-        return Positive(named, second if named == first else first, f"set by {setting}")
+    if named == first:
+        return Positive(first, second, f"set by {setting}")
+    if named == second:
+        return Positive(second, first, f"set by {setting}")
     pairs = ((first, second), (second, first))
     for name, other in pairs:
         if _is_pair(name, other) or (_says_event(name) and not _says_event(other)):
@@ -85,8 +87,8 @@ def positive_class(
             return Positive(name, other, f"as {other} means that nothing happened")
     if counts[first] == counts[second]:
         return Positive(second, first, "the later by name of two equally frequent ones")
-    name, other = (first, second) if counts[first] < counts[second] else (second, first)
-    return Positive(name, other, f"the rarer one, {counts[name]:,} of {sum(counts.values()):,}")
+    rarer, other = sorted(counts, key=lambda name: counts[name])
+    return Positive(rarer, other, f"the rarer one, {counts[rarer]:,} of {sum(counts.values()):,}")
 
 
 def _is_pair(name: str, other: str) -> bool:

@@ -32,10 +32,9 @@ def save_categories(
 ) -> None:
     """Writes the training rows' categories of columns that have more than the schema names, with
     those of the model that the run continues (its assets)."""
+    before: dict[str, list[str]] = {}
     if earlier is not None:
         before = _saved_categories(earlier)
-    else:
-        before = {}
     known = {}
     for column in schema.inputs:
         if column.role != "category" or len(column.choices) < MOST_CHOICES:
@@ -75,8 +74,10 @@ class Cautions:
                     self._numbers.add(field, name, column.minimum, column.maximum)
             elif column.role == "category":
                 # A long list of choices names the most frequent ones only.
-                whole = 0 < len(column.choices) < MOST_CHOICES
-                if known := column.choices if whole else long.get(name):
+                known = column.choices
+                if len(known) >= MOST_CHOICES:
+                    known = long.get(name, [])
+                if known:
                     self._categories.append((name, field, frozenset(known)))
             elif isinstance(part := encoder.parts.get(name), TimePart):
                 self._times.append((name, field, *_bounds(part), part.latest[:10]))
@@ -88,7 +89,11 @@ class Cautions:
         found = self._numbers.cautions(values)
         for name, field, known in self._categories:
             value = values[field]
-            if value and value not in known and (value := value.strip()) and value not in known:
+            if not value or value in known:
+                continue
+            # Training knew cells without surrounding blanks.
+            value = value.strip()
+            if value and value not in known:
                 found.append(unseen(name, value))
         for name, field in self._texts:
             value = values[field]

@@ -30,18 +30,18 @@ def number_or_word(cell: str | None, words: Sequence[str]) -> float | str | None
 def as_strings(values: Sequence[Any] | np.ndarray) -> list[str | None]:
     """Cells without surrounding blanks; empty, None and NaN become None."""
     if isinstance(values, np.ndarray):
-        listed = values.tolist()
-    else:
-        listed = values
-    return [(value.strip() or None) if isinstance(value, str) else None for value in listed]
+        values = values.tolist()
+    # A comprehension, for whole columns of training go through here.
+    return [(value.strip() or None) if isinstance(value, str) else None for value in values]
 
 
 def as_times(values: Sequence[Any] | np.ndarray) -> np.ndarray:
     """datetime64 in microseconds, UTC; None becomes NaT."""
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
         return values.astype("datetime64[us]")
+    # Of None numpy makes NaT.
     parsed = [None if value is None else parse_time(value) for value in values]
-    return np.array([np.datetime64("NaT") if p is None else p for p in parsed], "datetime64[us]")
+    return np.array(parsed, "datetime64[us]")
 
 
 def as_json(value: Any) -> Any:
@@ -71,6 +71,7 @@ def parse_time(text: str) -> datetime:
 def calendar(times: np.ndarray) -> dict[str, np.ndarray]:
     """Year, month (1 to 12), weekday (Monday is 0) and hour with its fraction, of datetime64
     without NaT."""
+    # numpy counts from the first of January 1970, a Thursday.
     days = times.astype("datetime64[D]")
     return {
         "year": days.astype("datetime64[Y]").astype(np.int64) + 1970.0,

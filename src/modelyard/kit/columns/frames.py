@@ -75,9 +75,13 @@ def judged(
 
 def dropped_columns(columns: Sequence[Column]) -> tuple[list[Column], dict[str, str]]:
     """The columns, and why some of them are left out."""
-    reasons = {column.name: column.description for column in columns if column.role == "drop"}
-    # A reason is no description, should a person take the column in again.
-    cleared = [c.model_copy(update={"description": ""}) if c.role == "drop" else c for c in columns]
+    cleared, reasons = [], {}
+    for column in columns:
+        if column.role == "drop":
+            reasons[column.name] = column.description
+            # A reason is no description, should a person take the column in again.
+            column = column.model_copy(update={"description": ""})
+        cleared.append(column)
     return cleared, reasons
 
 
@@ -97,12 +101,11 @@ def unlisted(names: Sequence[str], edits: Edits, others: Sequence[str]) -> list[
             raise BadData(problem, file=edits.file, column=name, hint=hint)
     if edits.file is None:
         return []
+    note = f"columns follow {edits.file.name}"
     silent = [name for name in names if name not in edits.columns and name not in others]
     if silent:
-        inferred = f"; inferred, not edited there: {', '.join(silent[:10])}"
-    else:
-        inferred = ""
-    return [f"columns follow {edits.file.name}{inferred}"]
+        note += f"; inferred, not edited there: {', '.join(silent[:10])}"
+    return [note]
 
 
 def to_columns(frame: pd.DataFrame, schema: HasColumns) -> dict[str, np.ndarray]:
@@ -113,6 +116,7 @@ def to_columns(frame: pd.DataFrame, schema: HasColumns) -> dict[str, np.ndarray]
             continue
         cells = frame[column.name]
         if column.words:
+            # Text, see `values`, or the numbers of a file that has no words.
             known = [None if cell is None else str(cell) for cell in cells]
             mixed = [number_or_word(cell, column.words) for cell in known]
             columns[column.name] = np.array(mixed, object)

@@ -42,15 +42,13 @@ class ColumnHost(Host):
         self.encoder = Encoder.load(assets)
         named = _field_names(schema.inputs)
         self._fields = {column.name: field for field, column in named.items()}
-        self._described = [
-            (
-                column.name,
-                self._fields[column.name],
-                column if column.role != "numeric" or column.boolean or column.words else None,
-            )
-            for column in schema.inputs
-        ]
+        self._described: list[tuple[str, str, Column | None]] = []
         """Column, field, and the column's schema where the value itself does not describe it."""
+        for column in schema.inputs:
+            plain = column.role == "numeric" and not column.boolean and not column.words
+            self._described.append(
+                (column.name, self._fields[column.name], None if plain else column)
+            )
         self.Request = request_model(schema, about)
         self._cautions = Cautions(schema, self._fields, self.encoder, self.assets)
 
@@ -75,9 +73,11 @@ class ColumnHost(Host):
             if column is None:
                 row[name] = value
             elif column.words:
-                word = isinstance(value, str)
-                row[name] = None if word else value
-                derived[f"{name}: word"] = value if word else None
+                number, word = value, None
+                if isinstance(value, str):
+                    number, word = None, value
+                row[name] = number
+                derived[f"{name}: word"] = word
             elif column.role in ("text", "time"):
                 derived |= _figures(column, value)
             else:
@@ -122,10 +122,9 @@ def shown(column: Column, value: Any) -> str | None:
 def request_model(schema: HasColumns, about: str) -> type[BaseModel]:
     """The schema of one request: a field a column, by its own name in JSON; any other field is
     refused. `about` says what a request is."""
-    named = _field_names(schema.inputs)
-    fields: dict[str, Any] = {
-        name: (_type(column), _field(column)) for name, column in named.items()
-    }
+    fields: dict[str, Any] = {}
+    for name, column in _field_names(schema.inputs).items():
+        fields[name] = (_type(column), _field(column))
     example = {column.name: _example(column) for column in schema.inputs}
     config = ConfigDict(
         extra="forbid",
@@ -146,12 +145,9 @@ def _field_names(columns: Sequence[Column]) -> dict[str, Column]:
     named = {}
     for index, column in enumerate(columns):
         name = column.name
-        if (
-            not name.isidentifier()
-            or keyword.iskeyword(name)
-            or name.startswith("_")
-            or hasattr(BaseModel, name)
-        ):
+        # pydantic takes a leading underscore for a private attribute.
+        plain = name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
+        if not plain or hasattr(BaseModel, name):
             name = f"column_{index}"
             while name in taken:
                 name += "_"
@@ -174,14 +170,17 @@ def _type(column: Column) -> Any:
 
 
 def _field(column: Column) -> Any:
-    examples = column.examples or ([_example(column)] if column.role == "time" else [])
+    examples = list(column.examples)
+    if not examples and column.role == "time":
+        examples = [_example(column)]
     notes = [column.description or _words_for(column)]
     if column.minimum is not None and column.maximum is not None:
         notes.append(f"in training {column.minimum:g} to {column.maximum:g}")
     if column.choices:
-        shown = ", ".join(column.choices[:10])
-        more = ", …" if len(column.choices) > 10 else ""
-        notes.append(f"in training {shown}{more}; others are allowed")
+        shown = column.choices[:10]
+        if len(column.choices) > 10:
+            shown.append("…")
+        notes.append(f"in training {', '.join(shown)}; others are allowed")
     extra: dict[str, Any] = {}
     if column.role == "time":
         extra = {"format": "date-time"}
@@ -189,9 +188,17 @@ def _field(column: Column) -> Any:
         default=None if column.nullable else ...,
         alias=column.name,
         description=": ".join(notes),
-        examples=list(examples) or None,
+        examples=examples or None,
         json_schema_extra=extra or None,
     )
+
+
+_WORDS_FOR = {
+    "numeric": "a number",
+    "category": "a category",
+    "text": "free text",
+    "time": "an ISO 8601 date or time, UTC without an offset",
+}
 
 
 def _words_for(column: Column) -> str:
@@ -199,12 +206,9 @@ def _words_for(column: Column) -> str:
         return "true or false"
     if column.words:
         return f"a number, or one of {', '.join(map(repr, column.words))}"
-    words_for = {
-        "numeric": f"a number, in {column.unit}" if column.unit else "a number",
-        "category": "a category",
-        "text": "free text",
-    }
-    return words_for.get(column.role, "an ISO 8601 date or time, UTC without an offset")
+    if column.role == "numeric" and column.unit:
+        return f"a number, in {column.unit}"
+    return _WORDS_FOR[column.role]
 
 
 def _example(column: Column) -> Any:

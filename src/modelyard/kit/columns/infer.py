@@ -88,10 +88,13 @@ class Cells:
             kind = self.plain.type
             return float(pa.types.is_integer(kind) or pa.types.is_floating(kind))
         count = int((~np.isnan(self.values)).sum())
+        if count == 0:
+            return 0.0
         if count == len(self.plain):
-            return 1.0 if count else 0.0
+            return 1.0
         empty = int(are_placeholders(self.plain).sum())
-        if not count or count < empty:
+        if count < empty:
+            # Then `none` or `unknown` is what the column says, and a number the exception.
             return 0.0
         return count / (len(self.plain) - empty)
 
@@ -116,7 +119,9 @@ class Cells:
         values = self.values[np.isfinite(self.values)]
         if not len(values):
             return True
-        given = logged(values) if log else values
+        given = values
+        if log:
+            given = logged(values)
         return tells_apart(values, (given - given.mean()) / (given.std() or 1.0))
 
     @cached_property
@@ -185,7 +190,9 @@ def infer_column(
     if guess.role == "numeric" and is_text(found.plain):
         # Words for an empty cell, which numbers are read without.
         column["nullable"] = nullable or bool(are_placeholders(found.plain).any())
-    code = "" if forced else found.code
+    code = ""
+    if not forced:
+        code = found.code
     if code and guess.role in ("category", "text", "drop"):
         table.note(f"{name}: taken for codes, not numbers: {code}")
     if guess.role == "numeric" and found.boolean:
@@ -198,7 +205,8 @@ def infer_column(
             "transform": settings.numeric,
         }
         if settings.numeric == "standardize" and not found.fit_32_bits():
-            column["transform"] = "log" if found.fit_32_bits(log=True) else "standardize"
+            if found.fit_32_bits(log=True):
+                column["transform"] = "log"
             table.note(f"{name}: {_CLOSE[column['transform']]}")
         if not given.get("format") and (question := doubt(table, name)):
             table.note(f'{question}; set its "format" in the schema if they are')
@@ -231,13 +239,11 @@ def _guess(name: str, cells: Cells, nullable: bool, settings: ColumnSettings) ->
             return Guess("drop", reason)
         return Guess("numeric")
     texts = [str(text) for text in as_texts(there)]
-    if (
-        _looks_dated(texts[:LOOKED_AT])
-        and to_times(there, TIME_FORMATS)[0].notna().mean() >= MOSTLY
-    ):
+    # Reading dates is slow: only columns that look like some are read.
+    if _looks_dated(texts[:LOOKED_AT]) and _are_times(there, TIME_FORMATS):
         return Guess("time")
     short = _short_years(texts)
-    if short == "clear" and to_times(there, SHORT_FORMATS)[0].notna().mean() >= MOSTLY:
+    if short == "clear" and _are_times(there, SHORT_FORMATS):
         return Guess("time")
     if short == "unclear" and distinct > SOME_TEXTS:
         return Guess(
@@ -248,12 +254,20 @@ def _guess(name: str, cells: Cells, nullable: bool, settings: ColumnSettings) ->
     return _guess_text(texts, distinct, settings, bool(cells.code))
 
 
+def _are_times(there: pa.Array, formats: Sequence[str]) -> bool:
+    """Whether nearly all cells are times of one of these formats."""
+    found, _ = to_times(there, formats)
+    return bool(found.notna().mean() >= MOSTLY)
+
+
 def _guess_text(texts: Sequence[str], distinct: int, settings: ColumnSettings, code: bool) -> Guess:
     some = texts[:SAMPLE]
-    words = sum(len(re.findall(r"\s+", text)) + 1 for text in some) / len(some)
+    # Mean words of a cell, and how many cells are a number with a unit.
+    blanks = sum(len(re.findall(r"\s+", text)) for text in some)
+    words = 1 + blanks / len(some)
+    with_unit = sum(_WITH_UNIT.fullmatch(text) is not None for text in some)
     varied = distinct > max(SOME_TEXTS, 0.5 * len(texts))
-    with_unit = sum(bool(_WITH_UNIT.fullmatch(text)) for text in some) >= MOSTLY * len(some)
-    if varied and with_unit and not code:
+    if varied and with_unit >= MOSTLY * len(some) and not code:
         problem = "numbers with several units, or written in several ways: write plain numbers"
         return Guess("drop", problem)
     if words >= 2 and distinct > max(settings.max_categories, SOME_TEXTS):
@@ -294,4 +308,5 @@ def _short_years(texts: Sequence[str]) -> Literal["none", "clear", "unclear"]:
 
 
 def _looks_dated(texts: Sequence[str]) -> bool:
-    return sum(bool(_DATE.match(text)) for text in texts) >= MOSTLY * len(texts)
+    dated = sum(_DATE.match(text) is not None for text in texts)
+    return dated >= MOSTLY * len(texts)

@@ -36,17 +36,22 @@ class NumericPart(FittedColumn):
         """Median, mean and deviation of the training values that are there."""
         numbers = as_numbers(values)
         there = numbers[~np.isnan(numbers)]
-        kept = logged(there) if column.transform == "log" else there
-        center, scale = 0.0, 1.0
-        if len(kept) and (column.transform == "standardize" or not tells_apart(there, kept)):
-            center, scale = float(kept.mean()), float(kept.std())
+        kept = there
+        if column.transform == "log":
+            kept = logged(there)
+        median, center, scale = 0.0, 0.0, 1.0
+        if len(there):
+            median = float(np.median(there))
+            if column.transform == "standardize" or not tells_apart(there, kept):
+                # A constant has no deviation to divide by.
+                center, scale = float(kept.mean()), float(kept.std()) or 1.0
         return cls(
             column=column.name,
             indicator=column.nullable or len(there) < len(numbers),
             log=column.transform == "log",
-            median=float(np.median(there)) if len(there) else 0.0,
+            median=median,
             center=center,
-            scale=scale if scale > 0 else 1.0,
+            scale=scale,
         )
 
     def _names(self) -> list[str]:
@@ -72,10 +77,14 @@ class NumberBlock:
         """`groups` says which outputs are each column's."""
         self._names = [part.column for part in parts]
         self._first = np.array([groups[part.column][0] for part in parts], np.intp)
-        self._indicators = [
-            (row, groups[part.column][1]) for row, part in enumerate(parts) if part.indicator
-        ]
-        self._log = np.array([row for row, part in enumerate(parts) if part.log], np.intp)
+        self._indicators: list[tuple[int, int]] = []
+        logs = []
+        for row, part in enumerate(parts):
+            if part.indicator:
+                self._indicators.append((row, groups[part.column][1]))
+            if part.log:
+                logs.append(row)
+        self._log = np.array(logs, np.intp)
         self._median = np.array([[part.median] for part in parts])
         self._center = np.array([[part.center] for part in parts])
         self._scale = np.array([[part.scale] for part in parts])

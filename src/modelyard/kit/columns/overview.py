@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 def with_ranges(columns: Sequence[Column], train: pd.DataFrame) -> list[Column]:
     """The columns with examples, ranges and choices as the training rows show them."""
-    return [c if c.role == "drop" else _with_range(c, train[c.name]) for c in columns]
+    found = []
+    for column in columns:
+        if column.role != "drop":
+            column = _with_range(column, train[column.name])
+        found.append(column)
+    return found
 
 
 def columns_table(frame: pd.DataFrame, schema: HasColumns) -> dict[str, Any]:
@@ -23,14 +28,17 @@ def columns_table(frame: pd.DataFrame, schema: HasColumns) -> dict[str, Any]:
     rows = []
     for column in schema.inputs:
         cells = frame[column.name]
-        role = "boolean" if column.boolean else str(column.role)
-        if column.words:
+        role = str(column.role)
+        if column.boolean:
+            role = "boolean"
+        elif column.words:
             role = "numeric or a word"
-        example = str(column.examples[0]) if column.examples else ""
+        example = ""
+        if column.examples:
+            example = str(column.examples[0])
         missing = f"{100 * cells.isna().mean():.1f}"
-        rows.append(
-            [column.name, role, column.transform or "", missing, int(cells.nunique()), example]
-        )
+        transform = column.transform or ""
+        rows.append([column.name, role, transform, missing, int(cells.nunique()), example])
     return {
         "title": "Columns",
         "columns": ["column", "role", "transform", "missing %", "distinct", "example"],
@@ -54,15 +62,19 @@ def copies(frame: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> list[str]:
 
     hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
     known = hashes[rows["train"]]
-    found = {
-        split: int(np.isin(hashes[rows[split]], known).sum()) for split in ("validation", "test")
-    }
-    if not any(found.values()):
+    total, shown = 0, []
+    for split in ("validation", "test"):
+        count = int(np.isin(hashes[rows[split]], known).sum())
+        if count:
+            total += count
+            shown.append(f"{count:,} {split}")
+    each = " and ".join(shown)
+    if total == 0:
         return _together(len(hashes) - len(np.unique(hashes)), len(hashes))
-    each = " and ".join(f"{count:,} {split}" for split, count in found.items() if count)
-    said = f"{each} rows are exact copies of training rows and flatter the figures"
-    if sum(found.values()) == 1:
+    if total == 1:
         said = f"{each} row is an exact copy of a training row and flatters the figures"
+    else:
+        said = f"{each} rows are exact copies of training rows and flatter the figures"
     return [f"{said}. If they are the same event, remove the copies from the data"]
 
 

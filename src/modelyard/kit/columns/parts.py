@@ -34,7 +34,9 @@ class FittedColumn(BaseModel, ABC):
     @property
     def names(self) -> list[str]:
         """Names of the outputs."""
-        return [*self._names(), *([f"{self.column} is missing"] if self.indicator else [])]
+        if not self.indicator:
+            return self._names()
+        return [*self._names(), f"{self.column} is missing"]
 
     @abstractmethod
     def _names(self) -> list[str]:
@@ -72,12 +74,15 @@ class CategoryPart(ColumnPart):
             kept.sort(key=lambda name: (rank.get(name, len(rank)), _natural(name)))
         index = {name: code for code, name in enumerate(kept)}
         codes = [index[cell] for cell in cells if cell in index]
+        median = 0.0
+        if codes:
+            median = float(np.median(codes))
         return cls(
             column=column.name,
             indicator=column.nullable or None in cells,
             ordinal=ordinal,
             categories=kept,
-            median=float(np.median(codes)) if codes else 0.0,
+            median=median,
         )
 
     def _names(self) -> list[str]:
@@ -145,15 +150,16 @@ class TextPart(ColumnPart):
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
         index, idf = self._index
         cells = as_strings(values)
-        pairs = [
-            (row, index[word])
-            for row, cell in enumerate(cells)
-            for word in words(cell)
-            if word in index
-        ]
+        rows: list[int] = []
+        codes: list[int] = []
+        for row, cell in enumerate(cells):
+            for word in words(cell):
+                if word in index:
+                    rows.append(row)
+                    codes.append(index[word])
         weights = out[:, : len(idf)]
-        if pairs:
-            rows, codes = np.array(pairs, np.int64).T
+        if rows:
+            # Not weights[rows, codes] += 1, which counts a word that stands twice once.
             np.add.at(weights, (rows, codes), 1.0)
             weights *= idf
             length = np.sqrt(np.einsum("ij,ij->i", weights, weights))
@@ -177,12 +183,15 @@ class TimePart(ColumnPart):
         """Which parts vary, the latest and the median time of training."""
         times = as_times(values)
         there = times[~np.isnat(times)]
-        there = there if len(there) else np.array([_EPOCH])
+        if not len(there):
+            there = np.array([_EPOCH])
         middle = np.median((there - _EPOCH).astype(np.int64))
+        # A part that is the same in all rows says nothing, and may be another one later.
+        varying = [name for name, part in calendar(there).items() if np.ptp(part) > 0]
         return cls(
             column=column.name,
             indicator=column.nullable or bool(np.isnat(times).any()),
-            parts=[name for name, part in calendar(there).items() if np.ptp(part) > 0],
+            parts=varying,
             latest=str(there.max()),
             median=str(_EPOCH + np.timedelta64(int(middle), "us")),
         )

@@ -69,13 +69,12 @@ class Column(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _default_transform(cls, values: Any) -> Any:
-        if (
-            isinstance(values, dict)
-            and values.get("transform") is None
-            and values.get("role") in TRANSFORMS
-        ):
-            allowed = TRANSFORMS[values["role"]]
-            values = {**values, "transform": allowed[0] if allowed else None}
+        if not isinstance(values, dict) or values.get("transform") is not None:
+            return values
+        # An unknown role is refused by its field.
+        allowed = TRANSFORMS.get(values.get("role", ""), ())
+        if allowed:
+            return {**values, "transform": allowed[0]}
         return values
 
     @model_validator(mode="after")
@@ -132,7 +131,10 @@ class ColumnSettings(Protocol):
 def near(name: str, names: list[str]) -> str:
     """The sentence that lists the columns there are, the nearest spelling first."""
     folded = {other.casefold(): other for other in names}
+    shown = f"Columns: {', '.join(names[:20])}"
+    if len(names) > 20:
+        shown += f", … ({len(names)} in all)"
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    guess = f"Did you mean {folded[close[0]]!r}? " if close else ""
-    shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
-    return f"{guess}Columns: {shown}"
+    if close:
+        return f"Did you mean {folded[close[0]]!r}? {shown}"
+    return shown

@@ -84,8 +84,10 @@ def _numbers_or_words(column: Column, table: Table) -> pd.Series[Any]:
         if text in column.words:
             counts[text] += 1
             found.append(text)
+        elif np.isnan(value):
+            found.append(None)
         else:
-            found.append(None if np.isnan(value) else repr(value))
+            found.append(repr(value))
     shown = ", ".join(f"{word!r} ({count})" for word, count in counts.most_common())
     table.note(f"{column.name}: a word in place of a number in {cells_of(counts.total())}: {shown}")
     return pd.Series(found, dtype=object)
@@ -133,9 +135,10 @@ def times(column: Column, table: Table) -> pd.Series[Any]:
         BadData: a cell that is not written so; with its row.
     """
     name, cells = column.name, table.column(column.name)
-    styles = (
-        [column.format.replace("ISO 8601", "ISO8601"), "ISO8601"] if column.format else TIME_FORMATS
-    )
+    styles = TIME_FORMATS
+    if column.format:
+        # pandas writes the name of the standard in one word.
+        styles = (column.format.replace("ISO 8601", "ISO8601"), "ISO8601")
     values, style = to_times(cells, styles)
     note_offsets(table, name)
     if "%y" in style:
@@ -143,8 +146,10 @@ def times(column: Column, table: Table) -> pd.Series[Any]:
     bad = np.flatnonzero(values.isna().to_numpy() & cells.is_valid().to_numpy(zero_copy_only=False))
     if len(bad):
         row = int(bad[0])
-        form = "" if style == "ISO 8601" else f" of the form {style}"
-        problem = f"{table.shown(name, row)} is not a date or time{form}"
+        problem = f"{table.shown(name, row)} is not a date or time"
+        if style != "ISO 8601":
+            problem += f" of the form {style}"
+        # What 64 bits of nanoseconds hold.
         raise table.fault(name, row, f"{problem} between the years 1678 and 2261", _mend(name))
     if style.startswith("%m"):
         day_first = style.replace("%m/%d", "%d/%m").replace("%m-%d", "%d-%m")
@@ -167,6 +172,7 @@ def to_times(cells: pa.Array, styles: Sequence[str]) -> tuple[pd.Series[Any], st
         naive = cells.cast(pa.timestamp("us"), safe=False).to_pandas()
         return pd.Series(naive), "ISO 8601"
     text = pd.Series(as_texts(with_offsets(cells)), dtype=object)
+    # Which formats read the first cells best, and of these which one reads all cells best.
     some = text.dropna().iloc[:200]
     counts = {style: int(_parsed(some, style).notna().sum()) for style in styles}
     most = max(counts.values())

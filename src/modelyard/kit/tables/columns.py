@@ -99,8 +99,10 @@ def inexact(cells: pa.Array) -> int | None:
     there is none."""
     if is_text(cells):
         long = pc.match_substring_regex(cells, _LONG_WHOLE).fill_null(False)
-        rows = np.flatnonzero(long.to_numpy(zero_copy_only=False)).tolist()
-        return next((row for row in rows if abs(int(cells[row].as_py())) > LARGEST_EXACT), None)
+        for row in np.flatnonzero(long.to_numpy(zero_copy_only=False)).tolist():
+            if abs(int(cells[row].as_py())) > LARGEST_EXACT:
+                return row
+        return None
     if not pa.types.is_integer(cells.type) or cells.type.bit_width < 64:
         return None
     beyond = pc.greater(cells, pa.scalar(LARGEST_EXACT, cells.type))
@@ -176,5 +178,8 @@ def _text(cell: Any) -> str | None:
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, float) and cell.is_integer():
+        # Numbers with an empty cell among them become floats on the way: 7.0 is 7.
         return str(int(cell))
-    return str(cell.isoformat() if hasattr(cell, "isoformat") else cell).strip()
+    if hasattr(cell, "isoformat"):
+        return str(cell.isoformat())
+    return str(cell).strip()

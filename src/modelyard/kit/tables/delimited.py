@@ -139,7 +139,9 @@ def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -
     odd = quoted and data.count(b'"') % 2
     if len(rows) and odd and any("\n" in str(cells[-1]) for cells in rows.columns):
         # The last cell holds all that follows the quote.
-        last = len(rows) if numbers is None else numbers[-1]
+        last = len(rows)
+        if numbers is not None:
+            last = numbers[-1]
         raise BadData(OPEN_QUOTE, file=text.file, row=last)
     return rows
 

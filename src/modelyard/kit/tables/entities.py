@@ -37,22 +37,24 @@ def find_entity(
         time = times(first, time_column, in_utc=False)
         local = is_local(first, time_column)
     mixed = time is not None and not _ascends(time, local)
+    # Named ones first, then those with the fewest series.
     found: list[tuple[bool, int, str]] = []
     for name in candidates:
         named = bool(called.fullmatch(name.strip()))
         plain = plainly(first.column(name), notation(first, name)).cells
         measured = bool(np.isfinite(as_numbers(plain)).any())
-        if not named and (measured or not mixed):
-            continue
-        if named and measured and not mixed:
-            continue
-        if not may_name(first, name):
+        # Of a name, and of times that several series mix, text needs one and numbers need both.
+        signs = int(named) + int(mixed)
+        if signs < 1 + int(measured) or not may_name(first, name):
             continue
         groups = rows_of(first, name)
         resolved = time is not None and all(_ascends(time[rows], local) for rows in groups.values())
         if resolved or (named and not measured):
             found.append((not named, len(groups), name))
-    return min(found)[2] if found else None
+    if not found:
+        return None
+    _, _, best = min(found)
+    return best
 
 
 def may_name(table: Table, name: str) -> bool:

@@ -76,9 +76,8 @@ def table_files(raw: Path) -> list[File]:
 def is_quickly_read(data: Path) -> bool:
     """Whether a file or folder is small enough to be read before a run begins, to say at once what
     is wrong with it."""
-    if data.is_file():
-        files = [data]
-    else:
+    files = [data]
+    if not data.is_file():
         files = [path for path in data.rglob("*") if path.is_file()]
     return sum(file.stat().st_size for file in files) <= QUICKLY_READ
 
@@ -139,8 +138,9 @@ def _supported(name: str) -> bool:
 
 def unsupported(file: Path, allowed: str = ALLOWED) -> BadData:
     """What is wrong with a file that is no table by its name, and how it becomes one; to be raised."""
-    name = file.name.lower()
-    hint = next((hint for endings, hint in _HINTS.items() if name.endswith(endings)), "")
     kind = file.suffix or file.name
     problem = f"files named *{kind} are not supported. Allowed: {allowed}"
-    return BadData(problem, file=file, hint=hint)
+    for endings, hint in _HINTS.items():
+        if file.name.lower().endswith(endings):
+            return BadData(problem, file=file, hint=hint)
+    return BadData(problem, file=file)

@@ -7,14 +7,14 @@ the other columns of the file decide; where they prove nothing either, `doubt` s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelyard.kit.numerals import CONTINENTAL, ENGLISH, STYLES, Oddity, numeral, read
+from modelyard.kit.numerals import CONTINENTAL, ENGLISH, STYLES, Numeral, Oddity, numeral, read
 from modelyard.kit.tables.table import Table, cells_of
 
 MOSTLY = 0.9
@@ -97,13 +97,18 @@ def notation(table: Table, name: str, usual: Notation | None = None) -> Notation
             raise table.fault(name, row, problem, "Write it without separators between thousands")
         decimal = before
     if not decimal:
+        decimal = "."
         # Decimal commas are rare between commas.
-        comma = "," in look.two_ways and table.delimiter != ","
-        decimal = "," if comma else "."
-    own = look.comma if decimal == "," else look.point
+        if "," in look.two_ways and table.delimiter != ",":
+            decimal = ","
+    own = look.point
+    if decimal == ",":
+        own = look.comma
     if usual is None:
         return Notation(own, look.unit)
-    return Notation(own if look.decimal or not usual.format else usual.format, usual.unit)
+    if usual.format and not look.decimal:
+        own = usual.format
+    return Notation(own, usual.unit)
 
 
 def doubt(table: Table, name: str) -> str:
@@ -145,7 +150,9 @@ def share_decimal(tables: Sequence[Table]) -> None:
             if look.proves and not leading_zero(table.column(name)):
                 proven.add(look.decimal)
     proven.discard("")
-    decimal = proven.pop() if len(proven) == 1 else ""
+    decimal = ""
+    if len(proven) == 1:
+        (decimal,) = proven
     for table in tables:
         table.decimal = decimal
 
@@ -191,16 +198,16 @@ def say(table: Table, name: str, written: Notation, plain: Plain) -> None:
     if code := leading_zero(cells):
         table.note(f"{name}: cells with a leading zero, such as {code!r}, were read as numbers")
     for kind, taken in _TAKEN.items():
-        if texts := [text for text, own in plain.odd.items() if own == kind]:
+        texts = [text for text, own in plain.odd.items() if own == kind]
+        if texts:
             count = _count(cells, texts)
             table.note(f"{name}: {cells_of(count)} such as {texts[0]!r} read as {taken}")
     if written.unit:
+        said = f"{name}: numbers were read without their unit {written.unit!r}"
         count = _count(cells, plain.bare)
         if count:
-            others = f"; {cells_of(count)} without one taken for the same"
-        else:
-            others = ""
-        table.note(f"{name}: numbers were read without their unit {written.unit!r}{others}")
+            said += f"; {cells_of(count)} without one taken for the same"
+        table.note(said)
 
 
 def look_at(table: Table, name: str) -> Look:
@@ -231,40 +238,60 @@ def _look(cells: pa.Array) -> Look:
         return Look()
     different = pc.unique(cells.drop_null())
     if _all_match(different, _PLAIN):
+        # Nearly every column: its cells need no look one by one.
         pointed = different.filter(pc.match_substring(different, "."))
-        if not len(pointed) or not _all_match(pointed, _TWO_WAYS):
-            return Look(decimal="." if len(pointed) else "")
-    words = [
-        text for text in different[:_LOOKED_AT].to_pylist() if text.lower() not in PLACEHOLDERS
-    ]
-    numerals = {text: found for text in words if (found := numeral(text))}
+        if not len(pointed):
+            return Look()
+        if not _all_match(pointed, _TWO_WAYS):
+            return Look(decimal=".")
+    count = 0
+    numerals: dict[str, Numeral] = {}
+    for text in different[:_LOOKED_AT].to_pylist():
+        if text.lower() in PLACEHOLDERS:
+            continue
+        count += 1
+        found = numeral(text)
+        if found is not None:
+            numerals[text] = found
     unit = _unit([found.unit for found in numerals.values()])
-    digits = {text: one.digits for text, one in numerals.items() if unit or not one.unit}
+    digits: dict[str, str] = {}
+    for text, found in numerals.items():
+        # Of several units, those cells are no numbers of one column.
+        if unit or not found.unit:
+            digits[text] = found.digits
     if not digits or _are_codes(list(digits.values())):
         return Look(unit=unit)
-    reads = {
-        style: sum(read(one, style) is not None for one in digits.values()) for style in STYLES
-    }
+    # How many cells each style reads: the best with a decimal point against the best with a comma.
+    reads = {}
+    for style in STYLES:
+        reads[style] = sum(read(written, style) is not None for written in digits.values())
     point = max(_POINT, key=lambda style: reads[style])
     comma = max(_COMMA, key=lambda style: reads[style])
-    decimal = ""
+    decimal = two_ways = ""
     if reads[point] != reads[comma] and max(reads.values()) >= MOSTLY * len(digits):
         decimal = max(point, comma, key=lambda style: reads[style])[5]
-    two_ways = [text for text, one in digits.items() if _has_two_values(one, point, comma)]
-    grouped = any(point[1] in one for one in digits.values())
+    else:
+        two_ways = _first_of_two_values(digits, point, comma)
+    format_point = ""
+    if any(point[1] in written for written in digits.values()):
+        format_point = point
     return Look(
         decimal=decimal,
-        two_ways=two_ways[0] if two_ways and not decimal else "",
-        point=point if grouped else "",
+        two_ways=two_ways,
+        point=format_point,
         comma=comma,
         unit=unit,
-        proves=len(digits) >= MOSTLY * len(words),
+        proves=len(digits) >= MOSTLY * count,
     )
 
 
-def _has_two_values(digits: str, point: str, comma: str) -> bool:
-    one, other = read(digits, point), read(digits, comma)
-    return one is not None and other is not None and float(one) != float(other)
+def _first_of_two_values(digits: Mapping[str, str], point: str, comma: str) -> str:
+    """The first text whose digits are one number in one style and another in the other."""
+    for text, written in digits.items():
+        one, other = read(written, point), read(written, comma)
+        if one is not None and other is not None and float(one) != float(other):
+            return text
+    return ""
 
 
 def _unit(units: list[str]) -> str:
@@ -285,9 +312,11 @@ def _singular(unit: str) -> str:
 def _are_codes(digits: list[str]) -> bool:
     """Whether numbers with spaces are codes such as `560 001`: all of one length, and longer than
     amounts such as `3 200`."""
-    if not any(" " in one for one in digits) or any("." in one or "," in one for one in digits):
+    spaced = any(" " in number for number in digits)
+    marked = any("." in number or "," in number for number in digits)
+    if marked or not spaced:
         return False
-    lengths = {len(one) for one in digits}
+    lengths = {len(number) for number in digits}
     return len(lengths) == 1 and max(lengths) >= SHORTEST_CODE
 
 

@@ -223,6 +223,6 @@ def _different(cells: pa.Array) -> list[str]:
 
 
 def _fault(table: Table, name: str, text: str, problem: str, hint: str) -> Any:
-    cells = table.column(name).to_pylist()
-    row = next(row for row, cell in enumerate(cells) if cell is not None and cell.strip() == text)
+    # Cells of a column are trimmed when a file is read, as `text` is.
+    row = table.column(name).to_pylist().index(text)
     return table.fault(name, row, problem, hint)

@@ -22,7 +22,9 @@ _SHOWN = 40
 
 def cells_of(count: int) -> str:
     """`1 cell`, `1,234 cells`."""
-    return f"{count:,} cell{'' if count == 1 else 's'}"
+    if count == 1:
+        return "1 cell"
+    return f"{count:,} cells"
 
 
 @dataclass(frozen=True)
@@ -142,17 +144,21 @@ def without_blanks(names: Sequence[str], file: Path) -> tuple[list[str], list[st
         if name and count > 1 and len(set(alike)) > 1:
             problem = f"columns differ only in the blanks around their names: {', '.join(alike)}"
             raise BadData(problem, file=file, column=name, hint="Rename all but one")
-    shown = ", ".join(blank[:_NAMED]) + (", …" if len(blank) > _NAMED else "")
-    return trimmed, [f"blanks around names of columns are not part of them: {shown}"]
+    shown = blank[:_NAMED]
+    if len(blank) > _NAMED:
+        shown.append("…")
+    note = f"blanks around names of columns are not part of them: {', '.join(shown)}"
+    return trimmed, [note]
 
 
 def remarks(notes: Sequence[str]) -> str:
     """How many notes there are on reading cells, for the end of a stage's line; empty for none."""
     if not notes:
         return ""
-    return (
-        f"; {len(notes)} note{'s' if len(notes) > 1 else ''} on how cells were read (see the card)"
-    )
+    count = "1 note"
+    if len(notes) > 1:
+        count = f"{len(notes)} notes"
+    return f"; {count} on how cells were read (see the card)"
 
 
 def joined(tables: list[Table]) -> Table:
@@ -167,13 +173,15 @@ def joined(tables: list[Table]) -> Table:
     if len(tables) == 1:
         return first
     dropped: dict[str, str] = {}
+    files: list[TableFile] = []
+    # As keys, for the same note of several files is worth telling once.
+    noted: dict[str, None] = {}
     for table in tables:
         dropped |= table.dropped
+        files += table.files
+        noted |= dict.fromkeys(table.notes)
+    notes = [*noted, f"{len(tables)} files were read as one table"]
     names = [name for name in first.names if name not in dropped]
-    files = [file for table in tables for file in table.files]
-    # The same note of several files is worth telling once.
-    notes = list(dict.fromkeys(note for table in tables for note in table.notes))
-    notes.append(f"{len(tables)} files were read as one table")
     for name in names:
         _check_types(tables, name)
     parts = [table.arrow.select(names) for table in tables]

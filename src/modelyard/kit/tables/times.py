@@ -58,7 +58,8 @@ def times(table: Table, name: str, required: bool = True, *, in_utc: bool = True
         say(table, name, written, plain)
         return _in_one_unit(table, name, values)
     # Numbers may be in any unit, so a column holds one or the other: as its first cell does.
-    if numeric[~empty][0]:
+    first = numeric[~empty][0]
+    if first:
         found = np.where(empty, np.nan, values)
     else:
         found = _in_calendar(table, name)
@@ -82,6 +83,7 @@ def _in_calendar(table: Table, name: str) -> np.ndarray:
     different = encoded.dictionary.to_pylist()
     reading = reading_of(table, name, different)
     moments = [_seconds(text, reading) for text in different]
+    # An empty cell looks up the last place, -1.
     index = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return np.asarray(np.array([*moments, np.nan])[index])
 
@@ -123,7 +125,7 @@ def note_offsets(table: Table, name: str, *, in_utc: bool = True) -> None:
         table.note(f"{name}: {without} of {count} times have no offset, and were taken for UTC")
     if not is_text(cells) or not _names_zones(cells):
         return
-    twice = sum(text is not None and _stands_twice(text) for text in cells.to_pylist())
+    twice = sum(_stands_twice(text) for text in cells.drop_null().to_pylist())
     if twice:
         table.note(
             f"{name}: {twice} times are in an hour that their zone has twice or skips, and were read "
@@ -141,7 +143,9 @@ def with_offsets(cells: pa.Array) -> pa.Array:
     as they are."""
     if not is_text(cells) or not _names_zones(cells):
         return cells
-    changed = [text if text is None else _with_offset(text) for text in cells.to_pylist()]
+    changed: list[str | None] = []
+    for text in cells.to_pylist():
+        changed.append(None if text is None else _with_offset(text))
     return pa.array(changed, pa.string())
 
 
@@ -155,8 +159,10 @@ def is_dated(table: Table, name: str) -> bool:
     cells = table.column(name)
     if pa.types.is_temporal(cells.type):
         return True
-    first = next((cell for cell in cells.to_pylist() if cell is not None), None)
-    return isinstance(first, str) and bool(_DATED.match(first))
+    there = cells.drop_null()
+    if not is_text(cells) or not len(there):
+        return False
+    return _DATED.match(there[0].as_py()) is not None
 
 
 def without_offset(cells: pa.Array) -> np.ndarray:
