@@ -86,7 +86,10 @@ class Setup(Trainable):
         logits = model(batch["input_ids"], batch["positions"], batch["segments"])["logits"]
         said = batch["targets"] != IGNORED
         labels = functional.cross_entropy(logits[said], batch["targets"][said])
-        teacher = soft_targets(logits[said], batch[LOGITS][said], settings.temperature)
+        # Checkpoints of one tokenizer pad its vocabulary to other widths.
+        width = min(logits.shape[-1], batch[LOGITS].shape[-1])
+        ours, theirs = logits[said][:, :width], batch[LOGITS][said][:, :width]
+        teacher = soft_targets(ours, theirs, settings.temperature)
         return (1 - settings.teacher_share) * labels + settings.teacher_share * teacher
 
     def rows(self, features: Path, split: Split) -> Packed:
