@@ -85,7 +85,8 @@ def add_rounding(model: nn.Module, batch: Batch, loss: Loss) -> Folds:
     Raises:
         UsageError: the network has no such layers, or folding changes what it computes.
     """
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, LAYERS)}
+    # Before the norms are folded: what is put in their places is no layer.
+    layers = [layer for layer in model.modules() if isinstance(layer, LAYERS)]
     if not layers:
         raise UsageError(
             "compress.aware_epochs: this network has no convolutions and linear layers to round. "
@@ -102,7 +103,7 @@ def add_rounding(model: nn.Module, batch: Batch, loss: Loss) -> Folds:
             "compress.aware_epochs: this network's norms cannot be folded into its convolutions "
             f"(loss {before:.4g} before, {after:.4g} after). Type: --set compress.aware_epochs=0"
         )
-    for layer in layers.values():
+    for layer in layers:
         _round(layer, Range(), Range())
     return folds
 
@@ -147,11 +148,9 @@ class AwareGraph:
         layers = {f"{layer}.weight": places for layer, places in self.ranges.items()}
         found: dict[str, tuple[float, float]] = {}
         for node in model.graph.node:
-            if len(node.input) > 1:
-                places = layers.get(node.input[1])
-            else:
-                places = None
-            if places is not None:
+            # The second input of convolutions and products holds their weights.
+            if len(node.input) > 1 and node.input[1] in layers:
+                places = layers[node.input[1]]
                 found.setdefault(node.input[0], places[ENTRY])
                 found.setdefault(node.output[0], places[EXIT])
         return found
@@ -188,11 +187,7 @@ class Learned:
         """
         assert graph.module is not None
         module, rounded = copy.deepcopy(graph.module), copy.deepcopy(graph.module)
-        name = next((name for name, part in module.named_modules() if self._fits(part)), None)
-        if name is None:
-            raise BrokenArtifact(
-                f"graph {graph.name!r} does not hold the network that learned 8 bits"
-            )
+        name = self._place_in(module, graph.name)
         for whole in (module, rounded):
             network = whole.get_submodule(name)
             fold(network, self.folds)
@@ -204,27 +199,28 @@ class Learned:
         ranges = {f"{prefix}{layer}": places for layer, places in self.ranges.items()}
         return AwareGraph(replace(graph, module=module), replace(graph, module=rounded), ranges)
 
-    def _fits(self, network: nn.Module) -> bool:
-        layers = {name for name, layer in network.named_modules() if isinstance(layer, LAYERS)}
-        return set(self.ranges) == layers
+    def _place_in(self, module: nn.Module, graph: str) -> str:
+        """The name of the network within a graph's module: `""` where it is the module itself."""
+        for name, part in module.named_modules():
+            layers = {inner for inner, layer in part.named_modules() if isinstance(layer, LAYERS)}
+            if layers == self.ranges.keys():
+                return str(name)
+        raise BrokenArtifact(f"graph {graph!r} does not hold the network that learned 8 bits")
 
 
 def learned(weights: Batch, folds: Folds) -> Learned:
     """What a trained network with rounding holds, sorted."""
     plain: Batch = {}
     ranges: dict[str, dict[str, tuple[float, float]]] = {}
-    bounds = {}
     for name, value in weights.items():
-        owner, _, last = name.rpartition(".")
+        # `layer.entry.low` and `layer.entry.high`, and the same of the exit, are no weights.
+        owner, _, bound = name.rpartition(".")
         layer, _, place = owner.rpartition(".")
-        if last in ("low", "high") and place in (ENTRY, EXIT):
-            bounds[layer, place, last] = value.item()
-        else:
+        if bound not in ("low", "high") or place not in (ENTRY, EXIT):
             plain[name.replace(_ROUNDED, "weight")] = value
-    for layer, place, last in bounds:
-        if last == "low":
-            found = (bounds[layer, place, "low"], bounds[layer, place, "high"])
-            ranges.setdefault(layer, {})[place] = found
+        elif bound == "low":
+            high = weights[f"{owner}.high"]
+            ranges.setdefault(layer, {})[place] = (value.item(), high.item())
     return Learned(plain, ranges, folds)
 
 
@@ -260,6 +256,7 @@ def _folds(model: nn.Module, batch: Batch, loss: Loss) -> Folds:
     finally:
         for hook in hooks:
             hook.remove()
+    # A layer that is called twice would need both norms.
     return {norm: layer for norm, layer in found.items() if calls[layer] == 1}
 
 

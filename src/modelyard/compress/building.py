@@ -39,18 +39,18 @@ def make_variants(
     left_out: list[LeftOut] = []
     ends = time.perf_counter() + task.settings.seconds
     recipes = [recipe for recipe in RECIPES if _is_wanted(recipe, task)]
-    for number, recipe in enumerate(recipes):
+    for number, recipe in enumerate(recipes, start=1):
         reason = _refusal(recipe, sources, task, ends)
         if reason:
             left_out.append(LeftOut(name=recipe.name, verdict="refused", reason=reason))
-            continue
-        try:
-            made[recipe.name] = _make(recipe, sources, folder, task)
-        except Exception as error:
-            # Compilers fail in many ways on graphs that they do not know: the others still work.
-            shutil.rmtree(folder / recipe.name, ignore_errors=True)
-            left_out.append(LeftOut(name=recipe.name, verdict="failed", reason=one_line(error)))
-        progress(number + 1, len(recipes))
+        else:
+            try:
+                made[recipe.name] = _make(recipe, sources, folder, task)
+            except Exception as error:
+                # Compilers fail in many ways on graphs that they do not know: the others still work.
+                shutil.rmtree(folder / recipe.name, ignore_errors=True)
+                left_out.append(LeftOut(name=recipe.name, verdict="failed", reason=one_line(error)))
+        progress(number, len(recipes))
     return made, left_out
 
 
@@ -59,17 +59,18 @@ def one_line(error: BaseException) -> str:
     said = " ".join(str(error).split()) or type(error).__name__
     if len(said) <= LONGEST:
         return said
-    named = _NODE.search(said[LONGEST:])
-    if named:
-        node = f" … node {named.group('node') or named.group('name')}"
-    else:
-        node = " …"
-    return said[:LONGEST] + node
+    short = f"{said[:LONGEST]} …"
+    # ONNX Runtime names the node at the end of a long sentence.
+    if named := _NODE.search(said[LONGEST:]):
+        short += f" node {named.group('node') or named.group('name')}"
+    return short
 
 
 def _is_wanted(recipe: Recipe, task: Task) -> bool:
     wanted = task.settings.variants
-    return recipe.name in wanted or ("auto" in wanted and recipe.concerns(task))
+    if recipe.name in wanted:
+        return True
+    return "auto" in wanted and recipe.concerns(task)
 
 
 def _refusal(recipe: Recipe, sources: Sequence[Source], task: Task, ends: float) -> str:

@@ -33,35 +33,37 @@ class Facts:
 def facts_of(file: Path) -> Facts:
     """Reads an ONNX file; weights in other files are looked up by size only."""
     model = onnx.load(str(file), load_external_data=False)
-    sizes = {
-        tensor.name: int(np.prod(tensor.dims)) * 4
-        for tensor in model.graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) >= 2
-    }
-    sizes |= _constants(model)
+    sizes = _matrices(model)
     weights: dict[str, int] = {}
-    counted: set[str] = set()
     for node in model.graph.node:
         for name in node.input:
-            if name in sizes and name not in counted:
-                counted.add(name)
-                weights[node.op_type] = weights.get(node.op_type, 0) + sizes[name]
+            # Shared weights count once, for the first operator that takes them.
+            size = sizes.pop(name, 0)
+            if size:
+                weights[node.op_type] = weights.get(node.op_type, 0) + size
     return Facts(weights, {value.name: _shape(value) for value in model.graph.input})
 
 
-def _constants(model: onnx.ModelProto) -> dict[str, int]:
-    """Bytes of matrices that stand in the graph as nodes."""
-    found = {}
+def _matrices(model: onnx.ModelProto) -> dict[str, int]:
+    """Bytes of constant float32 tensors of two axes and more, by name: initializers, and those that
+    stand in the graph as nodes."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type != "Constant":
             continue
         for attribute in node.attribute:
             value = helper.get_attribute_value(attribute)
-            if isinstance(value, onnx.TensorProto) and len(value.dims) >= 2:
-                found[node.output[0]] = int(np.prod(value.dims)) * 4
+            if isinstance(value, onnx.TensorProto):
+                tensors[node.output[0]] = value
+    found = {}
+    for name, tensor in tensors.items():
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) >= 2:
+            found[name] = int(np.prod(tensor.dims)) * 4
     return found
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
-    axes = value.type.tensor_type.shape.dim
-    return tuple(axis.dim_value if axis.HasField("dim_value") else None for axis in axes)
+    sizes: list[int | None] = []
+    for axis in value.type.tensor_type.shape.dim:
+        sizes.append(axis.dim_value if axis.HasField("dim_value") else None)
+    return tuple(sizes)

@@ -136,10 +136,9 @@ def _is_finite(mask: onnx_ir.Value) -> bool:
 
 def _constant(value: onnx_ir.Value | None) -> np.ndarray | None:
     """The tensor of a value that is the same for all inputs; None: it is not."""
-    if value is not None:
-        tensor = onnx_ir.convenience.get_const_tensor(value)
-    else:
-        tensor = None
+    if value is None:
+        return None
+    tensor = onnx_ir.convenience.get_const_tensor(value)
     if tensor is None:
         return None
     return tensor.numpy()

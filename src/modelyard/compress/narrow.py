@@ -48,11 +48,11 @@ def prune_channels(
     import torch_pruning
 
     before = _shapes(model)
-    others = [
-        layer
-        for layer in model.modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear) and not _is_in(layer, layers)
-    ]
+    chosen = set(map(id, layers))
+    others = []
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and id(layer) not in chosen:
+            others.append(layer)
     with warnings.catch_warnings():
         # It advises on parameters outside of layers, such as position embeddings, which stay.
         warnings.simplefilter("ignore")
@@ -92,7 +92,9 @@ def narrowed(model: nn.Module, shapes: Shapes) -> nn.Module:
             layer = model.get_submodule(owner)
             old = getattr(layer, attribute)
             new = old.new_zeros(shape)
-            setattr(layer, attribute, nn.Parameter(new) if isinstance(old, nn.Parameter) else new)
+            if isinstance(old, nn.Parameter):
+                new = nn.Parameter(new)
+            setattr(layer, attribute, new)
     for owner in {name.rpartition(".")[0] for name in shapes}:
         _describe(model.get_submodule(owner))
     return model
@@ -130,7 +132,3 @@ def _describe(layer: nn.Module) -> None:
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
-
-
-def _is_in(layer: nn.Module, layers: Collection[nn.Module]) -> bool:
-    return any(layer is other for other in layers)

@@ -67,7 +67,7 @@ def decide(
     judged = [_judged(variant, choice, metric, sign) for variant in variants]
     able = [variant for variant in judged if variant.graphs and not variant.rejected]
     assert able, "onnx-fp32 answers as the trained model does, or export fails"
-    base = next((variant for variant in able if variant.name == BASE), able[0])
+    base = {variant.name: variant for variant in able}.get(BASE, able[0])
     figure = _figure(choice.aim, sign)
     best = min(able, key=figure)
     if choice.aim != "quality" and best is not base and not _clearly(best, base, figure):
@@ -85,12 +85,11 @@ def _judged(variant: Variant, choice: Choice, metric: str, sign: int) -> Variant
         return variant
     interval = ""
     if variant.change_interval is not None:
+        # Of the loss: turned round where more is better.
         low, high = sorted(-sign * bound for bound in variant.change_interval)
         interval = f" (95 % interval {low:.3g} to {high:.3g})"
-    reason = (
-        f"loses {loss:.4g} of {metric}{interval}; allowed {choice.max_loss:.4g}, "
-        f"{choice.max_loss_of}"
-    )
+    allowed = f"allowed {choice.max_loss:.4g}, {choice.max_loss_of}"
+    reason = f"loses {loss:.4g} of {metric}{interval}; {allowed}"
     return variant.model_copy(update={"rejected": True, "reason": reason})
 
 

@@ -90,24 +90,25 @@ def to_static_int8(
     from `calls`, but for those that are `known`; `around_zero` makes those symmetric."""
     activations, between = QuantType.QUInt8, sorted(BETWEEN)
     attention: Products | None = "outside"
+    # What follows a product of matrices takes floats: GELU, attention, a sum. Where it is another
+    # product, that one quantizes it.
+    floats = ["MatMul"]
     if around_zero:
         # For TensorRT, which knows none of ONNX Runtime's own operators and joins those between
         # convolutions itself.
-        activations, between, attention = QuantType.QInt8, [], None
+        activations, between, attention, floats = QuantType.QInt8, [], None, []
     options: dict[str, Any] = {
         # Products of two activations, as in attention, stay as they are.
         "MatMulConstBOnly": True,
         "ActivationSymmetric": around_zero,
-        # What follows a product of matrices takes floats: GELU, attention, a sum. Where it
-        # is another product, that one quantizes it.
-        "OpTypesToExcludeOutputQuantization": [] if around_zero else ["MatMul"],
+        "OpTypesToExcludeOutputQuantization": floats,
     }
     with _prepared(source, attention) as prepared, _quiet():
         if known is not None:
-            options["TensorQuantOverrides"] = {
-                name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
-                for name, (low, high) in known(onnx.load(str(prepared))).items()
-            }
+            overrides: dict[str, Any] = {}
+            for name, (low, high) in known(onnx.load(str(prepared))).items():
+                overrides[name] = [{"rmin": np.float32(low), "rmax": np.float32(high)}]
+            options["TensorQuantOverrides"] = overrides
         quantize_static(
             prepared,
             file,
@@ -179,10 +180,8 @@ def _apart_from_maps(model: onnx.ModelProto, operators: frozenset[str]) -> list[
 def _with_gemm(operators: frozenset[str]) -> list[str]:
     """ONNX Runtime turns Gemm into MatMul and Add before it quantizes."""
     if "Gemm" in operators:
-        both = operators | {"MatMul"}
-    else:
-        both = operators
-    return sorted(both)
+        operators = operators | {"MatMul"}
+    return sorted(operators)
 
 
 @contextlib.contextmanager
@@ -202,6 +201,8 @@ def _own_logging() -> Iterator[None]:
     the command line's to configure."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)

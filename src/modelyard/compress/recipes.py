@@ -162,9 +162,8 @@ class OnnxInt8Aware(Recipe):
     def refusal(self, sources: Sequence[Source], task: Task) -> str:
         """Training makes the copy."""
         if not task.aware:
-            return (
-                "no copy of this model learned 8 bits. Run it with --set compress.aware_epochs=10"
-            )
+            said = "no copy of this model learned 8 bits"
+            return f"{said}. Run it with --set compress.aware_epochs=10"
         return OnnxInt8Static().refusal(sources, task)
 
     def doubt(self, sources: Sequence[Source], task: Task) -> str:
@@ -318,9 +317,8 @@ class Xgboost(Recipe):
         """A single row waits for XGBoost's preparations longer than the trees take."""
         if task.settings.aim == "throughput":
             return ""
-        return (
-            "one row is answered faster by ONNX Runtime; XGBoost is for many: export.aim=throughput"
-        )
+        said = "one row is answered faster by ONNX Runtime; XGBoost is for many"
+        return f"{said}: export.aim=throughput"
 
     def make(self, source: Source, file: Path, task: Task) -> None:
         """As training wrote it."""
@@ -345,8 +343,10 @@ def _weights(sources: Sequence[Source], operators: frozenset[str] | None) -> int
     """Bytes of weights in these operators; None: in any."""
     total = 0
     for source in sources:
-        facts = source.facts
-        total += sum(facts.weights.values()) if operators is None else facts.bytes_in(operators)
+        if operators is None:
+            total += sum(source.facts.weights.values())
+        else:
+            total += source.facts.bytes_in(operators)
     return total
 
 

@@ -120,10 +120,9 @@ class BoundRuntime(OnnxRuntime):
             binding.bind_ortvalue_input(name, buffer.value)
         for name in outputs:
             if name in held:
-                where = (self.place.memory, self.place.number)
+                binding.bind_output(name, self.place.memory, self.place.number)
             else:
-                where = (CPU, 0)
-            binding.bind_output(name, *where)
+                binding.bind_output(name, CPU, 0)
         session.run_with_iobinding(binding)
         # The outputs are whole: what the inputs lie in may be written again.
         self._buffers[graph].give_back(key, buffers)

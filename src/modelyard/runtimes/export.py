@@ -31,11 +31,11 @@ def _export_torch(graph: Graph, file: Path, opset: int) -> None:
 
     assert graph.module is not None
     module = graph.module.eval().cpu()
-    inputs = {name: torch.from_numpy(array) for name, array in graph.example.items()}
-    axes = {
-        name: dict.fromkeys((0, *graph.dynamic.get(name, ())), torch.export.Dim.AUTO)
-        for name in inputs
-    }
+    inputs, axes = {}, {}
+    for name, array in graph.example.items():
+        inputs[name] = torch.from_numpy(array)
+        varying = (0, *graph.dynamic.get(name, ()))
+        axes[name] = dict.fromkeys(varying, torch.export.Dim.AUTO)
     with torch.no_grad():
         outputs = list(module(**inputs))
     try:
@@ -79,7 +79,8 @@ def cause_of(error: BaseException) -> str:
     everything = "\n".join(texts)
     if (operator := _OPERATOR.search(everything)) is not None:
         name = operator.group("op") or operator.group("call")
-        said += "" if name in said else f", operator {name}"
+        if name not in said:
+            said += f", operator {name}"
     if places := _PLACE.findall(everything):
         file, line = places[-1]
         said += f", at {file}:{line}"

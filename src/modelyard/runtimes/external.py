@@ -84,8 +84,10 @@ class _Cursor:
             number, kind = tag >> 3, tag & 7
             if kind == _VARINT:
                 self._varint()
-            elif kind in (_FIXED64, _FIXED32):
-                self._skip(8 if kind == _FIXED64 else 4)
+            elif kind == _FIXED64:
+                self._skip(8)
+            elif kind == _FIXED32:
+                self._skip(4)
             elif kind == _BYTES:
                 length = self._varint()
                 start = self.at
@@ -101,6 +103,8 @@ class _Cursor:
 
     def _varint(self) -> int:
         value = 0
+        # Seven bits a byte, the lowest first, of at most ten bytes: the high bit says that another
+        # follows.
         for shift in range(0, 70, 7):
             if self.at >= self.span.end:
                 raise ValueError("it ends within a number")
@@ -133,9 +137,7 @@ def _entry(span: _Span) -> tuple[str, str]:
 
 
 def _external(entries: dict[str, str]) -> External:
-    length = entries.get("length")
-    return External(
-        entries.get("location", ""),
-        int(entries.get("offset") or 0),
-        int(length) if length is not None else None,
-    )
+    length = None
+    if "length" in entries:
+        length = int(entries["length"])
+    return External(entries.get("location", ""), int(entries.get("offset") or 0), length)

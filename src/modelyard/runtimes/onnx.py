@@ -41,23 +41,25 @@ class OnnxRuntime:
         options.log_severity_level = 3
         # Spinning threads win microseconds here and cost a busy core in a shared pod.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        on_cpu = providers[0][0] == ON_CPU
+        left_out: tuple[str, ...] = ()
+        if providers[0][0] == ON_CPU:
+            left_out = (*SLOWER, *without)
         self._sessions = {}
         for name, graph in graphs.items():
-            source = graph if isinstance(graph, bytes) else str(graph)
+            source: str | bytes
+            if isinstance(graph, bytes):
+                source, where = graph, ""
+            else:
+                source, where = str(graph), f" ({graph})"
             try:
                 session = onnxruntime.InferenceSession(
                     source,
                     options,
                     providers=list(providers),
                     enable_fallback=False,
-                    disabled_optimizers=(*SLOWER, *without) if on_cpu else (),
+                    disabled_optimizers=left_out,
                 )
             except Exception as error:
-                if isinstance(graph, bytes):
-                    where = ""
-                else:
-                    where = f" ({graph})"
                 raise BrokenArtifact(
                     f"graph {name!r}{where} is not an ONNX model that runs here: {error}"
                 ) from None
@@ -66,9 +68,8 @@ class OnnxRuntime:
     def signature(self, graph: str) -> tuple[list[Tensor], list[Tensor]]:
         """Inputs and outputs of a graph as ONNX declares them."""
         session = self._sessions[graph][0]
-        return [_tensor(one) for one in session.get_inputs()], [
-            _tensor(one) for one in session.get_outputs()
-        ]
+        inputs = [_tensor(one) for one in session.get_inputs()]
+        return inputs, [_tensor(one) for one in session.get_outputs()]
 
     def __call__(self, graph: str, arrays: Arrays) -> Arrays:
         session, outputs = self._sessions[graph]
@@ -77,6 +78,6 @@ class OnnxRuntime:
 
 def _tensor(one: Any) -> Tensor:
     kind = one.type.removeprefix("tensor(").removesuffix(")")
-    return Tensor(
-        one.name, kind, tuple(size if isinstance(size, int) else None for size in one.shape)
-    )
+    # An axis that varies has a name in place of a size, or neither.
+    shape = [size if isinstance(size, int) else None for size in one.shape]
+    return Tensor(one.name, kind, tuple(shape))

@@ -22,9 +22,8 @@ class TorchRuntime:
 
     def __init__(self, graphs: Sequence[Graph]) -> None:
         for graph in graphs:
-            assert graph.module is not None, (
-                f"graph {graph.name!r} is ONNX: run it with ONNX Runtime"
-            )
+            said = f"graph {graph.name!r} is ONNX: run it with ONNX Runtime"
+            assert graph.module is not None, said
             graph.module.eval()
         self._graphs = {graph.name: graph for graph in graphs}
 
@@ -41,13 +40,14 @@ class TorchRuntime:
             )
         if unknown := sorted(set(arrays) - set(inputs)):
             raise UsageError(choices(f"graph {graph!r}: input", unknown[0], inputs))
-        device = next(
-            (tensor.device for tensor in module.state_dict().values()), torch.device("cpu")
-        )
+        # Where its weights are; a module without any computes on the CPU.
+        device = torch.device("cpu")
+        for tensor in module.state_dict().values():
+            device = tensor.device
+            break
         with torch.inference_mode():
-            tensors = {
-                name: torch.from_numpy(np.ascontiguousarray(array)).to(device)
-                for name, array in arrays.items()
-            }
+            tensors = {}
+            for name, array in arrays.items():
+                tensors[name] = torch.from_numpy(np.ascontiguousarray(array)).to(device)
             outputs = module(**tensors)
         return {name: tensor.cpu().numpy() for name, tensor in outputs.items()}

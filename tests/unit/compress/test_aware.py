@@ -197,7 +197,10 @@ def test_without_a_copy_the_variant_is_refused_with_the_setting_to_type(
     to_onnx(graph_of(Net(), batch), tmp_path / "precise.onnx", 18)
     source = Source("model", tmp_path / "precise.onnx", facts_of(tmp_path / "precise.onnx"))
     task = Task(ExportSettings(variants=(NAME,)), OPERATORS, lambda: {})
-    made, (left_out,) = make_variants([source], tmp_path, task, lambda done, total: None)
+    told: list[tuple[int, int]] = []
+    made, (left_out,) = make_variants([source], tmp_path, task, lambda *one: told.append(one))
+    # A recipe that is refused is done with, too.
+    assert told == [(1, 1)]
     assert made == {}
     assert left_out.verdict == "refused"
     assert left_out.reason.endswith("--set compress.aware_epochs=10")
