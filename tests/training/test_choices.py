@@ -16,7 +16,7 @@ from modelyard.training import optimizers
 from modelyard.training.engine import Engine, blocks
 from modelyard.training.loop import Trainer, load_weights
 from modelyard.training.schedules import LearningRate
-from modelyard.training.throughput import operations
+from modelyard.training.throughput import operations, peak
 from modelyard.training.world import Preemption, World
 from tests.training.many import Blocks, Classes
 
@@ -220,6 +220,27 @@ def test_an_unknown_metric_lists_those_there_are(tmp_path):
 def test_settings_that_do_not_go_together_say_which_do(values, said):
     with pytest.raises(ValidationError, match=said):
         settings(**values)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA GH200 480GB", 989e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA L40S", 362e12),
+        ("Tesla T4", None),
+        ("NVIDIA RTX A1000 Laptop GPU", None),
+        ("NVIDIA T400 4GB", None),
+        ("NVIDIA L40", None),
+        ("NVIDIA A10G", None),
+    ],
+)
+def test_peaks_are_those_of_the_very_gpu(name, expected, monkeypatch):
+    """`A100` begins `A1000`, which does a hundredth of it."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    assert peak(torch.device("cuda"), "bf16") == expected
 
 
 def test_operations_are_those_of_the_products():

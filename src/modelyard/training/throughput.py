@@ -3,6 +3,7 @@ the device can do."""
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,8 @@ PEAK_TFLOPS: dict[str, dict[str, float]] = {
     "V100": {"fp16": 125, "fp32": 15.7},
     "T4": {"fp16": 65, "fp32": 8.1},
 }
-"""Dense peak by a part of the GPU's name and precision, from NVIDIA's data sheets; the first
-match counts."""
+"""Dense peak by whole words of the GPU's name and by precision, from NVIDIA's data sheets; the
+first match counts."""
 
 
 def operations(objective: torch.nn.Module, batch: Batch) -> int:
@@ -57,7 +58,8 @@ def peak(device: torch.device, precision: str) -> float | None:
         return None
     name = torch.cuda.get_device_name(device)
     for part, rates in PEAK_TFLOPS.items():
-        if part not in name:
+        # An A1000 is no A100; a GH200 is an H200 next to a processor.
+        if not re.search(rf"\bG?{part}\b", name):
             continue
         if precision in rates:
             return rates[precision] * 1e12
