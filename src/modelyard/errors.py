@@ -70,12 +70,15 @@ class BadData(ModelyardError):
         column: str | None = None,
         hint: str = "",
     ) -> None:
-        parts = [str(file) if file is not None else "", f"row {row}" if row is not None else ""]
-        parts.append(f"column {column!r}" if column is not None else "")
-        place = ", ".join(part for part in parts if part)
-        super().__init__(
-            ": ".join(part for part in (place, problem) if part) + (f". {hint}" if hint else "")
-        )
+        place = []
+        if file is not None:
+            place.append(str(file))
+        if row is not None:
+            place.append(f"row {row}")
+        if column is not None:
+            place.append(f"column {column!r}")
+        message = ": ".join(filter(None, [", ".join(place), problem]))
+        super().__init__(f"{message}. {hint}" if hint else message)
         self.problem, self.file, self.row, self.column, self.hint = problem, file, row, column, hint
 
     def within(self, folder: Path, called: str) -> BadData:
@@ -145,15 +148,14 @@ def in_shell(text: str) -> str:
 
 def _listed(text: str) -> str:
     """A text within a list of YAML."""
-    plain = re.fullmatch(r"[^\W\d][\w ./-]*", text) and text.lower() not in (
-        "true",
-        "false",
-        "null",
-    )
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    is_word = text.lower() in ("true", "false", "null")
+    if re.fullmatch(r"[^\W\d][\w ./-]*", text) and not is_word:
+        return text
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _likeness(seen: str, name: str) -> float:
     """How alike two names are, 0 to 1; `kind` alone, and another section's, are `model.kind` too."""
-    ends = seen.rpartition(".")[2], name.rpartition(".")[2]
-    return max(SequenceMatcher(None, *both).ratio() for both in ((seen, name), ends))
+    whole = SequenceMatcher(None, seen, name)
+    ends = SequenceMatcher(None, seen.rpartition(".")[2], name.rpartition(".")[2])
+    return max(whole.ratio(), ends.ratio())

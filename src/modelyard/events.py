@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ def emit(event: str, stage: str, **fields: Any) -> None:
     """Tells one event: started, progress, finished, reused, failed."""
     file = os.environ.get(VARIABLE)
     if file:
-        line = redact(
-            json.dumps({"event": event, "stage": stage, "time": time.time(), **fields}, default=str)
-        )
-        with Path(file).open("a") as stream:
-            stream.write(line + "\n")
+        told = {"event": event, "stage": stage, "time": time.time(), **fields}
+        line = redact(json.dumps(told, default=str)) + "\n"
+        # In one write: several processes may tell at once, and one may be killed.
+        with Path(file).open("ab", buffering=0) as stream:
+            stream.write(line.encode())
     elif event == "progress":
         figures = _figures(fields.get("figures", {}))
         log.info("%s %.4g of %.4g %s", stage, fields["done"], fields["total"], figures)
@@ -53,7 +54,9 @@ def read(file: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
             if not line.endswith(b"\n"):
                 return
             offset += len(line)
-            yield offset, json.loads(line)
+            # On a full disk the start of an event may stand in front of the next one.
+            with suppress(ValueError):
+                yield offset, json.loads(line)
 
 
 FOLLOWED, READ = 0.2, 10.0
@@ -88,8 +91,10 @@ class Throttle:
 
 
 def _figures(fields: dict[str, Any]) -> str:
-    return " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in fields.items()
-        if value not in (None, "", {})
-    )
+    figures = []
+    for name, value in fields.items():
+        if isinstance(value, float):
+            figures.append(f"{name}={value:.4g}")
+        elif value not in (None, "", {}):
+            figures.append(f"{name}={value}")
+    return " ".join(figures)

@@ -8,8 +8,10 @@ examples/             a large example of a package, for curl
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 VARIABLE = "MODELYARD_HOME"
@@ -37,17 +39,28 @@ def predictions(family: str) -> Path:
 def slug(family: str) -> str:
     """A family's name as a file, pipeline or registry name: `my_pkg.mod:Family` to
     `my_pkg-mod-family`."""
-    return family.replace(":", "-").replace(".", "-").lower() if ":" in family else family
+    if ":" not in family:
+        return family
+    return family.replace(":", "-").replace(".", "-").lower()
 
 
 def registered_name(family: str, uri: str | None, name: str | None) -> str:
     """What a family's packages are registered as: the `name` that settings give, or `tabular` for the
     built-in data and `tabular-customers` for a person's `customers.csv`, so that two tables are two
     models."""
+    if name:
+        return name
     family, uri = slug(family), uri or ""
-    data = (uri.partition("#")[2] or uri).rstrip("/").rpartition("/")[2].partition(".")[0]
-    data = re.sub(r"[^a-z0-9]+", "-", data.lower()).strip("-")
-    return name or (family if data in ("", family) else f"{family}-{data}")
+    path = uri.partition("#")[2] or uri  # git+URL#PATH
+    stem = path.rstrip("/").rpartition("/")[2].partition(".")[0].lower()
+    data = re.sub(r"[^a-z0-9]+", "-", stem).strip("-")
+    if not stem.isascii() and re.search("[a-z]", data) is None:
+        # Of `клиенты_2026` and `заказы_2026` the same would be left. macOS writes é as two signs.
+        digest = hashlib.sha256(unicodedata.normalize("NFC", stem).encode()).hexdigest()
+        data = f"{data}-{digest[:8]}".strip("-")
+    if data in ("", family):
+        return family
+    return f"{family}-{data}"
 
 
 def tracking_uri() -> str:

@@ -168,6 +168,32 @@ def test_progress_is_told_a_few_times_a_second_and_always_at_the_end(tmp_path):
     assert json.loads(json.dumps(lines[-1]))["figures"] == {"loss": 0.001}
 
 
+def test_an_event_that_broke_off_hides_none_of_those_that_follow(tmp_path):
+    events.emit("started", "first")
+    with (tmp_path / "events.jsonl").open("a") as stream:  # as on a full disk
+        stream.write('{"event": "progr')
+    events.emit("progress", "first", done=1, total=2)
+    events.emit("finished", "first")
+    assert [event["event"] for event in told(tmp_path)] == ["started", "finished"]
+
+
+def test_two_tables_are_two_models_in_any_script():
+    names = {
+        home.registered_name("tabular", f"data/{name}.csv", None)
+        for name in ("клиенты_2026", "заказы_2026", "客户", "注文")
+    }
+    assert len(names) == 4
+    assert all(name.isascii() and name.startswith("tabular-") for name in names)
+    for uri, name in [
+        ("/x/Customers 2026.csv", "tabular-customers-2026"),
+        ("s3://b/t/2026/", "tabular-2026"),
+        ("git+https://h/r.git#data/tabular.csv", "tabular"),
+        ("", "tabular"),
+        ("___.csv", "tabular"),
+    ]:
+        assert home.registered_name("tabular", uri, None) == name
+
+
 def test_a_log_shows_whole_epochs_with_what_the_validation_split_says(monkeypatch, caplog):
     monkeypatch.delenv(events.VARIABLE, raising=False)
     seconds = itertools.count(0, 3)
