@@ -123,10 +123,9 @@ class Cluster:
             except HTTPError as error:
                 problem, wanted = f"{type(error).__name__}: {error}", None
             failures += 1
+            wait = self.pace.wait(failures)
             if wanted is not None:
                 wait = min(wanted, self.pace.longest)
-            else:
-                wait = self.pace.wait(failures)
             if time.monotonic() + wait > until:
                 raise Unavailable(
                     f"{doing}: the Kubernetes API at {self.host} does not answer ({problem[:200]})"

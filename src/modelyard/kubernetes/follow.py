@@ -29,12 +29,8 @@ class Watched(threading.Thread):
     ) -> None:
         """`changed` is set whenever there is something new."""
         super().__init__(daemon=True, name=what)
-        self.cluster, self.what, self.open_stream, self.changed = (
-            cluster,
-            what,
-            open_stream,
-            changed,
-        )
+        self.cluster, self.what = cluster, what
+        self.open_stream, self.changed = open_stream, changed
         self.stopped, self.listed = threading.Event(), threading.Event()
         self.error: ModelyardError | None = None
         self._objects: dict[str, Object] = {}
@@ -72,10 +68,7 @@ class Watched(threading.Thread):
         while not self.stopped.is_set():
             problem, wanted = "", None
             try:
-                if version:
-                    version = self._watch(version)
-                else:
-                    version = self._list()
+                version = self._watch(version) if version else self._list()
                 failures, answered = 0, time.monotonic()
             except Exception as error:
                 problem, wanted = self._problem(error)
@@ -89,10 +82,9 @@ class Watched(threading.Thread):
                         f"{self.what}: the Kubernetes API does not answer any more ({problem[:200]})"
                     )
                 )
+            wait = self.cluster.pace.wait(failures)
             if wanted is not None:
                 wait = min(wanted, self.cluster.pace.longest)
-            else:
-                wait = self.cluster.pace.wait(failures)
             self.stopped.wait(wait)
 
     def _problem(self, error: Exception) -> tuple[str, float | None]:
@@ -125,9 +117,10 @@ class Watched(threading.Thread):
         found = json.loads(response.data)
         with self._lock:
             now = {one["metadata"]["name"]: one for one in found["items"]}
-            self._gone |= {
-                _uid(one): one for name, one in self._objects.items() if _other(one, now.get(name))
-            }
+            # What went while nobody watched; under its name there may be another one by now.
+            for name, known in self._objects.items():
+                if name not in now or _uid(now[name]) != _uid(known):
+                    self._gone[_uid(known)] = known
             self._objects = now
         self.listed.set()
         self.changed.set()
@@ -200,9 +193,8 @@ class Log(threading.Thread):
 
         failures = 0
         while not self.stopped.is_set():
-            complete = (
-                self.over.is_set()
-            )  # checked before reading: what is written by then is what there will be
+            # Before reading: what is written by then is all that there will be.
+            complete = self.over.is_set()
             before = (self._time, self._seen)
             try:
                 self._read(complete)
@@ -215,21 +207,19 @@ class Log(threading.Thread):
                 failures = 0
             except HTTPError:  # the stream broke: continue where it was
                 pass
-            if before != (self._time, self._seen):
-                failures = 1
+            has_read = before != (self._time, self._seen)
+            failures = 1 if has_read else failures + 1
+            if complete:
+                time.sleep(self.cluster.pace.backoff)
             else:
-                failures = failures + 1
-            self.over.wait(self.cluster.pace.wait(failures)) if not complete else time.sleep(
-                self.cluster.pace.backoff
-            )
+                self.over.wait(self.cluster.pace.wait(failures))
 
     def _read(self, complete: bool) -> None:
         query = {} if complete else {"follow": "true"}
         if self._time:
             # The API knows no fractions of a second, so some lines come again.
-            query["sinceTime"] = datetime.fromtimestamp(self._time[0], UTC).strftime(
-                "%Y-%m-%dT%H:%M:%SZ"
-            )
+            since = datetime.fromtimestamp(self._time[0], UTC)
+            query["sinceTime"] = f"{since:%Y-%m-%dT%H:%M:%SZ}"
         response = self.cluster.open_log(self.pod, self.container, **query)
         repeated = 0
         try:
@@ -238,16 +228,12 @@ class Log(threading.Thread):
                     return
                 stamp, _, text = line.partition(" ")
                 moment = _moment(stamp)
-                if (
-                    moment is None
-                    or not (whole or complete)
-                    or (self._time and moment < self._time)
-                ):
+                if moment is None or not (whole or complete):
                     continue
-                if moment == self._time:
-                    repeated = repeated + 1
-                else:
-                    repeated = 1
+                if self._time and moment < self._time:
+                    continue
+                # Lines of one moment are told apart by their number.
+                repeated = repeated + 1 if moment == self._time else 1
                 if moment == self._time and repeated <= self._seen:
                     continue
                 self._time, self._seen = moment, repeated
@@ -281,7 +267,3 @@ def _moment(stamp: str) -> Moment | None:
 
 def _uid(thing: Object) -> str:
     return str(thing["metadata"]["uid"])
-
-
-def _other(old: Object, new: Object | None) -> bool:
-    return new is None or _uid(new) != _uid(old)

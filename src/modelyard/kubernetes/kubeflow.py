@@ -6,6 +6,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -39,16 +40,16 @@ class Kubeflow:
         Raises:
             Unavailable: Kubeflow Pipelines does not answer, or refuses.
         """
-        answer = self._ask("GET", f"{RUNS}/{quote(run, safe='')}")
-        if answer is None:
-            return None
-        found: Object = json.loads(answer)
-        return found
+        return self._object(f"{RUNS}/{quote(run, safe='')}")
 
     def runs(self, count: int = 20) -> list[Object]:
-        """The newest runs, the newest first."""
-        answer = self._ask("GET", f"{RUNS}?page_size={count}&sort_by=created_at%20desc")
-        found: list[Object] = json.loads(answer or "{}").get("runs") or []
+        """The newest runs, the newest first.
+
+        Raises:
+            Unavailable: Kubeflow Pipelines does not answer, or refuses.
+        """
+        answer = self._object(f"{RUNS}?page_size={count}&sort_by=created_at%20desc") or {}
+        found: list[Object] = answer.get("runs") or []
         return found
 
     def terminate(self, run: str) -> None:
@@ -88,15 +89,24 @@ class Kubeflow:
             return parts[1]
         return ""
 
+    def _object(self, path: str) -> Object | None:
+        answer = self._ask("GET", path)
+        if answer is None:
+            return None
+        try:
+            found: Object = json.loads(answer)
+        except ValueError:
+            # Who is not logged in is sent on to a page to log in at, with status 200.
+            raise Unavailable(
+                f"Kubeflow Pipelines at {self.host} answers a page. Check KFP_HOST and KFP_TOKEN"
+            ) from None
+        return found
+
     def _ask(self, method: str, path: str) -> str | None:
+        request = urllib.request.Request(f"{self.host}{path}", method=method)  # noqa: S310 - the person's own address
         token = _token()
         if token:
-            headers = {"Authorization": f"Bearer {token}"}
-        else:
-            headers = {}
-        request = urllib.request.Request(  # noqa: S310 - the person's own address
-            f"{self.host}{path}", headers=headers, method=method
-        )
+            request.add_header("Authorization", f"Bearer {token}")
         where = f"Kubeflow Pipelines at {self.host}"
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
@@ -105,7 +115,7 @@ class Kubeflow:
             if error.code == 404:
                 return None
             raise Unavailable(f"{where} answers {error.code} {error.reason}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             raise Unavailable(
                 f"{where} does not answer: {error}. Check KFP_HOST and KFP_TOKEN"
             ) from None
@@ -114,6 +124,15 @@ class Kubeflow:
 
 def _token() -> str | None:
     """KFP_TOKEN, or what is in the file KFP_TOKEN_FILE, where a cluster puts the token of a pod's
-    account."""
-    file = os.environ.get("KFP_TOKEN_FILE")
-    return os.environ.get("KFP_TOKEN") or (Path(file).read_text().strip() if file else None)
+    account and renews it: so it is read each time.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    token, file = os.environ.get("KFP_TOKEN"), os.environ.get("KFP_TOKEN_FILE")
+    if token or not file:
+        return token
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise UsageError(f"KFP_TOKEN_FILE: {file} cannot be read: {error.strerror}") from None

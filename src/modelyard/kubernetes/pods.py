@@ -93,16 +93,14 @@ def waiting(pod: Object) -> Waiting | None:
         *status.get("initContainerStatuses", []),
         *status.get("containerStatuses", []),
     ]:
-        reason = container.get("state", {}).get("waiting", {})
-        if reason.get("reason") in _PULL:
-            said = f"{reason['reason']}: {reason.get('message', '')}".rstrip(": ")
-            return Waiting(
-                "pull", node, name, f"image {container.get('image')} cannot be pulled: {said}"
-            )
-        if reason.get("reason") in _SETUP:
-            return Waiting(
-                "setup", node, name, f"{reason['reason']}: {reason.get('message', '')}".rstrip(": ")
-            )
+        state = container.get("state", {}).get("waiting", {})
+        reason = state.get("reason")
+        said = f"{reason}: {state.get('message', '')}".rstrip(": ")
+        if reason in _PULL:
+            text = f"image {container.get('image')} cannot be pulled: {said}"
+            return Waiting("pull", node, name, text)
+        if reason in _SETUP:
+            return Waiting("setup", node, name, said)
     return None
 
 
@@ -112,24 +110,19 @@ def ended(pod: Object) -> End | None:
     disrupted = _condition(pod, "DisruptionTarget")
     if disrupted and disrupted.get("status") == "True":
         text = f"{disrupted.get('reason')}: {disrupted.get('message')}"
-        return End(
-            "preempted", node, name, None, text, str(disrupted.get("lastTransitionTime", ""))
-        )
+        when = str(disrupted.get("lastTransitionTime", ""))
+        return End("preempted", node, name, None, text, when)
     if status.get("phase") == "Failed" and status.get("reason"):
-        return End(
-            "preempted",
-            node,
-            name,
-            None,
-            f"{status['reason']}: {status.get('message', '')}".rstrip(": "),
-            "",
-        )
+        text = f"{status['reason']}: {status.get('message', '')}".rstrip(": ")
+        return End("preempted", node, name, None, text, "")
     container = _status(pod)
-    now, before = (container.get(state, {}).get("terminated") for state in ("state", "lastState"))
-    last = now if now and now.get("exitCode") else before
-    if not last or not last.get("exitCode"):
-        return None
-    return _exit(pod, last, restarted=last is before)
+    now = container.get("state", {}).get("terminated") or {}
+    if now.get("exitCode"):
+        return _exit(pod, now, restarted=False)
+    before = container.get("lastState", {}).get("terminated") or {}
+    if before.get("exitCode"):
+        return _exit(pod, before, restarted=True)
+    return None
 
 
 def removed(pod: Object) -> End | None:
@@ -148,14 +141,10 @@ def cause(ends: Sequence[End]) -> End:
 
 def memory_limit(pod: Object) -> str:
     """The memory limit of a pod's training container, as it is written there."""
-    containers = [
-        one for one in pod.get("spec", {}).get("containers", []) if one.get("name") == NODE
-    ]
-    if containers:
-        limits = containers[0].get("resources", {}).get("limits", {})
-    else:
-        limits = {}
-    return str(limits.get("memory", "none"))
+    for container in pod.get("spec", {}).get("containers", []):
+        if container.get("name") == NODE:
+            return str(container.get("resources", {}).get("limits", {}).get("memory", "none"))
+    return "none"
 
 
 def explain(end: End, job: str, line: str) -> ModelyardError:
@@ -198,21 +187,22 @@ def _exit(pod: Object, last: dict[str, Any], restarted: bool) -> End:
         return end(
             "memory", text=f"was killed, most likely for its memory (exit code 137); {limit}"
         )
-    if code == _SIGBUS:
-        hint = ": /dev/shm was too small, raise cluster.shm"
-    else:
-        hint = ""
+    hint = ": /dev/shm was too small, raise cluster.shm" if code == _SIGBUS else ""
     return end("crash", text=f"exited with code {code}{hint}")
 
 
 def _status(pod: Object) -> dict[str, Any]:
     """The status of the training container; empty before there is one."""
-    found = [
-        one for one in pod.get("status", {}).get("containerStatuses", []) if one.get("name") == NODE
-    ]
-    return found[0] if found else {}
+    for container in pod.get("status", {}).get("containerStatuses", []):
+        if container.get("name") == NODE:
+            found: dict[str, Any] = container
+            return found
+    return {}
 
 
 def _condition(pod: Object, kind: str) -> dict[str, Any] | None:
-    conditions = pod.get("status", {}).get("conditions", [])
-    return next((one for one in conditions if one.get("type") == kind), None)
+    for condition in pod.get("status", {}).get("conditions", []):
+        if condition.get("type") == kind:
+            found: dict[str, Any] = condition
+            return found
+    return None

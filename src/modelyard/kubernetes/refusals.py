@@ -31,10 +31,9 @@ class Server(Protocol):
 def message_of(error: ApiException) -> str:
     """The API's own words: of the Status object in the body, else the body, else the HTTP
     reason."""
-    if isinstance(error.body, bytes):
-        body = error.body.decode(errors="replace")
-    else:
-        body = str(error.body or "")
+    body = error.body or ""
+    if isinstance(body, bytes):
+        body = body.decode(errors="replace")
     try:
         status: Any = json.loads(body)
         return str(status["message"])
@@ -129,17 +128,20 @@ def fits_empty_quota(said: str) -> bool:
     """Whether what `exceeded quota: …` refuses would fit if nothing else were there."""
     from kubernetes.utils.quantity import parse_quantity
 
-    amounts: dict[str, dict[str, Any]] = {}
+    amounts: dict[str, dict[str, Any]] = {"requested": {}, "limited": {}}
     try:
         for found in _QUOTA_FIGURES.finditer(said):
-            pairs = [pair.partition("=") for pair in found["figures"].split(",")]
-            amounts[found["kind"]] = {name: parse_quantity(amount) for name, _, amount in pairs}
+            of_kind = amounts.setdefault(found["kind"], {})
+            for pair in found["figures"].split(","):
+                name, _, amount = pair.partition("=")
+                of_kind[name] = parse_quantity(amount)
     except ValueError:  # words that another version of Kubernetes has
         return True
-    most = amounts.get("limited", {})
-    return all(
-        amount <= most.get(name, amount) for name, amount in amounts.get("requested", {}).items()
-    )
+    for name, amount in amounts["requested"].items():
+        most = amounts["limited"].get(name)
+        if most is not None and amount > most:
+            return False
+    return True
 
 
 def advice(said: str) -> str:

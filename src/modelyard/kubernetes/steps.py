@@ -73,10 +73,10 @@ class Step:
 
 def step_of(node: str) -> str:
     """Which step a node belongs to, by its full name: `…root(0).ingest(0).executor(0)` is `ingest`."""
-    parts = [re.sub(r"\([\d:]*\)", "", part) for part in node.split(".")[1:]]
-    named = [part for part in parts if part not in ("root", "executor", "root-driver")]
-    if named:
-        return named[-1].removesuffix("-driver")
+    for part in reversed(node.split(".")[1:]):
+        name = re.sub(r"\([\d:]*\)", "", part)
+        if name not in ("root", "executor", "root-driver"):
+            return name.removesuffix("-driver")
     return ""
 
 
@@ -101,17 +101,21 @@ def from_record(record: Object) -> list[Step]:
         if not grouped:
             steps.append(_step(task))
             continue
-        executor = next((one for one in executors if _belongs(one, task)), None)
-        if executor is not None:
-            executors.remove(executor)
-            steps.append(_with_tries(task, executor, tries))
+        for executor in executors:
+            if _belongs(executor, task):
+                executors.remove(executor)
+                steps.append(_with_tries(task, executor, tries))
+                break
     return steps
 
 
 def _graph(tasks: Sequence[Object]) -> set[str]:
     """Names of nodes that are never steps: the workflow's own, of which all ids begin, and the root."""
-    ids = [child["pod_name"] for task in tasks for child in task.get("child_tasks") or []]
-    return {"root", "executor", *(name.rpartition("-")[0] for name in ids)}
+    names = {"root", "executor"}
+    for task in tasks:
+        for child in task.get("child_tasks") or []:
+            names.add(child["pod_name"].rpartition("-")[0])
+    return names
 
 
 def _belongs(executor: Object, task: Object) -> bool:
@@ -149,13 +153,13 @@ def _with_tries(task: Object, executor: Object, tries: list[Object]) -> Step:
         return step
     nodes = [child["pod_name"] for child in executor.get("child_tasks") or []]
     for number, node in enumerate(nodes):
-        last = number == len(nodes) - 1
         found = [one for one in tries if _is_try(one, number, step)]
-        # Of steps that run side by side, the one that ended as this step did.
-        alike = [one for one in found if one.get("state") == task.get("state")]
-        chosen = next(iter((alike if last else []) or found), None)
-        if chosen is None:
+        if number == len(nodes) - 1:
+            # Of steps that run side by side, the one that ended as this step did.
+            found.sort(key=lambda one: one.get("state") != task.get("state"))
+        if not found:
             continue
+        chosen = found[0]
         tries.remove(chosen)
         began, ended = moment(chosen.get("start_time")), moment(chosen.get("end_time"))
         step.tries.append(Try(node, str(chosen.get("state") or "PENDING"), began, ended))
@@ -178,6 +182,7 @@ def _is_try(task: Object, number: int, step: Step) -> bool:
 def from_workflow(workflow: Object) -> list[Step]:
     """The steps of a run as Argo's Workflow has it: exact, as long as the Workflow is there."""
     nodes = list((workflow.get("status", {}).get("nodes") or {}).values())
+    by_name = {node.get("name"): node for node in nodes}
     steps: dict[str, Step] = {}
     for node in sorted(nodes, key=lambda node: str(node.get("startedAt") or "")):
         state = _STATES.get(str(node.get("phase")), "RUNNING")
@@ -188,7 +193,7 @@ def from_workflow(workflow: Object) -> list[Step]:
             continue
         executor = str(node["name"]).rpartition("(")[0]
         path = executor.rpartition(".")[0].rpartition("(")[0]
-        own = next((one for one in nodes if one.get("name") == path), node)
+        own = by_name.get(path, node)
         step = steps.setdefault(path, _of_node(own, step_of(str(node["name"]))))
         began, ended = moment(node.get("startedAt")), moment(node.get("finishedAt"))
         step.tries.append(Try(str(node["id"]), state, began, ended, str(node.get("message") or "")))

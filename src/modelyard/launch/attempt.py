@@ -93,7 +93,8 @@ class Attempt:
         found, there = self.jobs.objects(), self.pods.objects()
         if not (self.jobs.listed.is_set() and self.pods.listed.is_set()):
             return None
-        job = next((one for one in found if one["metadata"]["uid"] == self.uid), None)
+        # Another job may have its name by now.
+        job = {one["metadata"]["uid"]: one for one in found}.get(self.uid)
         if job is None or job["metadata"].get("deletionTimestamp"):
             return Outcome(
                 Unavailable(f"{self.called} was deleted by someone else while it trained")
@@ -109,12 +110,10 @@ class Attempt:
 
     def _since_resumed(self, job: Object, found: list[Object]) -> list[Object]:
         """Without pods that a queue has taken back since."""
-        resumed = [
-            str(one["lastTransitionTime"])
-            for one in job.get("status", {}).get("conditions", [])
-            if one["type"] == "Suspended" and one["status"] == "False"
-        ]
-        since = max(resumed, default="")
+        since = ""
+        for one in job.get("status", {}).get("conditions", []):
+            if one["type"] == "Suspended" and one["status"] == "False":
+                since = max(since, str(one["lastTransitionTime"]))
         return [pod for pod in found if pod["metadata"]["creationTimestamp"] >= since]
 
     def _queued(self) -> None:
@@ -131,9 +130,8 @@ class Attempt:
                     f"{self.called} was stopped at its time limit, {hours}. Raise it, or train less"
                 )
             )
-        ends = [pods.ended(pod) for pod in present] + [
-            pods.removed(pod) for pod in self._since_resumed(job, self.pods.gone())
-        ]
+        gone = self._since_resumed(job, self.pods.gone())
+        ends = [*map(pods.ended, present), *map(pods.removed, gone)]
         bad = [end for end in ends if end is not None]
         if not bad and not condition:
             self._failing = None
@@ -176,19 +174,17 @@ class Attempt:
             if now - self._since[key] > self._patience(why):
                 return Outcome(self._too_long(why, self._reasons[key]))
         if found:
-            self._tell(
-                f"{self.name}: node {found[0].node} waits: {self._reasons[(found[0].pod, found[0].kind)]}"
-            )
+            first = found[0]
+            reason = self._reasons[(first.pod, first.kind)]
+            self._tell(f"{self.name}: node {first.node} waits: {reason}")
         elif all(map(pods.started, present)):
             self._tell(f"{self.name}: all {len(present)} nodes run")
         return None
 
     def _patience(self, why: Waiting) -> float:
         if why.kind == "schedule":
-            minutes = self.settings.schedule_minutes
-        else:
-            minutes = self.settings.pull_minutes
-        return minutes * 60
+            return self.settings.schedule_minutes * 60
+        return self.settings.pull_minutes * 60
 
     def _too_long(self, why: Waiting, text: str) -> ModelyardError:
         where, waited = f"{self.called}: node {why.node}", f"{self._patience(why) / 60:g} minutes"
@@ -222,15 +218,14 @@ class Attempt:
     def _warning(self) -> str:
         """The last warning about the job, its job set and its jobs; empty where there is none."""
         now = time.monotonic()
-        if (
-            now - self._asked_events > min(_EVENTS_SECONDS, 5 * self.cluster.pace.tick)
-            or not self._asked_events
-        ):
-            self._asked_events = now
-            for name in (self.name, f"{self.name}-{NODE}-0"):
-                for event in self.cluster.events(name):
-                    if event.get("type") == "Warning":
-                        self._event = str(event.get("message", ""))
+        pause = min(_EVENTS_SECONDS, 5 * self.cluster.pace.tick)
+        if self._asked_events and now - self._asked_events <= pause:
+            return self._event
+        self._asked_events = now
+        for name in (self.name, f"{self.name}-{NODE}-0"):
+            for event in self.cluster.events(name):
+                if event.get("type") == "Warning":
+                    self._event = str(event.get("message", ""))
         return self._event
 
     def _tell(self, text: str) -> None:

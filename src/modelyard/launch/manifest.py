@@ -142,12 +142,10 @@ def _trainer(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, A
     for name, reference in settings.env_from_secrets.items():
         secret, _, key = reference.partition("/")
         env.append({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
-    if request.gpus_per_node:
-        gpus = {settings.gpu_resource: str(request.gpus_per_node)}
-    else:
-        gpus = {}
     # A limit for each request: a runtime's own limits would stay, and may be below what the run asks.
-    amounts = {"cpu": request.resources["cpu"], "memory": request.resources["memory"], **gpus}
+    amounts = {"cpu": request.resources["cpu"], "memory": request.resources["memory"]}
+    if request.gpus_per_node:
+        amounts[settings.gpu_resource] = str(request.gpus_per_node)
     return {
         "image": image_of(settings),
         "command": ["python", "-m", "modelyard.launch.node"],
@@ -189,10 +187,11 @@ def _pod(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, Any]:
 
 
 def _toleration(one: Toleration) -> dict[str, str]:
-    given = one.model_dump()
-    return {"operator": "Equal" if one.value else "Exists"} | {
-        name: value for name, value in given.items() if value
-    }
+    found = {"operator": "Equal" if one.value else "Exists"}
+    for name, value in one.model_dump().items():
+        if value:
+            found[name] = value
+    return found
 
 
 def _patch(pod: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:

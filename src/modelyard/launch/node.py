@@ -30,9 +30,8 @@ def main(arguments: Sequence[str], worker: str = WORKER) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     torchrun: Any = importlib.import_module("torch.distributed.run")  # it has no types
-    os.environ.setdefault(
-        "TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE", " "
-    )  # plain lines: one worker speaks
+    # Plain lines: one worker speaks.
+    os.environ.setdefault("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE", " ")
     with tempfile.TemporaryDirectory(prefix="modelyard-") as logs:
         options = ["--tee", "3", "--local-ranks-filter", "0", "--log-dir", logs]
         options += ["--max-restarts", "0", "--shutdown-timeout", str(STOP_SECONDS)]
@@ -42,10 +41,9 @@ def main(arguments: Sequence[str], worker: str = WORKER) -> int:
             return STOPPED
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            if failure.exitcode >= 0:
-                code = failure.exitcode
-            else:
-                code = 128 - failure.exitcode
+            code = failure.exitcode
+            if code < 0:  # ended by a signal: as a shell has it
+                code = 128 - code
             _tell_end(Path(logs), failure.local_rank, f"worker {rank} exited with code {code}")
             return code
     return 0
@@ -53,16 +51,16 @@ def main(arguments: Sequence[str], worker: str = WORKER) -> int:
 
 def _tell_end(logs: Path, local_rank: int, otherwise: str) -> None:
     """Prints the end of a worker's log, and leaves its last line as the container's last word."""
-    lines = [
-        line
-        for file in logs.rglob(f"{local_rank}/stderr.log")
-        for line in file.read_text("utf-8", "replace").splitlines()
-    ]
-    shown = [line for line in lines if line.strip()][-SHOWN_LINES:] or [otherwise]
+    lines: list[str] = []
+    for file in logs.rglob(f"{local_rank}/stderr.log"):
+        lines += filter(str.strip, file.read_text("utf-8", "replace").splitlines())
+    lines = lines[-SHOWN_LINES:] or [otherwise]
+    last = lines[-1]
     sys.stdout.flush()
-    print(*(shown if local_rank else shown[-1:]), sep="\n", file=sys.stderr, flush=True)
+    # The first worker's lines are there already.
+    print("\n".join(lines) if local_rank else last, file=sys.stderr, flush=True)
     if LAST_WORD.is_file():
-        LAST_WORD.write_text(shown[-1][:4000])
+        LAST_WORD.write_text(last[:4000])
 
 
 if __name__ == "__main__":

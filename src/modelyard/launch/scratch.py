@@ -179,11 +179,9 @@ def _is_there(fs: Any, folder: Path, target: str) -> bool:
     the same sizes."""
     manifest = folder / artifact.MANIFEST
     there = f"{target}/{artifact.MANIFEST}"
-    if (
-        not manifest.is_file()
-        or not fs.exists(there)
-        or fs.cat_file(there) != manifest.read_bytes()
-    ):
+    if not manifest.is_file() or not fs.exists(there):
+        return False
+    if fs.cat_file(there) != manifest.read_bytes():
         return False
     return _sizes(folder) == _sizes_there(fs, target)
 
@@ -235,11 +233,11 @@ def _compare(expected: Mapping[str, int], seen: Mapping[str, int], place: str) -
 
 def _sizes(folder: Path) -> dict[str, int]:
     """Bytes by relative file name."""
-    return {
-        file.relative_to(folder).as_posix(): file.stat().st_size
-        for file in folder.rglob("*")
-        if file.is_file()
-    }
+    sizes = {}
+    for file in folder.rglob("*"):
+        if file.is_file():
+            sizes[file.relative_to(folder).as_posix()] = file.stat().st_size
+    return sizes
 
 
 def _write(fs: Any, file: str, record: Mapping[str, Any]) -> None:

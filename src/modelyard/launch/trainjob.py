@@ -36,9 +36,8 @@ def train_on_cluster(
 
     Raises:
         UsageError: what a person can fix: image, runtime, permissions, memory, or what a worker
-            says itself;
-        Unavailable: the cluster does not answer or has no room; ModelyardError: the training
-            crashed.
+            says itself; Unavailable: the cluster does not answer or has no room; ModelyardError:
+            the training crashed.
     """
     cluster = Cluster(settings.namespace, pace)
     jobs = _Jobs(cluster, request, settings, progress)
@@ -136,11 +135,11 @@ class _Jobs:
 
     def _pods_left(self) -> list[str]:
         """Pods of the training that have not ended."""
-        return [
-            pod["metadata"]["name"]
-            for pod in self.cluster.pods(self.request.selector)
-            if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
-        ]
+        left = []
+        for pod in self.cluster.pods(self.request.selector):
+            if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
+                left.append(pod["metadata"]["name"])
+        return left
 
     def remove_all(self, patience: float) -> None:
         """Deletes what there is of the training, and waits for nothing."""
@@ -162,13 +161,14 @@ class _Jobs:
 
 
 def _goes_on(there: Object, job: Object) -> bool:
-    metadata, conditions = there["metadata"], there.get("status", {}).get("conditions", [])
-    failed = any(one["type"] == "Failed" and one["status"] == "True" for one in conditions)
-    annotations = metadata.get("annotations", {})
-    same = annotations.get(SPEC) == job["metadata"]["annotations"][SPEC]
-    return (
-        same and not failed and OUTCOME not in annotations and not metadata.get("deletionTimestamp")
-    )
+    """Whether a job is the wanted one, and has neither failed nor is being deleted."""
+    metadata, annotations = there["metadata"], there["metadata"].get("annotations", {})
+    if annotations.get(SPEC) != job["metadata"]["annotations"][SPEC]:
+        return False
+    if OUTCOME in annotations or metadata.get("deletionTimestamp"):
+        return False
+    conditions = there.get("status", {}).get("conditions", [])
+    return not any(one["type"] == "Failed" and one["status"] == "True" for one in conditions)
 
 
 @contextmanager

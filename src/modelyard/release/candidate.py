@@ -57,8 +57,10 @@ class Candidate:
 
     def _selected(self) -> set[str]:
         """Labels by which Services of the namespace choose pods."""
-        services = self.reader.here("services")
-        return {label for one in services for label in (one.get("spec", {}).get("selector") or {})}
+        labels: set[str] = set()
+        for service in self.reader.here("services"):
+            labels.update(service.get("spec", {}).get("selector") or {})
+        return labels
 
     def _remove_test(self) -> None:
         """The pod of helm test belongs to no release, and stays when its release goes."""

@@ -49,9 +49,13 @@ class Revision(BaseModel):
 
 def serving(history: Sequence[Revision]) -> Revision | None:
     """The revision that serves, or did before what came later failed."""
-    deployed = [one for one in history if one.status == "deployed"]
-    served = deployed or [one for one in history if one.served]
-    return served[-1] if served else None
+    served = None
+    for revision in reversed(history):
+        if revision.status == "deployed":
+            return revision
+        if revision.served and served is None:
+            served = revision
+    return served
 
 
 class Helm:
@@ -76,10 +80,8 @@ class Helm:
         done = self._run("history", self.release, "--max", str(KEPT), "--output", "json")
         if done.returncode and "release: not found" in done.stderr:
             return []
-        return [
-            Revision.model_validate(one)
-            for one in json.loads(self._checked(done, "reading its history"))
-        ]
+        history = json.loads(self._checked(done, "reading its history"))
+        return [Revision.model_validate(one) for one in history]
 
     def values(self, revision: int) -> dict[str, Any]:
         """The values that a revision was given."""
@@ -129,7 +131,9 @@ class Helm:
                     command, stdout=subprocess.DEVNULL, stderr=stream, env=self._environment()
                 )
                 reason = _follow(process, watch, minutes * 60 + INTERRUPT_SECONDS)
-            return reason or (_last(said.read_text()) if process.returncode else None)
+            if reason is None and process.returncode:
+                reason = _last(said.read_text())
+            return reason
 
     def rollback(self, revision: int, minutes: float) -> None:
         """Goes back to a revision and waits until it serves.
@@ -151,7 +155,8 @@ class Helm:
 
     def uninstall(self, *, wait: bool = True) -> None:
         """Removes the release; nothing where there is none."""
-        done = self._run("uninstall", self.release, *(["--wait"] if wait else []))
+        waiting = ["--wait"] if wait else []
+        done = self._run("uninstall", self.release, *waiting)
         if done.returncode == 0 or "release: not found" not in done.stderr:
             self._checked(done, "uninstalling it")
 
@@ -186,7 +191,9 @@ class Helm:
             return dict(os.environ)
         place = Path(tempfile.gettempdir()) / "helm"
         own = {
-            f"HELM_{name}_HOME": str(place / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
+            "HELM_CACHE_HOME": str(place / "cache"),
+            "HELM_CONFIG_HOME": str(place / "config"),
+            "HELM_DATA_HOME": str(place / "data"),
         }
         return own | os.environ
 
@@ -225,6 +232,9 @@ def _seconds(minutes: float) -> str:
 
 def _last(text: str) -> str:
     """The last line that says something, without the word Error."""
-    lines: Sequence[str] = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("Error:")]
-    return ((errors or lines or ["it said nothing"])[-1]).removeprefix("Error: ")[:400]
+    last = ""
+    for line in map(str.strip, reversed(text.splitlines())):
+        if line.startswith("Error:"):
+            return line.removeprefix("Error: ")[:400]
+        last = last or line
+    return last[:400] or "it said nothing"

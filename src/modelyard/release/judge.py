@@ -79,13 +79,10 @@ class Judge:
             )
         problem = self.helm.test(self.settings.timeout_minutes)
         pod = re.search(r"\bpod (\S+) failed", problem or "")
-        if pod:
-            said = self.reader.cluster.last_line(pod[1], "golden", previous=False)
-        else:
-            said = ""
-        if said:
-            return f"{problem}: {said}"
-        return problem
+        if pod is None:
+            return problem
+        said = self.reader.cluster.last_line(pod[1], "golden", previous=False)
+        return f"{problem}: {said}" if said else problem
 
 
 def golden_of(package: Path) -> dict[str, Any]:

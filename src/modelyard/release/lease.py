@@ -73,15 +73,11 @@ class Lease:
 
     def check(self) -> None:
         """Raises Unavailable: another deploy took over, while this machine slept for instance."""
-        seen = self.read()
-        if seen is None or seen.get("holder") != self.holder:
-            if seen is None:
-                now = "nobody"
-            else:
-                now = seen.get("holder") or "nobody"
+        holder = (self.read() or {}).get("holder")
+        if holder != self.holder:
             raise Unavailable(
                 f"release {self.reader.namespace}/{self.release}: another deploy took over while "
-                f"this one was out of reach ({now} deploys now). Run the step again"
+                f"this one was out of reach ({holder or 'nobody'} deploys now). Run the step again"
             )
 
     def read(self) -> dict[str, str] | None:

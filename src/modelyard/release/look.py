@@ -21,20 +21,22 @@ def release_findings(
 ) -> list[Finding]:
     """A row a release that the registry knows, or for the one that is called `only`; `fix` first
     puts right what a stopped deploy left there."""
+    known = []
     try:
-        known = [
-            (name, settings)
-            for name, settings in _known()
-            if only in (None, settings.release) and namespace in (None, settings.namespace)
-        ]
+        for name, settings in _known():
+            if only in (None, settings.release) and namespace in (None, settings.namespace):
+                known.append((name, settings))
     except ModelyardError as error:
-        known = []
         if only is None:
             return [Finding("off", "releases", f"not looked at: {error}")]
+        known = []
     if only is not None and not known:
         with suppress(ValidationError):  # a run's id is no release
-            known = [("", ServeSettings(release=only, namespace=namespace))]
-    return [row for name, settings in known for row in _look_over(name, settings, say, fix)]
+            known.append(("", ServeSettings(release=only, namespace=namespace)))
+    rows = []
+    for name, settings in known:
+        rows += _look_over(name, settings, say, fix)
+    return rows
 
 
 def _known() -> Iterator[tuple[str, ServeSettings]]:

@@ -42,8 +42,11 @@ def release_of(version: Version) -> Release | None:
 
 def serving_release(name: str) -> Release | None:
     """The release of the champion, else the newest that any version of the name was brought to."""
-    versions = sorted(registry.list_versions(name), key=lambda one: not one.champion)
-    return next((found for one in versions if (found := release_of(one)) is not None), None)
+    for version in sorted(registry.list_versions(name), key=lambda one: not one.champion):
+        release = release_of(version)
+        if release is not None:
+            return release
+    return None
 
 
 class Disagreement(NamedTuple):
@@ -61,17 +64,17 @@ def disagreement(name: str, called: str, digest: str) -> Disagreement | None:
 
     `called` is the release, `digest` the package that it serves; empty where it serves none.
     """
-    versions = registry.list_versions(name)
-    champion = next((one for one in versions if one.champion), None)
-    served = next((one for one in versions if digest and one.tags.get(DIGEST) == digest), None)
+    champion = served = None
+    for version in registry.list_versions(name):
+        if version.champion:
+            champion = version
+        if served is None and digest and version.tags.get(DIGEST) == digest:
+            served = version
     if champion is not None and served == champion:
         return None
     if not digest and (champion is None or release_of(champion) is None):
         return None  # nothing was brought there yet
-    if digest:
-        serves = f"package {digest[:12]}, which is not registered here"
-    else:
-        serves = "nothing"
+    serves = f"package {digest[:12]}, which is not registered here" if digest else "nothing"
     fixes = []
     if served is not None:
         serves = f"version {served.version}"

@@ -26,6 +26,8 @@ from modelyard.release.values import digest_of, wanted_values
 from modelyard.settings.serve import ServeSettings
 from modelyard.store import artifact
 
+NOTHING = "There was no earlier one: nothing is released"
+
 
 class Releaser:
     """One release, in the namespace where it is."""
@@ -60,12 +62,11 @@ class Releaser:
         a new one."""
         digest = artifact.read_manifest(package).digest
         with self._held() as lease:
-            served = [one for one in self._mended(lease.stopped) if one.served]
-            found = next((one for one in reversed(served) if self._digest(one) == digest), None)
-            if found is not None:
-                self._back_to(found, package)
-                uri = str(self.helm.values(found.revision)["package"]["uri"])
-                return self._release(self._deployed(), uri)
+            for revision in reversed(self._mended(lease.stopped)):
+                if revision.served and self._digest(revision) == digest:
+                    self._back_to(revision, package)
+                    uri = str(self.helm.values(revision.revision)["package"]["uri"])
+                    return self._release(self._deployed(), uri)
         return self.bring(package, name)
 
     def serves(self) -> str:
@@ -111,10 +112,7 @@ class Releaser:
         values = wanted_values(self.settings, uri, digest)
         history = self._mended(lease.stopped)
         good = serving(history)
-        if good is None:
-            now = None
-        else:
-            now = self.helm.values(good.revision)
+        now = None if good is None else self.helm.values(good.revision)
         if now == values:
             assert good is not None
             self.say(f"{self.called}: revision {good.revision} has this package already")
@@ -140,13 +138,13 @@ class Releaser:
         """Raises ModelyardError: the package must not serve."""
         uri, candidate = values["package"]["uri"], self.candidate
         self.say(f"{self.called}: {candidate.helm.release} tries {uri}, and serves nobody")
-        if problem := candidate.problem(package, values, now):
+        problem = candidate.problem(package, values, now)
+        if problem:
+            still = NOTHING
             if good:
                 still = (
                     f"Revision {good.revision} serves as before, package {self._digest(good)[:12]}"
                 )
-            else:
-                still = "There was no earlier one: nothing is released"
             raise ModelyardError(f"{self.called}: {problem}. {still}")
 
     def _upgrade(self, values: Mapping[str, Any], good: Revision | None, rollout: Rollout) -> None:
@@ -156,10 +154,7 @@ class Releaser:
             return
         if good is not None and _is_half_done(self.helm.history()):
             raise self._undone(problem, good)  # helm was killed before it had put things back
-        if good:
-            where = self._rolled_back(good)
-        else:
-            where = "There was no earlier one: nothing is released"
+        where = self._rolled_back(good) if good else NOTHING
         raise ModelyardError(f"{self.called}: {problem}. {where}")
 
     def _back_to(self, found: Revision, package: Path) -> None:
@@ -184,8 +179,11 @@ class Releaser:
 
     def _other(self, history: list[Revision], digest: str) -> Revision | None:
         """The newest revision that served another package."""
-        served = [one for one in history if one.served and one.status != "deployed"]
-        return next((one for one in reversed(served) if self._digest(one) != digest), None)
+        for revision in reversed(history):
+            was_served = revision.served and revision.status != "deployed"
+            if was_served and self._digest(revision) != digest:
+                return revision
+        return None
 
     def _mended(self, stopped: bool) -> list[Revision]:
         """The history, after what a killed deploy or helm left was put right.
@@ -204,19 +202,13 @@ class Releaser:
         if last.status.startswith("pending") and young and not stopped:
             # Nobody of ours holds the release: a person's helm may be at work. Rolled back without
             # a revision, helm installs the one before the last, which may have failed.
-            if good:
-                back = f"rollback {self.name} {good.revision}"
-            else:
-                back = f"uninstall {self.name}"
+            back = f"rollback {self.name} {good.revision}" if good else f"uninstall {self.name}"
             raise Unavailable(
                 f"{self.called}: another helm is at work (revision {last.revision} is "
                 f"{last.status}). Try again later; if it was killed: "
                 f"helm -n {self.reader.namespace} {back}"
             )
-        if good:
-            place = f"back to revision {good.revision}"
-        else:
-            place = "uninstalling it"
+        place = f"back to revision {good.revision}" if good else "uninstalling it"
         self.say(f"{self.called}: revision {last.revision} was left {last.status}: {place}")
         if good is None:
             self.helm.uninstall()
@@ -249,9 +241,8 @@ class Releaser:
         return digest_of(self.helm.values(revision.revision))
 
     def _deployed(self) -> int:
-        return next(
-            one.revision for one in reversed(self.helm.history()) if one.status == "deployed"
-        )
+        deployed = [one.revision for one in self.helm.history() if one.status == "deployed"]
+        return deployed[-1]
 
 
 def _is_half_done(history: list[Revision]) -> bool:

@@ -61,16 +61,19 @@ class Rollout:
 
     def _ripe(self, found: Mapping[str, Trouble], now: float) -> str | None:
         """The trouble that has lasted for longer than failing_minutes; None where there is none."""
-        self._last_seen |= dict.fromkeys(found, now)
-        # A container that is started once more is well until it fails again.
-        fresh = {where for where, seen in self._last_seen.items() if now - seen <= RETRY_SECONDS}
-        self._since = {where: since for where, since in self._since.items() if where in fresh}
         for where in found:
+            self._last_seen[where] = now
             self._since.setdefault(where, now)
-        ripe = [where for where in found if now - self._since[where] >= self.patience]
-        if ripe:
-            return cause_of(found[min(ripe, key=self._since.__getitem__)])
-        return None
+        # A container that is started once more is well until it fails again.
+        for where, seen in self._last_seen.items():
+            if now - seen > RETRY_SECONDS:
+                self._since.pop(where, None)
+        if not found:
+            return None
+        oldest = min(found, key=self._since.__getitem__)
+        if now - self._since[oldest] < self.patience:
+            return None
+        return cause_of(found[oldest])
 
     def troubles(self) -> list[Trouble]:
         """What is wrong with pods that were not there before."""
@@ -81,7 +84,11 @@ class Rollout:
         found = self._deployments()
         if not found:
             return f"no Deployment has the labels {selector(self.release)}: is it a release of charts/model?"
-        return next((why for one in found if (why := _behind(one))), None)
+        for deployment in found:
+            why = _behind(deployment)
+            if why is not None:
+                return why
+        return None
 
     def wait(self, seconds: float) -> str | None:
         """Waits until the Deployment is up to date; why it is not, or None."""
@@ -116,17 +123,13 @@ def cause_of(trouble: Trouble) -> str:
 def _behind(deployment: Object) -> str | None:
     """Kubernetes documentation, Deployments, "Complete Deployment": updated, available, nothing
     old, observed."""
-    status, wanted = (
-        deployment.get("status", {}),
-        int(deployment.get("spec", {}).get("replicas", 1)),
-    )
-    name = deployment["metadata"]["name"]
-    if int(status.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
+    metadata, status = deployment["metadata"], deployment.get("status", {})
+    name = metadata["name"]
+    wanted = int(deployment.get("spec", {}).get("replicas", 1))
+    updated = int(status.get("updatedReplicas", 0))
+    available = int(status.get("availableReplicas", 0))
+    if int(status.get("observedGeneration", 0)) < int(metadata.get("generation", 0)):
         return f"Deployment {name}: its controller has not seen the change yet"
-    updated, available = (
-        int(status.get("updatedReplicas", 0)),
-        int(status.get("availableReplicas", 0)),
-    )
     if updated < wanted:
         return f"Deployment {name}: {updated} of {wanted} pods are of the new version"
     if int(status.get("replicas", 0)) > updated:

@@ -21,8 +21,7 @@ def publish(package: Path, base: str | None, name: str) -> str:
 
     Raises:
         UsageError: no base is set, or no right to write there; Unavailable: the store does not
-            answer;
-        BrokenArtifact: not all of it arrived.
+            answer; BrokenArtifact: not all of it arrived.
     """
     if not base:
         raise UsageError(
@@ -70,27 +69,31 @@ def read_values(uri: str | None) -> dict[str, Any]:
 
 def _upload(fs: Any, root: str, package: Path, manifest: artifact.Manifest) -> None:
     there = f"{root}/{MANIFEST}"
-    sizes = {name: (package / name).stat().st_size for name in manifest.files}
+    names = sorted(manifest.files)
+    own = [MANIFEST]
     if (package / SIGNATURE).is_file():
-        sizes[SIGNATURE] = (package / SIGNATURE).stat().st_size
-    bytes_of = (package / MANIFEST).read_bytes()
-    whole = fs.exists(there) and fs.cat_file(there) == bytes_of and not _differing(fs, root, sizes)
-    if whole and (
-        SIGNATURE not in sizes
-        or fs.cat_file(f"{root}/{SIGNATURE}") == (package / SIGNATURE).read_bytes()
-    ):
+        names.append(SIGNATURE)
+        own.append(SIGNATURE)
+    sizes = {name: (package / name).stat().st_size for name in names}
+    if not _differing(fs, root, sizes) and all(_is_same(fs, root, package, name) for name in own):
         return
+    # Without its manifest it is no package while files are replaced.
     if fs.exists(there):
         fs.rm_file(there)
     for parent in sorted({str(Path(root, name).parent) for name in sizes}):
         fs.makedirs(parent, exist_ok=True)
-    names = sorted(sizes)
     fs.put([str(package / name) for name in names], [f"{root}/{name}" for name in names])
-    if wrong := _differing(fs, root, sizes):
+    wrong = _differing(fs, root, sizes)
+    if wrong:
         raise BrokenArtifact(
             f"{root}/{wrong[0]} did not arrive whole ({len(wrong)} files differ). Run the step again"
         )
-    fs.pipe_file(there, bytes_of)
+    fs.pipe_file(there, (package / MANIFEST).read_bytes())
+
+
+def _is_same(fs: Any, root: str, package: Path, name: str) -> bool:
+    there = f"{root}/{name}"
+    return bool(fs.exists(there) and fs.cat_file(there) == (package / name).read_bytes())
 
 
 def _differing(fs: Any, root: str, sizes: dict[str, int]) -> list[str]:

@@ -39,9 +39,8 @@ def wanted_values(settings: ServeSettings, uri: str, digest: str) -> Values:
     A tolerance of the settings holds for the chart's test as well, unless the values name one for
     it.
     """
-    own = settings.tolerance != ServeSettings.model_fields["tolerance"].default
     values: Values = {}
-    if own:
+    if settings.tolerance != ServeSettings.model_fields["tolerance"].default:
         values = {"tests": {"tolerance": settings.tolerance}}
     for more in (read_values(settings.values_file), settings.values):
         values = merge(values, more)
