@@ -337,6 +337,8 @@ def load(name: str) -> Entry[Any]:
     """
     if ":" in name:
         module_name, _, attribute = name.partition(":")
+        if not module_name or module_name.startswith(".") or not attribute:
+            raise UsageError(f"family {name!r}: a family of your own is package.module:entry")
     else:
         if name not in names():
             raise UsageError(

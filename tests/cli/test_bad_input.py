@@ -197,6 +197,9 @@ COMMANDS = {
     "unknown family": (("run", "tabluar"), ["'tabluar'", "Did you mean 'tabular'"]),
     "no family": (("run",), ["modelyard run tabular"]),
     "a module that is not there": (("run", "--family", "no_such.module:Family"), ["no_such"]),
+    "a family without a module": (("run", "--family", ":Family"), ["':Family'", "package.module:"]),
+    "a family next to nothing": (("run", "--family", ".a:Family"), ["'.a:Family'", "package."]),
+    "a family without an entry": (("run", "--family", "json:"), ["'json:'", "package.module:"]),
     "misspelt setting": (
         ("run", "tabular", "--set", "model.knid=mlp"),
         ["model.knid", "Did you mean 'model.kind'"],
