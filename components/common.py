@@ -53,3 +53,11 @@ def provided(task: dsl.PipelineTask, cpu: str, memory: str, image: str) -> dsl.P
     kubernetes.set_security_context(task, run_as_non_root=True)
     task.set_container_image(image).set_cpu_request(cpu).set_memory_request(memory)
     return task.set_memory_limit(memory).set_retry(2, backoff_duration="30s", backoff_factor=2.0)
+
+
+def computing(task: dsl.PipelineTask, gpus: Any, resource: Any, shm: str) -> dsl.PipelineTask:
+    """A task with its GPUs, and with a /dev/shm of this size, by which the processes that load data hand
+    over batches: a pod's own has 64 MiB."""
+    task.set_accelerator_type(resource).set_accelerator_limit(gpus)
+    kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=shm)
+    return task

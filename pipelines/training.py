@@ -3,9 +3,9 @@
 
 from typing import Any
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
-from components.common import FIRST, IMAGE, provided, sized
+from components.common import FIRST, IMAGE, computing, provided, sized
 from components.deploy import deploy
 from components.evaluate import evaluate
 from components.export import export
@@ -68,44 +68,7 @@ def training_pipeline(name: str, title: str, family: str, shm: str, lacks: tuple
             memory=memory,
         ).set_caching_options(False)
         provided(given, **FIRST, image=image)
-        read = given.outputs
-        raw = ingest(settings=read["ingest"])
-        table = features(settings=read["features"], dataset=raw.outputs["dataset"])
-        fitted = train(settings=read["train"], features=table.outputs["features"])
-        fitted.set_accelerator_type(read["gpu_resource"]).set_accelerator_limit(read["gpus"])
-        kubernetes.empty_dir_mount(
-            fitted,
-            "shm",
-            "/dev/shm",
-            medium="Memory",
-            size_limit=shm,
-        )
-        pair = {"features": table.outputs["features"], "model": fitted.outputs["model"]}
-        judged = evaluate(settings=read["evaluate"], **pair)
-        compiled = export(settings=read["export"], **pair)
-        built = package(
-            settings=read["package"],
-            **pair,
-            evaluation=judged.outputs["evaluation"],
-            graphs=compiled.outputs["graphs"],
-        )
-        placed = deploy(
-            settings=read["deploy"],
-            package=built.outputs["package"],
-            features=table.outputs["features"],
-        )
-        placed.set_caching_options(False)
-        steps = {
-            "ingest": raw,
-            "features": table,
-            "train": fitted,
-            "evaluate": judged,
-            "export": compiled,
-            "package": built,
-            "deploy": placed,
-        }
-        for step, task in steps.items():
-            provided(task, **sized(read, step), image=image)
+        _steps(given.outputs, shm, image)
 
     page = dsl.pipeline(
         name=f"{name}-training",
@@ -113,3 +76,27 @@ def training_pipeline(name: str, title: str, family: str, shm: str, lacks: tuple
         description=f"Trains, judges, exports and registers a model ({title}).",
     )
     return page(without(pipeline, lacks))
+
+
+def _steps(read: Any, shm: str, image: Any) -> None:
+    """All steps behind prepare; `read` is what that one gives."""
+    raw = ingest(settings=read["ingest"])
+    table = features(settings=read["features"], dataset=raw.outputs["dataset"])
+    fitted = train(settings=read["train"], features=table.outputs["features"])
+    computing(fitted, read["gpus"], read["gpu_resource"], shm)
+    pair = {"features": table.outputs["features"], "model": fitted.outputs["model"]}
+    judged = evaluate(settings=read["evaluate"], **pair)
+    compiled = export(settings=read["export"], **pair)
+    built = package(
+        settings=read["package"],
+        **pair,
+        evaluation=judged.outputs["evaluation"],
+        graphs=compiled.outputs["graphs"],
+    )
+    placed = deploy(
+        settings=read["deploy"],
+        package=built.outputs["package"],
+        features=table.outputs["features"],
+    ).set_caching_options(False)
+    for task in (raw, table, fitted, judged, compiled, built, placed):
+        provided(task, **sized(read, task.name), image=image)

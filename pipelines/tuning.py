@@ -3,10 +3,10 @@ and a training with what it found."""
 
 from typing import Any
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from components.best import best
-from components.common import FIRST, IMAGE, provided, sized
+from components.common import FIRST, IMAGE, computing, provided, sized
 from components.features import features
 from components.form import without
 from components.ingest import ingest
@@ -47,17 +47,9 @@ def _round(shm: str) -> Any:
         drawn = suggest(settings=search, fixed=fixed, count=count, done=done)
         proposals = provided(drawn, search_cpu, search_memory, image)
         with dsl.ParallelFor(proposals.output, parallelism=AT_ONCE) as proposal:
-            judged = provided(
-                trial(settings=search, **size, proposal=proposal, **pair), cpu, memory, image
-            )
-            judged.set_accelerator_type(gpu_resource).set_accelerator_limit(gpus)
-            kubernetes.empty_dir_mount(
-                judged,
-                "shm",
-                "/dev/shm",
-                medium="Memory",
-                size_limit=shm,
-            )
+            judged = trial(settings=search, **size, proposal=proposal, **pair)
+            provided(judged, cpu, memory, image)
+            computing(judged, gpus, gpu_resource, shm)
         return dsl.Collected(judged.outputs["Output"])
 
     return tuning_round
@@ -117,26 +109,7 @@ def tuning_pipeline(name: str, title: str, family: str, shm: str, lacks: tuple[s
             memory=memory,
         )
         read = provided(given, **FIRST, image=image).set_caching_options(False).outputs
-        raw = provided(ingest(settings=read["ingest"]), **sized(read, "ingest"), image=image)
-        table = features(settings=read["features"], dataset=raw.outputs["dataset"])
-        provided(table, **sized(read, "features"), image=image)
-        asked = {
-            "search": read["search"],
-            "gpus": read["gpus"],
-            "gpu_resource": read["gpu_resource"],
-            **sized(read, "train"),
-            "search_cpu": read["search_cpu"],
-            "search_memory": read["search_memory"],
-            "image": image,
-            "fixed": fixed,
-            "count": trials,
-            "dataset": raw.outputs["dataset"],
-            "features": table.outputs["features"],
-        }
-        first = tuning_round(**asked, done=[])
-        second = tuning_round(**asked, done=first.output)
-        found = best(settings=read["search"], fixed=fixed, first=first.output, second=second.output)
-        provided(found, **sized(read, "search"), image=image)
+        found = _search(read, tuning_round, fixed, trials, image)
         with dsl.If(register == True, name="register"):  # noqa: E712
             training(
                 family=family,
@@ -155,3 +128,28 @@ def tuning_pipeline(name: str, title: str, family: str, shm: str, lacks: tuple[s
         description=f"Searches for better settings on the validation split and trains with the best ({title}).",
     )
     return page(without(pipeline, lacks))
+
+
+def _search(read: Any, tuning_round: Any, fixed: Any, trials: Any, image: Any) -> dsl.PipelineTask:
+    """Data, two rounds of trials, and the best of both; `read` is what prepare gives."""
+    raw = provided(ingest(settings=read["ingest"]), **sized(read, "ingest"), image=image)
+    table = features(settings=read["features"], dataset=raw.outputs["dataset"])
+    provided(table, **sized(read, "features"), image=image)
+    asked = {
+        "search": read["search"],
+        "gpus": read["gpus"],
+        "gpu_resource": read["gpu_resource"],
+        **sized(read, "train"),
+        "search_cpu": read["search_cpu"],
+        "search_memory": read["search_memory"],
+        "image": image,
+        "fixed": fixed,
+        "count": trials,
+        "dataset": raw.outputs["dataset"],
+        "features": table.outputs["features"],
+    }
+    first = tuning_round(**asked, done=[])
+    second = tuning_round(**asked, done=first.output)
+    found = best(settings=read["search"], fixed=fixed, first=first.output, second=second.output)
+    provided(found, **sized(read, "search"), image=image)
+    return found
