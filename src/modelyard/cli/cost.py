@@ -76,10 +76,6 @@ def cost(
     from modelyard.doctor.clusterrun import is_cluster_id
     from modelyard.errors import UsageError
 
-    if (benefit_per_correct is None) != (decisions_per_month is None):
-        raise UsageError(
-            "a return needs both: --benefit-per-correct 0.5 --decisions-per-month 10000"
-        )
     stakes = None
     if benefit_per_correct is not None and decisions_per_month is not None:
         if not decisions_per_month or not horizon_months:
@@ -91,6 +87,10 @@ def cost(
             serving_per_month=serving_per_month,
             one_off=one_off,
             discount_rate=discount_rate,
+        )
+    elif benefit_per_correct is not None or decisions_per_month is not None:
+        raise UsageError(
+            "a return needs both: --benefit-per-correct 0.5 --decisions-per-month 10000"
         )
     query = costing.Query(reference, settings or [], stakes, metric)
     show = clustercost.show if is_cluster_id(reference) else costing.show

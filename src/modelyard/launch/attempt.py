@@ -254,7 +254,9 @@ class Attempt:
 
 
 def _condition(job: Object, kind: str) -> dict[str, str] | None:
-    conditions = job.get("status", {}).get("conditions", [])
-    return next(
-        (one for one in conditions if one["type"] == kind and one["status"] == "True"), None
-    )
+    """The condition of a job that holds now, if it is of this kind."""
+    for condition in job.get("status", {}).get("conditions", []):
+        if condition["type"] == kind and condition["status"] == "True":
+            found: dict[str, str] = condition
+            return found
+    return None

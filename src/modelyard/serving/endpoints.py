@@ -259,9 +259,8 @@ class Endpoints:
         """
         expires = call.expires(self.limits.deadline)
         seconds = self.lanes.seconds(examples)
-        call.on_close = self.gate.enter(
-            seconds, expires - time.perf_counter(), max(1.0, self.lanes.quick.behind)
-        )
+        left, behind = expires - time.perf_counter(), max(1.0, self.lanes.quick.behind)
+        call.on_close = self.gate.enter(seconds, left, behind)
         parts = await self.reading.run(functools.partial(self.parts, examples, call), expires)
         try:
             if parts[0] is not None:
@@ -287,13 +286,11 @@ class Endpoints:
 
     def check_number(self, values: Sequence[Any]) -> None:
         """Raises Refusal for no example, or too many."""
-        if not values:
-            raise refuse(400, f"the list is empty; send 1 to {self.limits.examples} examples")
-        if len(values) > self.limits.examples:
-            raise refuse(
-                400,
-                f"{len(values)} examples in one request; allowed are 1 to {self.limits.examples}",
-            )
+        count, most = len(values), self.limits.examples
+        if count == 0:
+            raise refuse(400, f"the list is empty; send 1 to {most} examples")
+        if count > most:
+            raise refuse(400, f"{count} examples in one request; allowed are 1 to {most}")
 
     @functools.cached_property
     def _fields(self) -> frozenset[str]:
@@ -396,8 +393,7 @@ class Endpoints:
             yield stream.event(refused.json(), "error")
         except Exception:
             log.exception("request %s failed while its answer was streamed", call.id)
-            yield stream.event(
-                refuse(500, f"the model failed on this request: {call.id}").json(), "error"
-            )
+            failed = refuse(500, f"the model failed on this request: {call.id}")
+            yield stream.event(failed.json(), "error")
         finally:
             parts.close()
