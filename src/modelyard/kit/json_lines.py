@@ -14,6 +14,8 @@ ROWS = frozenset({".jsonl", ".ndjson"})
 """Endings of files with one JSON object a line."""
 LIST = ".json"
 """Ending of a file that may hold a list of objects, one object a line, or something else."""
+JSON = ROWS | {LIST}
+"""Endings of files that hold JSON."""
 HALF = "holds half of a surrogate pair"
 
 

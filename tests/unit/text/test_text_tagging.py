@@ -121,6 +121,11 @@ def test_json_lines_are_read_and_empty_sentences_counted(tmp_path: Path) -> None
     assert read_tagged(raw).dropped == {"sentences: without a word": 1}
 
 
+def test_a_json_list_is_read_where_it_is_the_only_file(tmp_path: Path) -> None:
+    listed = json.dumps([{"tokens": words, "tags": tags} for words, tags in many()], indent=1)
+    assert stored(built(tmp_path / "raw", listed, "data.json")) == many()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -14,7 +14,7 @@ from typing import Any
 from modelyard.errors import BadData
 from modelyard.families.language.chat import Message, whole_text
 from modelyard.families.language.dialogues import dialogue_of
-from modelyard.kit.json_lines import LIST, ROWS, json_rows, read_utf8, text_of
+from modelyard.kit.json_lines import JSON, LIST, ROWS, json_rows, read_utf8, text_of
 from modelyard.store.files import File, files_of
 
 _ENDINGS = (
@@ -125,7 +125,7 @@ def _read(file: File, text_field: str, separator: str | None) -> Iterator[Docume
 
 def _values(file: File) -> Iterator[tuple[int, Any]]:
     """Number and value of each row."""
-    if file.suffix in ROWS | {LIST}:
+    if file.suffix in JSON:
         yield from json_rows(read_utf8(file), file.path)
         return
     # Only tables need Arrow.

@@ -15,7 +15,7 @@ from modelyard.errors import BadData, choices
 from modelyard.families.recommender.config import RecommenderFeatures
 from modelyard.families.recommender.requests import LONGEST_ID
 from modelyard.kit import tables
-from modelyard.kit.json_lines import LIST, ROWS
+from modelyard.kit.json_lines import JSON, ROWS
 from modelyard.kit.tables import Table, Text
 from modelyard.store.files import File, files_of
 
@@ -164,7 +164,7 @@ def open_table(source: File, names: Names, order: Sequence[str]) -> tuple[Table,
         BadData: the file cannot be read, or its header lacks a column that is needed.
     """
     file = source.path
-    if tables.is_parquet(source.name) or source.suffix in ROWS | {LIST}:
+    if tables.is_parquet(source.name) or source.suffix in JSON:
         # These name their columns; text may come without a header.
         table = tables.read_file(source)
     else:

@@ -17,7 +17,7 @@ from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing, che
 from modelyard.kit.classifier.folders import check_no_class_folder, read_folder
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS
-from modelyard.kit.json_lines import LIST, ROWS, in_utf8, json_rows, read_utf8
+from modelyard.kit.json_lines import JSON, LIST, ROWS, in_utf8, json_rows, read_utf8
 from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts, unsupported
 from modelyard.store.files import File, files_of
 
@@ -145,7 +145,7 @@ def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]]
     source = File(file.parent, file.name)
     if kind.reads(file.name):
         return [{kind.field: decoded(source)[0]}]
-    if source.suffix in ROWS | {LIST}:
+    if source.suffix in JSON:
         return _renamed(source, kind.field, column)
     if not file.name.lower().endswith(SUFFIXES):
         return None
@@ -203,7 +203,7 @@ def _read_files(raw: Path, kind: FileKind, settings: RowFeatures) -> Listing:
 
 
 def _read(file: File) -> Rows:
-    if file.suffix not in ROWS | {LIST}:
+    if file.suffix not in JSON:
         table = read_file(file)
         columns = {name: texts(table, name) for name in table.names}
         numbers = table.files[0].row_numbers().tolist()

@@ -28,7 +28,7 @@ from modelyard.kit.classes.positive import Positive
 from modelyard.kit.classifier.data import Look, Parts
 from modelyard.kit.classifier.examples import Example, Listing
 from modelyard.kit.classifier.rows import Content
-from modelyard.kit.json_lines import ROWS
+from modelyard.kit.json_lines import JSON
 from modelyard.kit.text.fitting import fit_tokens
 
 NO_WORD = -1
@@ -47,8 +47,8 @@ class TagData(TokensData[TagSpec]):
 
     def check(self, data: Path) -> None:
         """Reads files that are read quickly."""
-        if data.is_file() and data.suffix.lower() not in COLUMNS | ROWS:
-            allowed = ", ".join(sorted(COLUMNS | ROWS))
+        if data.is_file() and data.suffix.lower() not in COLUMNS | JSON:
+            allowed = ", ".join(sorted(COLUMNS | JSON))
             raise BadData("is no file of tagged sentences", file=data, hint=f"Allowed: {allowed}")
 
     def listing(self, raw: Path) -> Listing:

@@ -19,7 +19,7 @@ from modelyard.families.text.tagging.schemes import (
     to_bio,
 )
 from modelyard.kit.classifier.examples import Listed
-from modelyard.kit.json_lines import ROWS, in_utf8, json_rows, read_utf8
+from modelyard.kit.json_lines import JSON, LIST, ROWS, in_utf8, json_rows, read_utf8
 from modelyard.store.files import File, files_of
 
 TEXTS_TOO = frozenset({".txt", ".tsv"})
@@ -76,10 +76,12 @@ def read_tagged(raw: Path) -> Tagged:
     found = Tagged()
     files = [file for file in files_of(raw) if file.suffix in COLUMNS | ROWS]
     if not files:
-        allowed = ", ".join(sorted(COLUMNS | ROWS))
+        files = [file for file in files_of(raw) if file.suffix == LIST]
+    if not files:
+        allowed = ", ".join(sorted(COLUMNS | JSON))
         raise BadData("holds no file of tagged sentences", file=raw, hint=f"Allowed: {allowed}")
     for file in files:
-        if file.suffix in ROWS:
+        if file.suffix in JSON:
             found.sentences += _from_json(file, found)
         else:
             found.sentences += _from_columns(file)
@@ -115,7 +117,7 @@ def read_untagged(file: File) -> list[dict[str, Any]] | None:
     Raises:
         BadData: with file and row.
     """
-    if file.suffix in ROWS:
+    if file.suffix in JSON:
         return [_body(value, file, row) for row, value in json_rows(read_utf8(file), file.path)]
     if file.suffix not in COLUMNS:
         return None

@@ -10,7 +10,7 @@ from modelyard.families.text.translating.spec import PAIRS
 from modelyard.kit.classifier.config import RowFeatures
 from modelyard.kit.classifier.examples import Listing
 from modelyard.kit.classifier.rows import Rows, is_rows, named_columns, read_rows
-from modelyard.kit.json_lines import ROWS
+from modelyard.kit.json_lines import JSON
 from modelyard.store.files import files_of
 
 SOURCES = ("source", "src", "input", "from", "text", "original", "question", "quelle")
@@ -45,7 +45,7 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
     others = [name for name in rows.columns if name not in {source, target} | ASIDE]
     if source is None and target is None:
         languages = [name for name in others if LANGUAGE.fullmatch(name)]
-        ordered = rows.file.suffix not in ROWS  # fields of an object have no order
+        ordered = rows.file.suffix not in JSON  # fields of an object have no order
         if len(languages) == 2 and ordered:
             source, target = languages
     elif len(others) == 1:
