@@ -14,7 +14,7 @@ from modelyard.families.forecast.backtest import TRADING, with_trading
 from modelyard.families.forecast.config import ForecastTrading
 from modelyard.families.forecast.panel import SMOOTHED, Panel
 from modelyard.families.forecast.window import Schema, inputs_of
-from modelyard.judging.evaluation import Evaluation
+from modelyard.judging.evaluation import Evaluation, Gain
 from modelyard.kit.intervals import FEW_GROUPS, mean_of, resample
 from modelyard.kit.splits import evenly
 
@@ -91,20 +91,9 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
         f"The {low:.0%} and {high:.0%} quantiles hold {inside.mean():.1%} of what came; "
         f"{high - low:.0%} was asked for.",
     ]
-    smoothed = _smoothing(judged, features, split)
-    if smoothed is not None:
-        rows, forecasts = smoothed
-        ours = errors[rows]
-        other = np.abs(judged.truth[rows] - forecasts).mean(axis=1) / judged.usual[rows]
-        some = None
-        if series is not None:
-            some = series[rows]
-        against = resample(mean_of, np.zeros(len(rows)), ours, other, varied=False, groups=some)
-        compared["gains"] += against.gains("mase", "min", SMOOTHING)
-        notes.append(
-            f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
-            f"training steps) has a MASE of {other.mean():.4g}, the model {ours.mean():.4g}."
-        )
+    gains, note = _against_smoothing(judged, features, split, errors, series)
+    compared["gains"] += gains
+    notes += note
     found = Evaluation(
         split=split,
         rows=len(judged.truth),
@@ -123,6 +112,26 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
     panel, own = Panel.load(features), Schema.load(Path(features) / "assets")
     trading = ForecastTrading.model_validate_json(file.read_text())
     return with_trading(found, host, run, panel, own, trading, split)
+
+
+def _against_smoothing(
+    judged: Judged, features: Path, split: Split, errors: np.ndarray, series: np.ndarray | None
+) -> tuple[list[Gain], list[str]]:
+    """What the model gains on exponential smoothing, where that was fitted, and a note on it; empty
+    lists where it was not."""
+    smoothed = _smoothing(judged, features, split)
+    if smoothed is None:
+        return [], []
+    rows, forecasts = smoothed
+    ours = errors[rows]
+    other = np.abs(judged.truth[rows] - forecasts).mean(axis=1) / judged.usual[rows]
+    groups = None if series is None else series[rows]
+    against = resample(mean_of, np.zeros(len(rows)), ours, other, varied=False, groups=groups)
+    note = (
+        f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
+        f"training steps) has a MASE of {other.mean():.4g}, the model {ours.mean():.4g}."
+    )
+    return against.gains("mase", "min", SMOOTHING), [note]
 
 
 def _judge(host: ForecastHost, run: Runtime, features: Path, split: Split) -> Judged:
