@@ -276,3 +276,13 @@ def test_series_with_a_gap_in_every_stretch_are_refused_with_what_to_do(
         read(tmp_path, pd.DataFrame({"date": DAYS, "sales": values}))
     assert error.value.column == "sales"
     assert "features.missing=zero" in str(error.value)
+
+
+def test_series_whose_names_read_alike_are_two(tmp_path: Path) -> None:
+    parts = []
+    for phase, (store, item) in enumerate((("a, b", "c"), ("a", "b, c"))):
+        parts.append(
+            pd.DataFrame({"date": DAYS, "store": store, "item": item, "sales": wave(phase)})
+        )
+    panel, _, _ = read(tmp_path, pd.concat(parts), series=("store", "item"))
+    np.testing.assert_array_equal(panel.start, [0, 200, 400])

@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from modelyard.errors import BadData
+from modelyard.families.tabular import host as host_module
 from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
@@ -230,6 +231,34 @@ def test_reasons_add_up_to_the_answer(tmp_path: Path, classes: list[str] | None)
     assert reasons.base + sum(reasons.contributions.values()) == pytest.approx(
         float(expected), abs=1e-5
     )  # type: ignore[operator]
+
+
+def test_the_rows_that_an_explanation_scores_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By fewer background rows: reasons still add up to the answer."""
+    host = host_of(tmp_path, None)
+    np.save(tmp_path / "background.npy", np.repeat(host.encoder.transform(TRAIN), 20, axis=0))
+    request = host.Request.model_validate(BODY)
+    run = linear(0)
+    scored = 0
+
+    def counting(graph: str, arrays: Arrays) -> Arrays:
+        nonlocal scored
+        scored += len(arrays["features"])
+        return run(graph, arrays)
+
+    whole = host.explain(counting, request)
+    assert scored > 60 * 4 * 5
+    monkeypatch.setattr(host_module, "MOST_EXPLAINING", 250)
+    scored = 0
+    reasons = host.explain(counting, request)
+    assert scored <= 250
+    assert whole is not None
+    assert reasons is not None
+    for found in (whole, reasons):
+        value = float(host.scores(run, host.columns([request]))[0])
+        assert found.base + sum(found.contributions.values()) == pytest.approx(value, abs=1e-5)
 
 
 def test_the_host_answers_without_any_training_library(tmp_path: Path) -> None:

@@ -200,7 +200,11 @@ def _groups(table: Table, names: Names, called: str) -> dict[str, np.ndarray]:
         if None in cells:
             problem = "the cell is empty: which series is the row from?"
             raise table.fault(names.series[cells.index(None)], places[0], problem, "Fill it in")
-        found[", ".join(map(str, cells))] = np.array(places)
+        name = ", ".join(map(str, cells))
+        if name in found:
+            # A cell may hold a comma itself.
+            name = " | ".join(map(repr, cells))
+        found[name] = np.array(places)
     return found
 
 
