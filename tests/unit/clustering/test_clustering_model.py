@@ -304,3 +304,15 @@ def test_the_stability_of_dbscan_is_that_of_rows_as_dense_as_those_it_was_fitted
     mean, least = stability(chosen.plan, z, 6, 0)
     assert mean > 0.94
     assert least > 0.92
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_cluster_is_the_largest_of_those_that_are_served(kind, tmp_path):
+    """A library's clusters hold other rows than those nearest to their rows."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": np.round(rng.normal(size=300), 1), "b": rng.normal(size=300)})
+    found = fit(frame, tmp_path, kind=kind)
+    sizes = found.host.clusters.sizes
+    assert sizes == sorted(sizes, reverse=True)
+    labels = found.labels("train")
+    assert sizes == [int((labels == cluster).sum()) for cluster in range(len(sizes))]

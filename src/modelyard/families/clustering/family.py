@@ -82,15 +82,17 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
         if (labels == NOISE).all():
             raise _all_noise(chosen.plan)
         arrays = model.arrays_of(chosen.plan, fitted, some, labels)
-        save_arrays(out, model.MODEL, arrays)
         np.save(Path(out) / model.EXAMPLE, x[:8])
         if chosen.curve is not None:
             chosen.curve.save(assets)
 
         # From here on the rows lie in the clusters that the served model gives them.
-        reach = _reach(chosen.plan, arrays)
-        output = self.native(out)(GRAPH, {INPUT: x})
-        assigned = assign(output, reach)[1]
+        reach, output, assigned = self._served(out, chosen.plan, arrays, x)
+        sizes = np.bincount(assigned[assigned != NOISE], minlength=_count(arrays))
+        if (np.diff(sizes) > 0).any():
+            # They were in the order of the library's own clusters, which are not quite these.
+            arrays = model.largest_first(arrays, sizes)
+            reach, output, assigned = self._served(out, chosen.plan, arrays, x)
         found = effects(x, assigned, _count(arrays))
         schema, encoder = ClusterSchema.load(assets), Encoder.load(assets)
         mean_stability, least_stability = stability(chosen.plan, some, settings.resamples, seed)
@@ -126,6 +128,16 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
             "notes": notes,
             "warnings": [*chosen.warnings, *_warnings(clusters, structure)],
         }
+
+    def _served(
+        self, out: Path, plan: kinds.Plan, arrays: Arrays, x: np.ndarray
+    ) -> tuple[list[float], Arrays, np.ndarray]:
+        """Writes the model; how far its clusters reach, what it gives for the training rows, and the
+        cluster of each."""
+        save_arrays(out, model.MODEL, arrays)
+        reach = _reach(plan, arrays)
+        output = self.native(out)(GRAPH, {INPUT: x})
+        return reach, output, assign(output, reach)[1]
 
     def native(self, model_folder: Path) -> Runtime:
         """The clusters as scikit-learn assigns rows to them."""

@@ -58,6 +58,17 @@ def arrays_of(plan: Plan, fitted: Any, z: np.ndarray, labels: np.ndarray) -> Arr
     return {"points": points, "ends": np.cumsum(np.bincount(ranks))}
 
 
+def largest_first(arrays: Arrays, sizes: np.ndarray) -> Arrays:
+    """The clusters in the order of their `sizes`, (clusters,)."""
+    order = np.argsort(-sizes, kind="stable")
+    if "weights" in arrays:
+        return {name: values[order] for name, values in arrays.items()}
+    groups = np.split(arrays["points"], arrays["ends"][:-1])
+    points = [groups[cluster] for cluster in order]
+    lengths = [len(group) for group in points]
+    return {"points": np.concatenate(points), "ends": np.cumsum(lengths)}
+
+
 def _factors(plan: Plan, found: np.ndarray, inputs: int) -> np.ndarray:
     """Cholesky factors of the inverse covariances, (clusters, inputs, inputs), whatever shape
     they have."""
