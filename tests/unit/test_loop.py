@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -198,6 +198,28 @@ def test_a_split_without_batches_is_bad_data(tmp_path: Path) -> None:
     herding = ContinualSettings(memory=4, choose="herding")
     with pytest.raises(BadData, match="no batches"):
         Trainer(0, settings(), continual=herding).fit(Line(rows=0), tmp_path, tmp_path)
+
+
+def test_parts_of_a_batch_are_large_enough_for_its_statistics(tmp_path: Path) -> None:
+    class Normed(Line):
+        seen: ClassVar[list[int]] = []
+
+        def model(self, assets: Path) -> torch.nn.Module:
+            return torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 1))
+
+        def batches(self, features: Path, split: str, epoch: int) -> Batches:
+            return replace(super().batches(features, split, epoch), least=2)
+
+        def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+            if model.training:
+                self.seen.append(len(batch["x"]))
+            return super().loss(model, batch)
+
+    for accumulate, parts in ((5, [3, 3, 3, 3, 4]), (16, [2] * 8)):
+        Normed.seen.clear()
+        chosen = settings(epochs=1, batch_size=16, accumulate=accumulate)
+        Trainer(0, chosen).fit(Normed(), tmp_path, tmp_path)
+        assert Normed.seen == 4 * parts
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

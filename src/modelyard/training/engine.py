@@ -78,20 +78,23 @@ class Engine:
         self.optimizer = optimizers.make(self.model, self.settings, warmup_steps)
         self._switch("train")
 
-    def step(self, batch: Batch, rate: float) -> None:
+    def step(self, batch: Batch, rate: float, most_parts: int | None = None) -> None:
         """One optimizer step on this process's part of a batch; `rate` is the share of the learning
-        rate.
+        rate, `most_parts` how many parts it may be computed in, where `accumulate` would be more.
 
         The gradient is that of the mean over the whole batch, however it is divided: each part's
         mean loss counts by its weight.
         """
         assert self.optimizer is not None, "start() comes first"
+        count = self.settings.accumulate
+        if most_parts is not None:
+            count = min(count, most_parts)
         if self.settings.optimizer != "schedule_free":
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * rate
         if not self.objective.training:
             self.objective.train()
-        parts = _parts(batch, self.settings.accumulate)
+        parts = _parts(batch, count)
         weights = [self._weight(part) for part in parts]
         # A whole batch in one part needs no share, and no sum over the network for it.
         total = None

@@ -101,10 +101,14 @@ class Session:
                 f"epoch {self.epoch} has another number of batches than the first: the data changed"
             )
         self.throughput.begin()
+        sizes = np.diff(batches.cuts(self.world.size))
         for batch in self._loaded(batches, self.at):
             if self.throughput.operations is None:
                 self._count_operations(batch)
-            self.engine.step(batch, self.rate(self.engine.steps))
+            # As many parts in every process, each with enough examples for batch statistics.
+            fewest = int(sizes[self.at]) // self.world.size
+            parts = max(1, fewest // batches.least)
+            self.engine.step(batch, self.rate(self.engine.steps), parts)
             self.at += 1
             self.throughput.examples += len(next(iter(batch.values())))
             self._beat()
