@@ -155,6 +155,18 @@ def test_where_pytorch_has_cuda_the_reason_is_the_machines(environment, said, mo
 
 
 @without
+def test_a_refusal_without_words_is_named_by_its_class(monkeypatch):
+    def refuse():
+        raise AssertionError
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "current_device", refuse)
+    monkeypatch.setattr(devices, "driver_version", lambda: "580.1")
+    with pytest.raises(UsageError, match=r"AssertionError\. Take an image that fits the driver"):
+        devices.count(1)
+
+
+@without
 def test_a_trial_without_its_gpu_fails_its_step_and_is_no_result(tmp_path):
     """What is wrong with a node says nothing of the settings."""
     with pytest.raises(UsageError, match="asked for 1, found 0"):

@@ -45,8 +45,8 @@ def check(asked: int, number: int = 0) -> None:
     try:
         _compute(number)
     except (RuntimeError, AssertionError) as error:
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        reason = f"PyTorch {torch.__version__} cannot use GPU {number} ({said[0].rstrip('.')})"
+        said = _first_line(error)
+        reason = f"PyTorch {torch.__version__} cannot use GPU {number} ({said})"
         advice = (
             f"Take an image whose CUDA ({torch.version.cuda}) fits driver and GPU: {_setting()}"
         )
@@ -102,8 +102,14 @@ def _refusal() -> str:
     try:
         torch.cuda.current_device()
     except (RuntimeError, AssertionError) as error:
-        return str(error).strip().splitlines()[0].rstrip(".")
+        return _first_line(error)
     return "PyTorch finds none"
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says first; of one that says nothing its class."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
 
 
 def _setting() -> str:
