@@ -26,7 +26,9 @@ _USERLESS = frozenset(
 )
 """Schemes of which the user is a credential already: a token as user, an access key. Not
 `ssh://git@host`."""
-_PORT = re.compile(r"[0-9]*$")
+_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs"})
+"""Schemes of which the host is a bucket: it has no port."""
+_PORT = re.compile(r"[0-9]+$")
 _PARAMETER = re.compile(r"([?&;#]|%3[fF]|%26)([^=&;#?\s\"'<>]+)=([^&;#\s\"'<>]+)")
 _NAME = re.compile(
     r"(token|secret|signature|password|passwd|passphrase|credentials?|access[_-]?key([_-]?id)?|api[_-]?key"
@@ -127,7 +129,9 @@ def _has_user(scheme: str, rest: str) -> bool:
     user, at, _ = authority.rpartition("@")
     if at:
         return ":" in user or scheme in _USERLESS
-    # A secret key of S3 may hold a slash: what stands behind the colon is then no port, and the `@`
-    # comes later.
+    # A secret key of S3 may hold a slash, or begin with one: what stands behind the colon is then no
+    # port, and the `@` comes later.
     _, colon, behind = authority.rpartition(":")
-    return bool(colon) and not authority.startswith("[") and _PORT.match(behind) is None
+    if not colon or authority.startswith("["):
+        return False
+    return scheme in _STORES or _PORT.match(behind) is None
