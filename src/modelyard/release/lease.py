@@ -64,12 +64,15 @@ class Lease:
     ) -> None:
         self._over.set()
         self._thread.join(LAPSE)
+        # Another deploy may have taken over while this one was out of reach: it keeps its lease.
         if error is None or isinstance(error, Exception):
-            self._delete()
+            if self._is_held():
+                self._delete()
         else:
             # SIGTERM or Ctrl-C: helm may not have put everything back. Whoever comes next looks.
             with suppress(Exception):
-                self._patch({"holder": ""}, patience=1.0)
+                if self._is_held(patience=1.0):
+                    self._patch({"holder": ""}, patience=1.0)
 
     def check(self) -> None:
         """Raises Unavailable: another deploy took over, while this machine slept for instance."""
@@ -149,24 +152,35 @@ class Lease:
     def _patch(self, data: dict[str, str], patience: float | None = None) -> None:
         self._call("patch_namespaced_config_map", {"data": data}, named=True, patience=patience)
 
+    def _is_held(self, patience: float | None = None) -> bool:
+        from kubernetes.client import ApiException
+
+        try:
+            seen = self._call("read_namespaced_config_map", named=True, patience=patience)
+        except ApiException as error:
+            if error.status != 404:
+                raise self._refused(error) from None
+            return False
+        return (seen.data or {}).get("holder") == self.holder
+
     def _delete(self) -> None:
         from kubernetes.client import ApiException
 
         try:
-            self._call("delete_namespaced_config_map", None, named=True)
+            self._call("delete_namespaced_config_map", named=True)
         except ApiException as error:
             if error.status != 404:
                 raise self._refused(error) from None
 
     def _call(
-        self, method: str, body: Any, *, named: bool = False, patience: float | None = None
-    ) -> None:
+        self, method: str, body: Any = None, *, named: bool = False, patience: float | None = None
+    ) -> Any:
         cluster, place = self.reader.cluster, [self.reader.namespace]
         if named:
             place.insert(0, self.name)
         with_body = {} if body is None else {"body": body}
         act = getattr(cluster.core, method)
-        cluster.call(f"ConfigMap {self.name}", lambda: act(*place, **with_body), patience)
+        return cluster.call(f"ConfigMap {self.name}", lambda: act(*place, **with_body), patience)
 
     def _refused(self, error: Any) -> ModelyardError:
         return UsageError(
