@@ -340,7 +340,9 @@ def _typed(schema: dict[str, Any]) -> str:
     least = schema.get("minimum", schema.get("minLength", schema.get("minItems")))
     most = schema.get("maximum", schema.get("maxLength", schema.get("maxItems")))
     bounds = []
-    if least is not None and most is not None:
+    if least is not None and least == most and units:
+        bounds.append(f"of {least}{units}")
+    elif least is not None and most is not None:
         word = "of" if units else "from"
         bounds.append(f"{word} {least} to {most}{units}")
     elif least is not None:
