@@ -273,6 +273,19 @@ def test_names_beyond_the_first_page_of_the_registry_are_known(monkeypatch):
     assert len(registry.names()) == 1500
 
 
+def test_two_runs_that_register_a_new_name_at_once_both_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    built = build(tmp_path / "run", "first", {"features": {"points": 30}})
+
+    def names_just_before_the_other_run(mlflow):
+        mlflow.create_registered_model(NAME)
+        return []
+
+    monkeypatch.setattr(registry, "_names", names_just_before_the_other_run)
+    assert registry.register(built.package, built.run) == "1"
+
+
 def test_where_no_version_serves_the_newest_is_what_to_promote(yard):
     run, versions = client().create_run("0").info.run_id, 11
     client().create_registered_model("none-serves")

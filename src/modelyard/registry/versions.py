@@ -81,8 +81,7 @@ def register(package: Path, run: Run) -> str:
     run_id = run_of(mlflow, run)
     folder = f"package-{manifest.digest[:12]}"
     with server():
-        if name not in _names(mlflow):
-            mlflow.create_registered_model(name, description=info.title[:1000])
+        _make_name(mlflow, name, info.title[:1000])
         mlflow.log_artifacts(run_id, str(package), folder)
         source = f"{mlflow.get_run(run_id).info.artifact_uri}/{folder}"
         tags = {
@@ -339,6 +338,19 @@ def _version(one: Any, serving: str | None) -> Version:
         champion=str(one.version) == str(serving),
         mlflow_run=one.run_id,
     )
+
+
+def _make_name(mlflow: Any, name: str, description: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    if name in _names(mlflow):
+        return
+    try:
+        mlflow.create_registered_model(name, description=description)
+    except MlflowException as error:
+        # Another run may have made it in this very moment.
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _names(mlflow: Any) -> list[str]:
