@@ -214,3 +214,36 @@ def test_an_evaluation_without_labelled_requests_is_compared_as_a_whole():
     found = compare("accuracy", plain, judged(0.1, 0.5), RegistrySettings())
     assert found.better
     assert found.reason == "accuracy 0.5667 > 0.4333"
+
+
+def test_a_column_of_whole_numbers_takes_requests_with_others(dataset, tmp_path):
+    """Amounts were whole so far, and a caller may send any number."""
+    file = dataset / "raw" / "data.csv"
+    with file.open(newline="") as stream:
+        rows = list(csv.reader(stream, delimiter=";"))
+    for number, cell in enumerate(rows[1:]):
+        cell[0] = str(10 + number)
+    with file.open("w", newline="") as stream:
+        csv.writer(stream, delimiter=";").writerows(rows)
+    read(dataset, tmp_path / "plain", [])
+    read(dataset, tmp_path / "more", [asked(number, amount=10.5) for number in range(20)])
+    for split in ("train", "validation", "test"):
+        mask = load_mask(tmp_path / "more", split)
+        amounts = np.array([one["amount"] for one in cells(tmp_path / "more", split)])
+        assert (amounts[mask] == 10.5).all()
+        before = [one["amount"] for one in cells(tmp_path / "plain", split)]
+        assert amounts[~mask].tolist() == before
+
+
+def test_a_label_that_no_model_can_be_fitted_to_is_left_out_and_counted(dataset, tmp_path):
+    """The table's own targets are refused from this size on: their squares are no numbers."""
+    file = dataset / "raw" / "data.csv"
+    with file.open(newline="") as stream:
+        rows = list(csv.reader(stream, delimiter=";"))
+    for number, cell in enumerate(rows[1:]):
+        cell[5] = str(3 * number)
+    with file.open("w", newline="") as stream:
+        csv.writer(stream, delimiter=";").writerows(rows)
+    requests = [asked(number, label="1e200" if number < 3 else "7.5") for number in range(20)]
+    summary = read(dataset, tmp_path / "out", requests, task="regression")
+    assert summary["dropped"] == {"labelled: the label is too large": 3}

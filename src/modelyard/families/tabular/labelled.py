@@ -14,9 +14,11 @@ from pydantic import BaseModel, ValidationError
 from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.schema import TableSchema
+from modelyard.families.tabular.target import LARGEST
 from modelyard.kit.classes.answers import class_named
 from modelyard.kit.columns.cells import as_times
 from modelyard.kit.columns.host import request_model
+from modelyard.kit.tables.columns import LARGEST_EXACT
 from modelyard.store.labelled import LabelledRequest
 
 if TYPE_CHECKING:
@@ -52,14 +54,10 @@ def labelled_rows(
     rows: list[dict[str, Any]] = []
     targets: list[float] = []
     dropped: Counter[str] = Counter()
-    if schema.classes is None:
-        strange_label = "labelled: the label is no number"
-    else:
-        strange_label = "labelled: the label is no class"
     for one in requests:
         target = _target(one.label, schema)
-        if target is None:
-            dropped[strange_label] += 1
+        if isinstance(target, str):
+            dropped[f"labelled: the label is {target}"] += 1
             continue
         # A request to an earlier model may have columns that this table has left out.
         known = {name: one.request[name] for name in names if name in one.request}
@@ -78,7 +76,25 @@ def labelled_rows(
     else:
         y = np.array(targets, np.int64)
         frame[schema.target] = [schema.classes[code] for code in y]
-    return Labelled(frame.astype(like.dtypes[frame.columns].to_dict()), y, dict(dropped))
+    return Labelled(frame.astype(_types(frame, like)), y, dict(dropped))
+
+
+def _types(frame: pd.DataFrame, like: pd.DataFrame) -> dict[str, Any]:
+    """The types of the table's columns; of one that had whole numbers only so far that of numbers,
+    where requests have others or none."""
+    from pandas.api.types import is_integer_dtype
+
+    types = {str(name): kind for name, kind in like.dtypes[frame.columns].items()}
+    for name, kind in types.items():
+        if not is_integer_dtype(kind):
+            continue
+        values = frame[name].astype("Float64")
+        there = values.dropna()
+        if not ((there % 1 == 0) & (there.abs() < LARGEST_EXACT)).all():
+            types[name] = "Float64"
+        elif values.isna().any():
+            types[name] = "Int64"
+    return types
 
 
 def divided(keys: np.ndarray, settings: TabularFeatures, *, by_time: bool) -> divide.Rows:
@@ -116,19 +132,22 @@ def _mask(features: Path, split: str) -> Path:
     return Path(features) / f"{split}.labelled.npy"
 
 
-def _target(label: str, schema: TableSchema) -> float | None:
+def _target(label: str, schema: TableSchema) -> float | str:
+    """The class's index or the value; or what is wrong with the label."""
     if schema.classes is not None:
         name = class_named(label, schema.classes)
         if name is None:
-            return None
-        return schema.classes.index(name)
+            return "no class"
+        return float(schema.classes.index(name))
     try:
         value = float(label)
     except ValueError:
-        return None
-    if np.isfinite(value):
-        return value
-    return None
+        return "no number"
+    if not np.isfinite(value):
+        return "no number"
+    if abs(value) > LARGEST:
+        return "too large"
+    return value
 
 
 def _cells(request: BaseModel, schema: TableSchema) -> dict[str, Any]:
