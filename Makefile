@@ -7,8 +7,9 @@ KSERVE := $(VENV)/clients/kserve
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
 # Importing uncompiled libraries takes three times as long. uv leaves that to the first import, which writes nothing
-# where PYTHONDONTWRITEBYTECODE is set; files for other versions of Python, which do not compile, are passed over.
-COMPILE = $(BIN)/python -m compileall -q -j 0 $(VENV)/lib src >/dev/null || true
+# where PYTHONDONTWRITEBYTECODE is set; files for other versions of Python, which do not compile, are passed over, and so
+# are the libraries' own tests.
+COMPILE = $(BIN)/python -m compileall -q -j 0 -x '[/\\]tests?[/\\]' $(VENV)/lib src >/dev/null || true
 
 # matplotlib looks for the machine's fonts once, which the first card would wait for.
 FONTS = $(BIN)/python -c 'import matplotlib.font_manager' >/dev/null 2>&1 || true
