@@ -98,6 +98,23 @@ def test_numbered_columns_without_a_name_for_the_rows_are_series_themselves(tmp_
     assert schema.row_names is None
 
 
+def test_a_column_called_as_times_are_leaves_the_numbered_ones_series(tmp_path: Path) -> None:
+    table = pd.DataFrame({"week": range(200)})
+    for number in range(15):
+        table[f"shop{number}"] = wave(number)
+    _, schema, _ = read(tmp_path, table)
+    assert schema.wide
+    assert schema.row_names is None
+
+
+def test_columns_can_be_left_out_of_a_series_in_a_row(tmp_path: Path) -> None:
+    table = dated([f"{day:%Y-%m-%d}" for day in DAYS])
+    panel, schema, summary = read(tmp_path, table, drop=("Access", "2025-01-01"))
+    assert schema.row_names == ("Page",)
+    np.testing.assert_array_equal(np.diff(panel.start), [199] * 3)
+    assert not any("left out" in note for note in summary["notes"])
+
+
 def test_the_fewest_columns_that_tell_the_series_apart_name_them(tmp_path: Path) -> None:
     parts = []
     for store in (1, 2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.forecast.config import ForecastFeatures
-from modelyard.families.forecast.naming import is_numeric
+from modelyard.families.forecast.naming import TIMES, is_numeric
 from modelyard.families.forecast.reading import MONTH
 from modelyard.kit.tables import Table, TableFile, is_dated, numbers, texts
 
@@ -31,28 +32,35 @@ def by_step(
     Raises:
         BadData: a cell that is no number, or rows that no column tells apart.
     """
-    steps = steps_of(table)
+    # Who names a time or a target has a row a step.
+    steps = steps_of(table) if settings.time_column is None and settings.target is None else []
     if not steps:
         return table, None, settings
+    away = [name for name in settings.drop if name in table.names]
+    table = replace(table, arrow=table.arrow.drop_columns(away))
+    steps = [name for name in steps if name not in away]
     named = settings.series or naming(table, steps)
     for name in named:
         if name not in table.names:
             problem = choices("column", name, table.names)
             raise UsageError(f"setting 'features.series': {problem}")
     check_named(table, steps, named)
-    found = settings.model_copy(update={"series": (SERIES,)})
+    unknown = tuple(name for name in settings.drop if name not in away)
+    found = settings.model_copy(update={"series": (SERIES,), "drop": unknown})
     return one_row_a_step(table, steps, named), named, found
 
 
 def steps_of(table: Table) -> list[str]:
     """The columns that are steps: named by dates (`2026-03-01`), or numbered one by one (`d_1`, `d_2`,
-    …). Empty where each row is a step, as in all tables with a column of dates, and where every
-    column is a series."""
+    …). Empty where each row is a step, as in all tables with a column of dates or one that is called as
+    times are, and where every column is a series."""
     if any(is_dated(table, name) for name in table.names):
         return []
     dated = [name for name in table.names if _is_date(name, table)]
     if len(dated) >= LEAST:
         return dated
+    if any(name.strip().casefold() in TIMES for name in table.names):
+        return []
     numbered = _numbered(table)
     if len(numbered) < LEAST or not naming(table, numbered):
         return []
