@@ -98,8 +98,9 @@ def test_numbered_columns_without_a_name_for_the_rows_are_series_themselves(tmp_
     assert schema.row_names is None
 
 
-def test_a_column_called_as_times_are_leaves_the_numbered_ones_series(tmp_path: Path) -> None:
-    table = pd.DataFrame({"week": range(200)})
+@pytest.mark.parametrize("name", ["week", "row"])
+def test_numbers_of_rows_leave_the_numbered_columns_series(tmp_path: Path, name: str) -> None:
+    table = pd.DataFrame({name: range(200)})
     for number in range(15):
         table[f"shop{number}"] = wave(number)
     _, schema, _ = read(tmp_path, table)

@@ -62,7 +62,11 @@ def steps_of(table: Table) -> list[str]:
     if any(name.strip().casefold() in TIMES for name in table.names):
         return []
     numbered = _numbered(table)
-    if len(numbered) < LEAST or not naming(table, numbered):
+    if len(numbered) < LEAST:
+        return []
+    # By words: numbers of rows next to the columns s1, s2, … name no series.
+    named = naming(table, numbered)
+    if not named or is_numeric(table, named[0]):
         return []
     return numbered
 
