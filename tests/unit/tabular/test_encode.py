@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.columns.cells import parse_time
 from modelyard.kit.columns.encode import Columns, Encoder
+from modelyard.kit.columns.frames import to_columns
 from modelyard.kit.columns.schema import Column
 
 
@@ -202,3 +205,22 @@ def mixed() -> dict[str, Any]:
 
 def mixed_encoder(transform: str = "standardize") -> Encoder:
     return fitted(mixed(), *described(transform))
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ({"name": "a", "role": "numeric"}, ["7", "red"]),
+        ({"name": "a", "role": "numeric", "boolean": True}, ["yes", "no"]),
+        ({"name": "a", "role": "numeric", "words": ["none"]}, ["7", "red"]),
+        ({"name": "a", "role": "time"}, ["2026-03-31", "Monday"]),
+    ],
+)
+def test_a_column_that_is_another_one_in_later_data_is_named(
+    column: dict[str, Any], cells: list[str]
+) -> None:
+    """A champion is judged on data whose columns may be taken for something else."""
+    schema = schema_of(column)
+    with pytest.raises(BadData, match=f"takes this column for {column['role']}") as error:
+        to_columns(pd.DataFrame({"a": cells}), schema)
+    assert error.value.column == "a"

@@ -109,24 +109,33 @@ def unlisted(names: Sequence[str], edits: Edits, others: Sequence[str]) -> list[
 
 
 def to_columns(frame: pd.DataFrame, schema: HasColumns) -> dict[str, np.ndarray]:
-    """A split's rows as the encoder takes them; columns that the frame lacks are left out."""
+    """A split's rows as the encoder takes them; columns that the frame lacks are left out.
+
+    Raises:
+        BadData: a column is of another role in the frame, which may be that of other data.
+    """
     columns = {}
     for column in schema.inputs:
         if column.name not in frame.columns:
             continue
-        cells = frame[column.name]
-        if column.words:
-            # Text, see `values`, or the numbers of a file that has no words.
-            known = [None if cell is None else str(cell) for cell in cells]
-            mixed = [number_or_word(cell, column.words) for cell in known]
-            columns[column.name] = np.array(mixed, object)
-        elif column.role == "numeric":
-            columns[column.name] = cells.to_numpy(np.float64, na_value=np.nan)
-        elif column.role == "time":
-            columns[column.name] = cells.to_numpy("datetime64[us]")
-        else:
-            columns[column.name] = cells.to_numpy(object)
+        try:
+            columns[column.name] = _cells_of(frame[column.name], column)
+        except (TypeError, ValueError):
+            problem = f"the model takes this column for {column.role}, and its cells are not"
+            raise BadData(problem, column=column.name) from None
     return columns
+
+
+def _cells_of(cells: pd.Series[Any], column: Column) -> np.ndarray:
+    if column.words:
+        # Text, see `values`, or the numbers of a file that has no words.
+        known = [None if cell is None else str(cell) for cell in cells]
+        return np.array([number_or_word(cell, column.words) for cell in known], object)
+    if column.role == "numeric":
+        return cells.to_numpy(np.float64, na_value=np.nan)
+    if column.role == "time":
+        return cells.to_numpy("datetime64[us]")
+    return cells.to_numpy(object)
 
 
 def bodies(file: Path, schema: HasColumns, limit: int | None) -> list[dict[str, Any]]:
