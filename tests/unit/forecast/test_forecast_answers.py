@@ -227,3 +227,18 @@ def test_steps_of_less_than_a_second_are_answered(tmp_path: Path) -> None:
     (answer,) = host.predict(naive, [host.Request.model_validate(body)])
     first = pd.Timestamp(body["times"][-1]) + pd.Timedelta("100ms")
     assert pd.Timestamp(answer.times[0]) == first
+
+
+def test_forecasts_that_gaps_keep_from_being_judged_are_counted(tmp_path: Path) -> None:
+    values = series(np.random.default_rng(7))
+    # Two of the test's six stretches of seven steps have a gap.
+    values[[195, 196, 215]] = np.nan
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    out.mkdir()
+    pd.DataFrame({"date": DAYS, "sales": values}).to_csv(raw / "table.csv", index=False)
+    config = ForecastConfig(features=ForecastFeatures(horizon=7, context=28))
+    Forecast(config).features(raw, out)
+    found = evaluate(ForecastHost(out / "assets"), naive, out, "test")
+    assert found.rows == 4
+    assert any(note.startswith("2 further ones are not judged") for note in found.notes)

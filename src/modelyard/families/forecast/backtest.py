@@ -99,8 +99,7 @@ def market_of(panel: Panel, schema: Schema, split: Split) -> tuple[Market, np.nd
     places = np.stack(common, axis=1)
     first, end = panel.bounds(split)
     inside = np.asarray((places >= first) & (places < end))
-    least = min(schema.context, 2 * schema.season)
-    inside &= places >= panel.start[:-1] + least
+    inside &= places >= panel.start[:-1] + schema.least_history
     inside &= places + schema.horizon <= panel.start[1:]
     inside = np.asarray(inside.all(axis=1))
     if inside.sum() < 2:

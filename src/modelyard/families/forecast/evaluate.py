@@ -47,6 +47,8 @@ class Judged:
     """Usual error of each window's series, (windows,)."""
     series: np.ndarray
     """Number of each window's series, (windows,)."""
+    gaps: int
+    """Further windows that lack a value to judge by, or half of their history."""
 
     @property
     def median(self) -> np.ndarray:
@@ -91,6 +93,11 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
         f"The {low:.0%} and {high:.0%} quantiles hold {inside.mean():.1%} of what came; "
         f"{high - low:.0%} was asked for.",
     ]
+    if judged.gaps:
+        notes.append(
+            f"{judged.gaps:,} further ones are not judged: a step ahead has no value, or half of the "
+            "history has none."
+        )
     gains, note = _against_smoothing(judged, features, split, errors, series)
     compared["gains"] += gains
     notes += note
@@ -137,6 +144,7 @@ def _against_smoothing(
 def _judge(host: ForecastHost, run: Runtime, features: Path, split: Split) -> Judged:
     panel, own = Panel.load(features), Schema.load(Path(features) / "assets")
     origins = panel.origins(own, split, own.horizon)
+    gaps = len(panel.inside(own, split, own.horizon)) - len(origins)
     origins = origins[evenly(len(origins), MOST)]
     quantiles, naive = [], []
     for some in np.array_split(origins, max(1, len(origins) // AT_ONCE)):
@@ -153,6 +161,7 @@ def _judge(host: ForecastHost, run: Runtime, features: Path, split: Split) -> Ju
         np.array(host.schema.quantiles),
         panel.usual[series],
         series,
+        gaps,
     )
 
 

@@ -168,9 +168,8 @@ class ForecastHost(Host):
         schema, found = self.schema, []
         values = _array(vars(request)["values"][-schema.context :])
         there = values[np.isfinite(values)]
-        least = min(schema.context, 2 * schema.season)
-        if len(there) < least:
-            seen = f"{len(there)} values; training histories had {least} or more"
+        if len(there) < schema.least_history:
+            seen = f"{len(there)} values; training histories had {schema.least_history} or more"
             found.append(Caution(field="values", message=seen))
         limit = FAR * max(abs(schema.minimum), abs(schema.maximum), 1e-12)
         if len(there) and np.abs(there).max() > limit:

@@ -56,16 +56,21 @@ class Panel:
     def origins(self, schema: Schema, split: Split, stride: int = 1) -> np.ndarray:
         """First steps ahead of the split's windows, `stride` apart, int64: all steps ahead lie in the
         split and are there, and enough of the history."""
-        first, end = self.bounds(split)
+        origins = self.inside(schema, split, stride)
+        begin = self.start[self.series_of(origins)]
+        # Values before each step: the difference of two counts those between.
         there = np.concatenate([[0], np.cumsum(np.isfinite(self.y))])
+        seen = there[origins] - there[np.maximum(origins - schema.context, begin)]
+        whole = there[origins + schema.horizon] - there[origins] == schema.horizon
+        enough = seen >= LEAST_HISTORY * schema.least_history
+        return np.asarray(origins[whole & enough])
+
+    def inside(self, schema: Schema, split: Split, stride: int) -> np.ndarray:
+        """The same whether the values are there or not, int64."""
         found = []
-        for series, (low, high) in enumerate(zip(first, end, strict=True)):
-            begin = self.start[series]
-            least = min(schema.context, 2 * schema.season)
-            origins = np.arange(max(low, begin + least), high - schema.horizon + 1, stride)
-            seen = there[origins] - there[np.maximum(origins - schema.context, begin)]
-            whole = there[origins + schema.horizon] - there[origins] == schema.horizon
-            found.append(origins[whole & (seen >= LEAST_HISTORY * least)])
+        for begin, low, high in zip(self.start[:-1], *self.bounds(split), strict=True):
+            first = max(low, begin + schema.least_history)
+            found.append(np.arange(first, high - schema.horizon + 1, stride))
         return np.concatenate(found).astype(np.int64)
 
     def windows(self, schema: Schema, origins: np.ndarray) -> Windows:

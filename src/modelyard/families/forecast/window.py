@@ -73,6 +73,11 @@ class Schema(Asset):
     """Of the first of them."""
 
     @property
+    def least_history(self) -> int:
+        """Steps of a series before the first one that is forecast."""
+        return min(self.context, 2 * self.season)
+
+    @property
     def history_width(self) -> int:
         """Numbers a step of the graph's `history`."""
         return 2 + len(self.past) + len(self.known) + self.grid.parts
