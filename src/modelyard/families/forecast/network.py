@@ -38,6 +38,7 @@ class ForecastNet(nn.Module):
     def forward(self, history: torch.Tensor, future: torch.Tensor) -> dict[str, torch.Tensor]:
         seen = self.steps(self.dropout(self.read(history))).reshape(-1, *self.shape)
         found = self.output(seen + self.ahead(future))
+        # The first column of what is known ahead is the seasonal naive forecast.
         middle = found[..., self.median] + future[..., 0]
         # Each quantile lies a positive distance from the next: they cannot cross.
         apart = nn.functional.softplus(found)

@@ -29,10 +29,8 @@ def draw(judged: Judged, panel: Panel, schema: Schema) -> list[Plot]:
 
 
 def _window(judged: Judged, panel: Panel, schema: Schema, number: int, title: str) -> Plot:
-    origin = int(judged.origins[number])
-    begin = max(
-        int(panel.start[panel.series_of(np.array([origin]))[0]]), origin - 3 * schema.horizon
-    )
+    origin, series = int(judged.origins[number]), int(judged.series[number])
+    begin = max(int(panel.start[series]), origin - 3 * schema.horizon)
     back = list(range(begin - origin, 0))
     ahead = list(range(schema.horizon))
     there = [step for step in back + ahead if np.isfinite(panel.y[origin + step])]
@@ -55,17 +53,17 @@ def _window(judged: Judged, panel: Panel, schema: Schema, number: int, title: st
         x_label=f"steps of {schema.grid.words}",
         y_label=schema.target,
         series=lines,
-        caption=f"Series {int(panel.series_of(np.array([origin]))[0]) + 1} in the order of the table{when}.",
+        caption=f"Series {series + 1} in the order of the table{when}.",
     )
 
 
 def _by_step(judged: Judged) -> Plot:
     steps = list(range(1, judged.truth.shape[1] + 1))
     usual = judged.usual[:, None]
-    lines = [
-        _line(name, steps, (np.abs(judged.truth - found) / usual).mean(axis=0).tolist())
-        for name, found in (("model", judged.median), ("seasonal naive", judged.naive))
-    ]
+    lines = []
+    for name, found in (("model", judged.median), ("seasonal naive", judged.naive)):
+        errors = np.abs(judged.truth - found) / usual
+        lines.append(_line(name, steps, errors.mean(axis=0).tolist()))
     return Plot(
         kind="line",
         title="Error by step ahead",

@@ -35,7 +35,10 @@ class RiskManager:
         room = self._room(equity)
         if room == 0 or len(returns) < LEAST_RETURNS:
             return np.zeros_like(weights)
-        lowest = -settings.most_weight if settings.short else 0.0
+        lowest = 0.0
+        if settings.short:
+            lowest = -settings.most_weight
+        # Each limit only shrinks what the one before allowed, so that all hold in the end.
         found = np.clip(weights, lowest, settings.most_weight)
         gross = float(np.abs(found).sum())
         if gross > settings.most_exposure:
@@ -51,8 +54,9 @@ class RiskManager:
         # A calm month is no promise: the larger of the recent and the whole history counts.
         recent = returns[-self.settings.window :]
         latest = np.atleast_2d(np.cov(recent, rowvar=False))
-        found = max(float(weights @ one @ weights) for one in (covariance, latest))
-        return float(np.sqrt(max(found, 0.0) * self.steps_a_year))
+        variance = max(float(weights @ covariance @ weights), float(weights @ latest @ weights))
+        # Rounding may leave a little less than 0.
+        return float(np.sqrt(max(variance, 0.0) * self.steps_a_year))
 
     def _room(self, equity: float) -> float:
         """1 at a new peak, less as the drawdown nears its limit; 0 there, and for `pause` steps on,

@@ -142,11 +142,17 @@ def figures(found: Backtest, grid: Grid) -> dict[str, float]:
     total = float(found.equity[-1] / CASH - 1)
     spread = float(returns.std()) * np.sqrt(year)
     traded = sum(abs(fill.shares) * fill.price for fill in found.fills)
+    yearly, sharpe = -1.0, 0.0
+    # Of a loss of everything and more there is no root.
+    if total > -1:
+        yearly = float((1 + total) ** (year / len(returns)) - 1)
+    if spread > 0:
+        sharpe = float(returns.mean()) * year / spread
     return {
         "return": total,
-        "return a year": float((1 + total) ** (year / len(returns)) - 1) if total > -1 else -1.0,
+        "return a year": yearly,
         "volatility": spread,
-        "Sharpe ratio": float(returns.mean()) * year / spread if spread > 0 else 0.0,
+        "Sharpe ratio": sharpe,
         "largest drawdown": float(found.drawdown.max()),
         "turnover a year": traded / float(found.equity.mean()) * year / len(returns),
         "costs": sum(fill.commission for fill in found.fills) / CASH,

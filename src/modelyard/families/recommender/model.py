@@ -65,9 +65,8 @@ class Net(Network):
         it."""
         users, items = self.vectors()
         user, item = self.owners
-        total = torch.zeros(len(items), users.shape[1], device=users.device).index_add_(
-            0, item, users[user]
-        )
+        total = torch.zeros(len(items), users.shape[1], device=users.device)
+        total = total.index_add(0, item, users[user])
         count = torch.bincount(item, minlength=len(items))[:, None]
         return torch.where(count > 0, total / count.clamp(min=1), users.mean(0))
 
@@ -83,17 +82,12 @@ class LightGCN(Net):
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
         super().__init__(catalog)
-        self.users, self.layers, self.penalty = (
-            len(catalog.users),
-            settings.layers,
-            settings.penalty,
-        )
+        self.users = len(catalog.users)
+        self.layers, self.penalty = settings.layers, settings.penalty
         drawn = torch.randn(self.users + len(catalog.items), settings.dimensions) * 0.1
         # Two tensors, so that users and items can be appended to each.
-        self.user, self.item = (
-            nn.Parameter(drawn[: self.users].clone()),
-            nn.Parameter(drawn[self.users :].clone()),
-        )
+        self.user = nn.Parameter(drawn[: self.users].clone())
+        self.item = nn.Parameter(drawn[self.users :].clone())
         self.graph = nn.Buffer(_normalized(catalog), persistent=False)
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -134,19 +128,15 @@ class NeuMF(Net):
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
         super().__init__(catalog)
-        self.size, self.negatives, self.penalty = (
-            settings.dimensions,
-            settings.drawn,
-            settings.penalty,
-        )
+        self.size, self.penalty = settings.dimensions, settings.penalty
+        self.negatives = settings.drawn
         self.user = nn.Parameter(torch.randn(len(catalog.users), 2 * self.size) * 0.1)
         self.item = nn.Parameter(torch.randn(len(catalog.items), 2 * self.size) * 0.1)
         self.first = Joint(self.size, self.size, settings.hidden[0])
         self.rest = perceptron(settings.hidden)
-        self.product, self.out = (
-            nn.Linear(self.size, 1, bias=False),
-            nn.Linear(settings.hidden[-1], 1),
-        )
+        self.product = nn.Linear(self.size, 1, bias=False)
+        self.out = nn.Linear(settings.hidden[-1], 1)
+        # It begins as matrix factorization: a plain dot product.
         nn.init.ones_(self.product.weight)
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -156,9 +146,8 @@ class NeuMF(Net):
     def heads(self, user: torch.Tensor, item: torch.Tensor) -> Batch:
         """Logit of an interaction, `score`."""
         product = dot(user[:, : self.size] * self.product.weight, item[..., : self.size])
-        hidden = self.rest(
-            functional.relu(self.first(user[:, self.size :], item[..., self.size :]))
-        )
+        joint = self.first(user[:, self.size :], item[..., self.size :])
+        hidden = self.rest(functional.relu(joint))
         return {"score": product + self.out(hidden)[..., 0]}
 
     def loss(self, batch: Batch) -> torch.Tensor:
@@ -167,9 +156,8 @@ class NeuMF(Net):
         user, positive = self.user[batch["user"]], self.item[batch["item"]]
         wanted = functional.softplus(-self.heads(user, positive[:, None])["score"]).mean()
         if "unseen" in batch:
-            unwanted = _mean_where(
-                functional.softplus(self.heads(user, self.item)["score"]), batch["unseen"]
-            )
+            scores = self.heads(user, self.item)["score"]
+            unwanted = _mean_where(functional.softplus(scores), batch["unseen"])
             return (wanted + self.negatives * unwanted) / (1 + self.negatives)
         negative = self.item[batch["negative"]]
         unwanted = functional.softplus(self.heads(user, negative)["score"]).mean()
@@ -234,10 +222,9 @@ def _mean_where(values: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
 def _normalized(catalog: Catalog) -> torch.Tensor:
     """D^-1/2 A D^-1/2 of the training graph, users first, as a sparse matrix."""
     nodes = len(catalog.users) + len(catalog.items)
-    user, item = (
-        torch.from_numpy(catalog.history_users),
-        torch.from_numpy(catalog.history_items) + len(catalog.users),
-    )
+    user = torch.from_numpy(catalog.history_users)
+    item = torch.from_numpy(catalog.history_items) + len(catalog.users)
+    # Each interaction is an edge both ways.
     edges = torch.stack([torch.cat([user, item]), torch.cat([item, user])])
     degree = torch.bincount(edges[0], minlength=nodes).clamp(min=1).float()
     weight = degree[edges[0]].rsqrt() * degree[edges[1]].rsqrt()

@@ -73,7 +73,9 @@ def write_sample(raw: Path, users: int, items: int, seed: int) -> None:
     world = _world(rng, users, items)
     # What follows draws nothing from the numbers of the log.
     _write_lists(raw, world, np.random.default_rng([seed, 1]))
-    rows = [row for user in range(users) for row in _events(rng, world, user)]
+    rows: list[list[Any]] = []
+    for user in range(users):
+        rows += _events(rng, world, user)
     rows.sort(key=lambda row: row[3])
     with (raw / "interactions.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
@@ -98,11 +100,14 @@ def _write_lists(raw: Path, world: World, rng: np.random.Generator) -> None:
         writer.writerow(["userId", "age", "club"])
         for user, (first, second) in enumerate(world.loved):
             years = round(age[first] + rng.normal(0, 8))
-            club = CATEGORIES[(first, second, rng.integers(0, len(CATEGORIES)))[rng.integers(0, 3)]]
-            left_out = rng.random(2) < MISSING
-            writer.writerow(
-                [user + 1, "" if left_out[0] else years, "" if left_out[1] else f"{club} club"]
-            )
+            # One of both tastes, or any other club.
+            joined = (first, second, rng.integers(0, len(CATEGORIES)))
+            club = CATEGORIES[joined[rng.integers(0, 3)]]
+            cells = [user + 1, years, f"{club} club"]
+            for place, is_left_out in enumerate(rng.random(2) < MISSING, start=1):
+                if is_left_out:
+                    cells[place] = ""
+            writer.writerow(cells)
 
 
 def _world(rng: np.random.Generator, users: int, items: int) -> World:

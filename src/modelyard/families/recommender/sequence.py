@@ -36,9 +36,9 @@ class SASRec(HistoryNetwork):
         self.start = nn.Parameter(torch.randn(size) * 0.1)
         self.place = nn.Parameter(torch.randn(settings.length + 1, size) * 0.1)
         self.dropout = nn.Dropout(settings.dropout)
-        self.blocks = nn.ModuleList(
-            Block(size, settings.heads, settings.dropout) for _ in range(settings.blocks)
-        )
+        self.blocks = nn.ModuleList()
+        for _ in range(settings.blocks):
+            self.blocks.append(Block(size, settings.heads, settings.dropout))
         self.last = nn.LayerNorm(size)
 
     def forward(
@@ -65,6 +65,7 @@ class SASRec(HistoryNetwork):
         user = self.known(batch)
         tastes = self(target[:, :-1], vectors, user)
         wanted, others = vectors[target.clamp(min=0)], vectors[batch["negative"]]
+        # All places of a window share its drawn items.
         right = (tastes * wanted).sum(-1, keepdim=True)
         wrong = tastes @ others.transpose(1, 2)
         missed = torch.logsumexp(torch.cat([right, wrong], -1), -1) - right[..., 0]
@@ -110,9 +111,11 @@ class Block(nn.Module):
     def _attended(self, hidden: torch.Tensor) -> torch.Tensor:
         batch, places, size = hidden.shape
         shape = (batch, places, self.heads, size // self.heads)
-        query, key, value = (
-            part.reshape(shape).transpose(1, 2) for part in self.joint(hidden).chunk(3, -1)
-        )
+        query, key, value = self.joint(hidden).chunk(3, -1)
+        # Heads in front of places: (batch, heads, places, width of a head).
+        query = query.reshape(shape).transpose(1, 2)
+        key = key.reshape(shape).transpose(1, 2)
+        value = value.reshape(shape).transpose(1, 2)
         # Lists are padded behind their end, where no place that counts looks.
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         joined: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(batch, places, size))

@@ -3,8 +3,10 @@ new ones."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,18 +46,21 @@ class Earlier:
     def edits(self, names: list[str]) -> Edits:
         """The earlier columns as a person's schema would say them; of a table with columns
         `names`, none else."""
-        columns = {
-            name: {"name": name, "role": "drop"} for name in names if name != self.schema.target
-        }
-        known = {column.name: column.model_dump() for column in self.schema.columns}
-        return Edits(self.file, self.schema.target, self.schema.task, None, columns | known)
+        columns: dict[str, Mapping[str, Any]] = {}
+        for name in names:
+            if name != self.schema.target:
+                columns[name] = {"name": name, "role": "drop"}
+        for column in self.schema.columns:
+            columns[column.name] = column.model_dump()
+        return Edits(self.file, self.schema.target, self.schema.task, None, columns)
 
     def adopt(self, found: TableSchema, y: np.ndarray) -> tuple[TableSchema, np.ndarray]:
         """The earlier columns, with the classes of the data's own schema `found` that are new
         behind the earlier ones; and `y` (rows,) as indices into them."""
         classes = self.schema.classes
         if classes is not None and found.classes is not None:
-            classes = [*classes, *(name for name in found.classes if name not in classes)]
+            new = [name for name in found.classes if name not in classes]
+            classes = [*classes, *new]
             numbers = [classes.index(name) for name in found.classes]
             y = np.array(numbers, np.int64)[y]
         changed = {"classes": classes, "dropped": found.dropped}

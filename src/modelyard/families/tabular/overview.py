@@ -94,11 +94,13 @@ def _determining(frame: pd.DataFrame, schema: TableSchema, y: np.ndarray) -> lis
 
 
 def _giveaways(names: list[str], schema: TableSchema) -> list[str]:
-    return [
-        f"{name} by itself determines {schema.target}: if it is only known afterwards, "
-        f"leave it out ({option('features.drop', [name])})"
-        for name in names
-    ]
+    found = []
+    for name in names:
+        found.append(
+            f"{name} by itself determines {schema.target}: if it is only known afterwards, "
+            f"leave it out ({option('features.drop', [name])})"
+        )
+    return found
 
 
 def _named(names: list[str], schema: TableSchema) -> str:

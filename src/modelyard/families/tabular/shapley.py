@@ -3,6 +3,7 @@ can explain."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -54,17 +55,19 @@ def shapley_values(
     walks = np.repeat(np.arange(len(background)), permutations)
     path = np.empty((len(walks), len(groups) + 1))
     path[:, 0], path[:, -1] = base[walks], top
+    # The scores at both ends are known: a walk scores what lies between them.
     for part in _parts(len(walks), max(len(groups) - 1, 1) * x.nbytes):
         path[part, 1:-1] = _walk(
             score, x, background[walks[part]], ranks[part][:, group_of], len(groups) - 1
         )
+    # From the order of the turns back to the order of the groups.
     changes = np.take_along_axis(np.diff(path, axis=1), ranks, axis=1)
     return changes.mean(axis=0), float(base.mean())
 
 
 def _group_of(groups: Sequence[Sequence[int]], columns: int) -> np.ndarray:
     """Group index by column, (columns,)."""
-    flat = [column for group in groups for column in group]
+    flat = list(itertools.chain.from_iterable(groups))
     assert sorted(flat) == list(range(columns)), "the groups must hold every column once"
     group_of = np.empty(columns, dtype=np.int64)
     for index, group in enumerate(groups):
@@ -76,6 +79,7 @@ def _ranks(walks: int, permutations: int, groups: int, seed: int) -> np.ndarray:
     """Turn of each group in each walk, (walks, groups); within a row's walks every second one is
     reversed."""
     ranks = np.random.default_rng(seed).permuted(np.tile(np.arange(groups), (walks, 1)), axis=1)
+    # What one order puts early the next puts late: errors of the two cancel in part.
     reverse = np.flatnonzero(np.arange(walks) % permutations % 2 == 1)
     ranks[reverse] = groups - 1 - ranks[reverse - 1]
     return ranks
@@ -93,6 +97,7 @@ def _walk(
     column's turn."""
     if steps == 0:
         return np.empty((len(rows), 0))
+    # Step by step: the columns whose turn has come are those of `x`, the others the row's.
     switched = turns[:, None, :] < np.arange(1, steps + 1)[None, :, None]
     mixed = np.where(switched, x, rows[:, None, :]).reshape(-1, rows.shape[1])
     return np.asarray(score(mixed), dtype=np.float64).reshape(len(rows), steps)

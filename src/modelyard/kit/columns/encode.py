@@ -37,17 +37,16 @@ class Encoder:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = {part.column: part for part in parts}
-        self.names: list[str] = [name for part in parts for name in part.names]
+        self.names: list[str] = []
         """Output columns, in order."""
         self.groups: dict[str, list[int]] = {}
         """Which outputs stem from which column."""
-        start = 0
         for part in parts:
-            self.groups[part.column] = list(range(start, start + len(part.names)))
-            start += len(part.names)
-        self._numbers = NumberBlock(
-            [part for part in parts if isinstance(part, NumericPart)], self.groups
-        )
+            start = len(self.names)
+            self.names += part.names
+            self.groups[part.column] = list(range(start, len(self.names)))
+        numbers = [part for part in parts if isinstance(part, NumericPart)]
+        self._numbers = NumberBlock(numbers, self.groups)
         self._others = [part for part in parts if isinstance(part, ColumnPart)]
 
     @classmethod
