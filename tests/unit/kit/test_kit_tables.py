@@ -88,7 +88,8 @@ def test_a_json_file_may_hold_a_list_or_lines(tmp_path, content):
         ('{\n "rows": []\n}', "holds one value, not rows. Write a list of objects"),
         ('[{"a": 1},\n {"a": }]', "row 2: is not JSON"),
         ("[1, 2]", "row 1: must be a JSON object, seen 1"),
-        ("[]", "there is a header but no row below it"),
+        ("[]", "holds no object with a field"),
+        ('{"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}}', "every field holds objects or lists"),
     ],
 )
 def test_a_json_file_without_rows_is_refused(tmp_path, content, said):
@@ -122,10 +123,18 @@ def test_a_first_row_that_is_data_is_no_header(tmp_path, content):
         "word,meaning\nword,a sound with a meaning\nfree,unbound\n",
         "2020,2021,2022\n1,2020,3\n".replace("2020,2021", "land,2021"),
         "How happy were you with us this year?,How likely will you come again to us?\n1,2\n",
+        "person,1,2,3,4,5\nann,5,2,1,4,5\nbob,1,3,3,5,2\n",
+        "0,1,2,3,y\n0,2,2,1,b\n1,1,0,3,a\n",
     ],
 )
 def test_names_that_stand_below_by_chance_are_names(tmp_path, content):
     assert read(tmp_path, content).rows
+
+
+def test_a_header_that_stands_again_between_two_files_is_named_by_its_row(tmp_path):
+    said = refused(tmp_path, PLAIN + PLAIN)
+    assert "row 3: repeats the names of the columns" in said
+    assert said.endswith("Delete the row")
 
 
 def test_a_table_of_another_ending_can_be_renamed(tmp_path):

@@ -47,7 +47,7 @@ def parse_text(text: Text) -> Table:
         # A spreadsheet counts blank lines, which pyarrow passes over.
         numbers = _row_numbers(text.content, text.delimiter, quoted=quoted)
     rows = _parse(text, len(header), numbers, quoted=quoted)
-    _check_header(header, rows, text.file)
+    _check_header(header, rows, text.file, numbers)
     columns, names, words = [], [], []
     dropped = {}
     for name, cells in zip(header, rows.columns, strict=True):
@@ -72,25 +72,45 @@ def parse_text(text: Text) -> Table:
     return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)
 
 
-def _check_header(header: list[str], rows: pa.Table, file: Path) -> None:
+def _check_header(header: list[str], rows: pa.Table, file: Path, numbers: list[int] | None) -> None:
     """Refuses a first row that is one of the others: most of its cells stand in their own columns
-    again, or are sentences.
+    again, or are sentences. Where all of them stand in one row, that one is refused.
 
     A single such cell proves nothing (a list of words may hold the word "word"), and neither do
-    sentences alone, as the questions of a survey.
+    sentences alone, as the questions of a survey, nor columns that are called 0, 1, 2 and so on.
     """
+    if _are_counted(header):
+        return
     again, sentences = [], 0
+    whole = pa.scalar(True)
     for name, cells in zip(header, rows.columns, strict=True):
-        below = pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT))
-        if name and pc.any(pc.equal(below, name)).as_py():
+        equal = pc.equal(pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT)), name)
+        whole = pc.and_(whole, equal)
+        if name and pc.any(equal).as_py():
             again.append(name)
         elif len(name.split()) >= _SENTENCE:
             sentences += 1
-    if again and len(header) > 1 and len(again) + sentences > len(header) / 2:
-        problem = (
-            f"the first row is data, not column names: {again[0]!r} stands below in its own column"
-        )
-        raise BadData(problem, file=file, hint="Add a header row")
+    if not again or len(header) == 1 or len(again) + sentences <= len(header) / 2:
+        return
+    place = pc.index(whole, True).as_py()
+    if place >= 0:
+        row = place + 1 if numbers is None else numbers[place]
+        problem = "repeats the names of the columns, as where files were joined"
+        raise BadData(problem, file=file, row=row, hint="Delete the row")
+    problem = (
+        f"the first row is data, not column names: {again[0]!r} stands below in its own column"
+    )
+    raise BadData(problem, file=file, hint="Add a header row")
+
+
+def _are_counted(header: Sequence[str]) -> bool:
+    """Whether three names or more are whole numbers, one by one from 0 or 1 on: as pandas names
+    columns, or the items of a questionnaire are named, whose answers may be such numbers too."""
+    found = [name for name in header if name.isdecimal()]
+    for first in (0, 1):
+        if found == [str(number) for number in range(first, first + len(found))]:
+            return len(found) >= 3
+    return False
 
 
 def _is_quoted(text: Text) -> bool:

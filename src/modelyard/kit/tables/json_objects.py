@@ -23,7 +23,7 @@ def read_json_file(source: File) -> Table:
     """A field that an object lacks is an empty cell; fields of objects and lists are dropped.
 
     Raises:
-        BadData: a line that is no JSON object: its number.
+        BadData: a line that is no JSON object: its number; no field, or none with plain values.
     """
     file, text = source.path, read_utf8(source)
     # Only an escape can say half of a surrogate pair, and most files have none.
@@ -40,6 +40,8 @@ def read_json_file(source: File) -> Table:
         rows.append(value)
         numbers.append(number)
         fields |= dict.fromkeys(value)
+    if not fields:
+        raise BadData("holds no object with a field", file=file)
     names, notes = without_blanks(list(fields), file)
     columns: dict[str, pa.Array] = {}
     dropped: dict[str, str] = {}
@@ -49,6 +51,10 @@ def read_json_file(source: File) -> Table:
             dropped[name] = "holds objects or lists"
         else:
             columns[name] = _column(cells)
+    if not columns:
+        # As pandas writes a table, unless it is told to write rows.
+        hint = "Write a list of rows: [{…}, {…}], in pandas to_json(orient='records')"
+        raise BadData("every field holds objects or lists", file=file, hint=hint)
     return Table(pa.table(columns), [TableFile(file, len(rows), numbers)], notes, dropped)
 
 
