@@ -69,6 +69,14 @@ def test_a_column_of_hours_is_measured(tmp_path: Path) -> None:
     assert "hour" in Schema.load(out / "assets").names
 
 
+def test_pulses_and_queues_are_measured(tmp_path: Path) -> None:
+    pulses = [int(row % 7 in (1, 6)) for row in range(ROWS)]
+    queue = [0, 1, 2, 0, 0, 1, 0, 1, 2, 3] * (ROWS // 10)
+    columns = table() | {"tips": pulses, "queue": queue}
+    _, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
+    assert {"tips", "queue"} <= set(Schema.load(out / "assets").names)
+
+
 def test_too_few_rows_for_the_window_name_one_that_fits(tmp_path: Path) -> None:
     raw = write(tmp_path / "raw", "pump.csv", table())
     said = refused(tmp_path, raw, window=200)

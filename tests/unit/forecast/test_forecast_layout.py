@@ -108,6 +108,13 @@ def test_numbers_of_rows_leave_the_numbered_columns_series(tmp_path: Path, name:
     assert schema.row_names is None
 
 
+def test_months_under_any_name_leave_each_row_a_step(tmp_path: Path) -> None:
+    months = [f"{2001 + n // 12}-{n % 12 + 1:02d}" for n in range(200)]
+    table = pd.DataFrame({"Monat": months, **{f"shop{n}": wave(n) for n in range(15)}})
+    _, schema, _ = read(tmp_path, table, horizon=3, season=12)
+    assert (schema.row_names, schema.time_column) == (None, "Monat")
+
+
 def test_columns_can_be_left_out_of_a_series_in_a_row(tmp_path: Path) -> None:
     table = dated([f"{day:%Y-%m-%d}" for day in DAYS])
     panel, schema, summary = read(tmp_path, table, drop=("Access", "2025-01-01"))

@@ -35,6 +35,8 @@ LABELS = frozenset(
 )
 """Names under which labels are often found: a column of zeros and ones called so is no
 measurement."""
+SHORTEST_RUN = 10
+"""Rows on average after which a count begins again."""
 
 
 def named(tables: list[Table], settings: AnomalyFeatures) -> AnomalyFeatures:
@@ -104,13 +106,16 @@ def check_measured(table: Table, names: list[str]) -> None:
 def _counts(values: np.ndarray) -> bool:
     """Whether values rise by equal steps all along, or from the first value on again and again.
 
-    What begins again after as many rows each time, as the hour of a day does, may be a measurement.
+    What begins again after as many rows each time, as the hour of a day does, may be a measurement,
+    and what does so every few rows, as pulses and queues do.
     """
     steps = np.diff(values)
     if len(steps) < 2 or not steps[0] > 0:
         return False
     others = np.flatnonzero(steps != steps[0])
     if not (values[others + 1] == values[0]).all():
+        return False
+    if len(others) * SHORTEST_RUN > len(values):
         return False
     lengths = np.diff(others, prepend=-1)
     return len(lengths) == 0 or len(np.unique(lengths)) > 1

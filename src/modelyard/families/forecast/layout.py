@@ -14,7 +14,7 @@ from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.forecast.config import ForecastFeatures
 from modelyard.families.forecast.naming import TIMES, is_numeric
 from modelyard.families.forecast.reading import MONTH
-from modelyard.kit.tables import Table, TableFile, is_dated, numbers, texts
+from modelyard.kit.tables import Table, TableFile, is_dated, is_text, numbers, texts
 
 SERIES, TIME, VALUE = "series", "time", "value"
 """Columns of the table that `one_row_a_step` gives."""
@@ -54,7 +54,7 @@ def steps_of(table: Table) -> list[str]:
     """The columns that are steps: named by dates (`2026-03-01`), or numbered one by one (`d_1`, `d_2`,
     …). Empty where each row is a step, as in all tables with a column of dates or one that is called as
     times are, and where every column is a series."""
-    if any(is_dated(table, name) for name in table.names):
+    if any(_holds_times(table, name) for name in table.names):
         return []
     dated = [name for name in table.names if _is_date(name, table)]
     if len(dated) >= LEAST:
@@ -144,6 +144,15 @@ def _is_date(name: str, table: Table) -> bool:
     if MONTH.fullmatch(name.strip()):
         return True
     return is_dated(Table(pa.table({TIME: [name.strip()]}), table.files), TIME)
+
+
+def _holds_times(table: Table, name: str) -> bool:
+    """Whether a column's first cell is a date or time, or a month or quarter, which is read as its
+    first day."""
+    if is_dated(table, name):
+        return True
+    there = table.column(name).drop_null()
+    return is_text(there) and len(there) > 0 and MONTH.fullmatch(there[0].as_py()) is not None
 
 
 def _numbered(table: Table) -> list[str]:
