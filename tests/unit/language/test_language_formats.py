@@ -92,6 +92,44 @@ def test_what_an_instruction_is_about_follows_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "Who?", "context": "Ann came.", "response": "Ann"},
+        {"question": "Who?", "context": "Ann came.", "answer": "Ann"},
+        {"question": "Who?", "context": ["Ann", "came"], "answer": "Ann"},
+        {"question": "Who?", "context": None, "answer": "Ann"},
+    ],
+)
+def test_a_context_of_a_question_follows_it(tmp_path: Path, row: dict[str, Any]) -> None:
+    as_lines(tmp_path / "a.jsonl", [row])
+    (document,) = read(tmp_path)
+    asked = "Who?\n\nAnn came." if isinstance(row["context"], str) else "Who?"
+    assert document.messages is not None
+    assert [message["content"] for message in document.messages] == [asked, "Ann"]
+
+
+def test_a_system_prompt_next_to_messages_comes_first(tmp_path: Path) -> None:
+    system = {"role": "system", "content": "Be brief."}
+    rows = [
+        {"system": "Be brief.", "conversations": shared(0)},
+        {"system": "Not this.", "messages": [system, *messages(1)]},
+    ]
+    as_lines(tmp_path / "a.jsonl", rows)
+    first, second = read(tmp_path)
+    assert first.messages == [system, *messages(0)]
+    assert second.messages == [system, *messages(1)]
+
+
+def test_an_empty_cell_of_a_csv_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\nsome words,a\n,b\n")
+    with pytest.raises(BadData, match=r"row 2, column 'text': must be a text, seen null"):
+        read(tmp_path)
+    (tmp_path / "a.csv").write_text("instruction,input,output\nShorten.,,x\nShorten.,y,\n")
+    with pytest.raises(BadData, match=r"row 2, column 'output': must be a text, seen null"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("row", "said"),
     [
         (
@@ -100,7 +138,8 @@ def test_what_an_instruction_is_about_follows_it(tmp_path: Path) -> None:
         ),
         ({"conversations": "x"}, "column 'conversations': message all"),
         ({"conversations": ["x"]}, "column 'conversations': message 0"),
-        ({"instruction": 3, "output": "x"}, "column 'output': message 0.content"),
+        ({"instruction": 3, "output": "x"}, "column 'instruction': must be a text, seen 3"),
+        ({"prompt": "x", "completion": None}, "column 'completion': must be a text, seen null"),
         ({"prompt": "x", "completion": " "}, "column 'completion': the assistant says nothing"),
         ({"prompt": "x"}, "column 'text': the field is missing; seen: prompt"),
         (
@@ -129,6 +168,15 @@ def test_tables_and_lists_next_to_texts_are_counted_not_read(tmp_path: Path) -> 
     documents, dropped = read_documents(tmp_path, "text", None)
     assert [document.text for document in documents] == ["a text"]
     assert dropped["files: of another kind"] == 1
+
+
+def test_a_readme_next_to_rows_is_not_the_text(tmp_path: Path) -> None:
+    for name in ("README.md", "LICENSE.txt"):
+        (tmp_path / name).write_text("about the rows")
+    as_parquet(tmp_path / "train.parquet", [{"text": "some words"}, {"text": "others"}])
+    documents, dropped = read_documents(tmp_path, "text", None)
+    assert [document.text for document in documents] == ["some words", "others"]
+    assert dropped["files: of another kind"] == 2
 
 
 def test_a_broken_list_is_named_with_its_line(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from modelyard.errors import BadData
 from modelyard.families.language.chat import Message, words_of
+from modelyard.kit.json_lines import text_of
 
 MESSAGES = ("messages", "conversations", "conversation", "dialog", "dialogue")
 """Fields of a row that hold the messages of a dialogue: OpenAI's name, ShareGPT's, others'."""
@@ -21,8 +22,8 @@ PAIRS = (
     ("query", "response"),
     ("query", "answer"),
 )
-"""Fields that hold a question and what the assistant answers to it. Next to an `instruction`, Alpaca's
-`input` is what it is about."""
+"""Fields that hold a question and what the assistant answers to it. Alpaca's `input`, next to an
+`instruction`, and Dolly's `context` are what it is about."""
 ROLES = {
     "human": "user",
     "user": "user",
@@ -47,10 +48,17 @@ def dialogue_of(value: Any, file: Path, row: int) -> list[Message] | None:
         return None
     for column in MESSAGES:
         if column in value:
-            return _checked(_plain(value[column]), file, row, column)
+            messages = _with_system(_plain(value[column]), value)
+            return _checked(messages, file, row, column)
     for question, answer in PAIRS:
         if question in value and answer in value:
-            return _checked(_pair(value, question, answer), file, row, answer)
+            asked = text_of(value, question, file, row, "")
+            answered = text_of(value, answer, file, row, "")
+            messages = [
+                {"role": "user", "content": _about(value, question, asked)},
+                {"role": "assistant", "content": answered},
+            ]
+            return _checked(_with_system(messages, value), file, row, answer)
     return None
 
 
@@ -75,16 +83,26 @@ def _plain(value: Any) -> Any:
     return found
 
 
-def _pair(value: dict[str, Any], question: str, answer: str) -> list[dict[str, Any]]:
-    asked = value[question]
-    about = value.get("input") if question == "instruction" else None
-    if about and isinstance(asked, str):
-        asked = f"{asked}\n\n{about}"
-    messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": value[answer]}]
+def _about(value: dict[str, Any], question: str, asked: str) -> str:
+    """A question with what it is about, where the row says so."""
+    fields = ["context"]
+    if question == "instruction":
+        fields.append("input")
+    for field in fields:
+        about = value.get(field)
+        if isinstance(about, str) and about:
+            asked = f"{asked}\n\n{about}"
+    return asked
+
+
+def _with_system(messages: Any, value: dict[str, Any]) -> Any:
+    """Messages behind the system prompt that a row may hold in a field of its own."""
     system = value.get("system")
-    if system:
-        messages.insert(0, {"role": "system", "content": system})
-    return messages
+    if not system or not isinstance(messages, list):
+        return messages
+    if any(isinstance(message, dict) and message.get("role") == "system" for message in messages):
+        return messages
+    return [{"role": "system", "content": system}, *messages]
 
 
 def _checked(value: Any, file: Path, row: int, column: str) -> list[Message]:

@@ -25,6 +25,8 @@ TEXT = frozenset(f".{ending}" for ending in _ENDINGS.split())
 """Endings of files that are read as text."""
 TABLES = frozenset({LIST, ".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz"})
 """Endings of files that hold rows and may lie next to texts."""
+ABOUT = ("readme", "license", "licence")
+"""How the names of texts begin that say what lies next to them."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,22 @@ def _end(text: str, wanted: int, far: int) -> int:
 
 def _files(raw: Path) -> tuple[list[File], int]:
     """The files that are read, and how many are not. Tables and lists in JSON lie next to texts that
-    are none of theirs: they are read where nothing else is."""
+    are none of theirs: they are read where nothing else is but a README."""
     files = list(files_of(raw))
-    for endings in (TEXT | ROWS, TABLES):
-        known = [file for file in files if file.name.lower().endswith(tuple(endings))]
-        if known:
-            return known, len(files) - len(known)
+    texts = [file for file in files if file.name.lower().endswith(tuple(TEXT | ROWS))]
+    tables = [file for file in files if file.name.lower().endswith(tuple(TABLES))]
+    if tables and all(_is_about(file) for file in texts):
+        return tables, len(files) - len(tables)
+    if texts:
+        return texts, len(files) - len(texts)
     allowed = ", ".join(sorted(TEXT | ROWS | TABLES))
     seen = f"; seen: {files[0].name}" if files else ""
     raise BadData(f"holds no text files{seen}. Allowed: {allowed}", file=raw)
+
+
+def _is_about(file: File) -> bool:
+    # Those of inner folders may be the texts themselves: a collection of READMEs.
+    return "/" not in file.name and file.name.lower().startswith(ABOUT)
 
 
 def _read(file: File, text_field: str, separator: str | None) -> Iterator[Document]:

@@ -30,5 +30,4 @@ def objects_of(file: File) -> Iterator[tuple[int, dict[str, Any]]]:
     rows = read_file(file)
     columns = {name: texts(rows, name) for name in rows.names}
     for row in range(rows.rows):
-        cells = {name: column[row] for name, column in columns.items()}
-        yield rows.place(row)["row"], {n: c for n, c in cells.items() if c is not None}
+        yield rows.place(row)["row"], {name: column[row] for name, column in columns.items()}
