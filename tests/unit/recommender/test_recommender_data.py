@@ -224,6 +224,8 @@ def test_interactions_of_guests_are_left_out_and_counted_on_request(tmp_path: Pa
     broken = table + "7,5,3.0,never\n"
     with pytest.raises(BadData, match="row 183, column 'timestamp': 'never'"):
         built(tmp_path / "d", "ratings.csv", broken, anonymous="drop")
+    with pytest.raises(BadData, match="column 'userId': no interaction has a user"):
+        built(tmp_path / "e", "ratings.csv", HEADER + ",4,3.0,99\n,5,3.0,98\n", anonymous="drop")
 
 
 def test_a_list_of_objects_is_a_log(tmp_path: Path) -> None:

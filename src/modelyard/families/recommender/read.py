@@ -72,9 +72,11 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
     anonymous = 0
     if settings.anonymous == "drop":
         known = table.column(columns["user"]).is_valid().to_numpy(zero_copy_only=False)
+        if not known.any():
+            problem = "no interaction has a user"
+            raise BadData(problem, file=table.file, column=columns["user"])
         anonymous = int((~known).sum())
         table = table.only(known)
-        tables.check_table(table)
     hint = "Leave them out: --set features.anonymous=drop"
     users, user = _ids(table, columns["user"], "an interaction without a user", hint)
     items, item = _ids(table, columns["item"], "an interaction without an item")
