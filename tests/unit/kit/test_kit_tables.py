@@ -125,6 +125,8 @@ def test_a_first_row_that_is_data_is_no_header(tmp_path, content):
         "How happy were you with us this year?,How likely will you come again to us?\n1,2\n",
         "person,1,2,3,4,5\nann,5,2,1,4,5\nbob,1,3,3,5,2\n",
         "0,1,2,3,y\n0,2,2,1,b\n1,1,0,3,a\n",
+        "town,2019,2020,2021\na,2019,2018,2021\nb,2017,2020,1999\n",
+        "basket,milk,bread,butter\n1,milk,,butter\n2,,bread,\n3,milk,bread,\n",
     ],
 )
 def test_names_that_stand_below_by_chance_are_names(tmp_path, content):

@@ -27,6 +27,7 @@ _LOOKED_AT, _SENTENCE = 10_000, 6
 """Rows in which the cells of the first row are looked for; words that make one a sentence."""
 _BLANK_LINE = re.compile(r"(?:\n|\r)[ \t]*(?:\r?\n|\r)")
 _BLOCK = 1 << 26
+_SMALL = re.compile(r"[0-9]{1,9}")
 _QUOTED_CELL = re.compile(r'(^|\t)"[^"]*(?:""[^"]*)*"(?=[\t\r\n]|\Z)', re.MULTILINE)
 _BEGINS_WITH_A_QUOTE = re.compile(r'(?:^|\t)"', re.MULTILINE)
 
@@ -77,16 +78,19 @@ def _check_header(header: list[str], rows: pa.Table, file: Path, numbers: list[i
     again, or are sentences. Where all of them stand in one row, that one is refused.
 
     A single such cell proves nothing (a list of words may hold the word "word"), and neither do
-    sentences alone, as the questions of a survey, nor columns that are called 0, 1, 2 and so on.
+    sentences alone, as the questions of a survey, nor columns that are called 0, 1, 2 and so on,
+    nor a column that holds its own name or nothing.
     """
     if _are_counted(header):
         return
     again, sentences = [], 0
     whole = pa.scalar(True)
     for name, cells in zip(header, rows.columns, strict=True):
-        equal = pc.equal(pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT)), name)
+        below = pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT))
+        equal = pc.equal(below, name)
         whole = pc.and_(whole, equal)
-        if name and pc.any(equal).as_py():
+        other = pc.any(pc.and_not(pc.not_equal(below, ""), equal)).as_py()
+        if name and other and pc.any(equal).as_py():
             again.append(name)
         elif len(name.split()) >= _SENTENCE:
             sentences += 1
@@ -104,13 +108,13 @@ def _check_header(header: list[str], rows: pa.Table, file: Path, numbers: list[i
 
 
 def _are_counted(header: Sequence[str]) -> bool:
-    """Whether three names or more are whole numbers, one by one from 0 or 1 on: as pandas names
-    columns, or the items of a questionnaire are named, whose answers may be such numbers too."""
-    found = [name for name in header if name.isdecimal()]
-    for first in (0, 1):
-        if found == [str(number) for number in range(first, first + len(found))]:
-            return len(found) >= 3
-    return False
+    """Whether three names or more are whole numbers, one by one: as pandas names columns, or as years
+    and the items of a questionnaire do, in whose columns such numbers stand too."""
+    found = [name for name in header if _SMALL.fullmatch(name)]
+    if len(found) < 3:
+        return False
+    first = int(found[0])
+    return found == [str(number) for number in range(first, first + len(found))]
 
 
 def _is_quoted(text: Text) -> bool:
