@@ -107,6 +107,7 @@ def test_json_beside_a_table_is_not_read(tmp_path):
     [
         "5.1,3.5,setosa\n4.9,3.5,setosa\n5.1,3.0,versicolor\n",
         "39, State-gov, Bachelors\n50, Private, Bachelors\n39, State-gov, Masters\n",
+        "51,Private,Bachelors,low\n32,Private,Bachelors,high\n40,Private,Bachelors,low\n",
         "ham\tgo until the end of the road\nspam\twin\nham\tok\n",
         '3,short,"a longer text of some seven words"\n4,other,x\n3,third,y\n',
     ],

@@ -78,8 +78,8 @@ def _check_header(header: list[str], rows: pa.Table, file: Path, numbers: list[i
     again, or are sentences. Where all of them stand in one row, that one is refused.
 
     A single such cell proves nothing (a list of words may hold the word "word"), and neither do
-    sentences alone, as the questions of a survey, nor columns that are called 0, 1, 2 and so on,
-    nor a column that holds its own name or nothing.
+    sentences alone, as the questions of a survey, nor columns whose names count on by one,
+    nor a column of a choice, which holds its own name or nothing.
     """
     if _are_counted(header):
         return
@@ -89,8 +89,8 @@ def _check_header(header: list[str], rows: pa.Table, file: Path, numbers: list[i
         below = pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT))
         equal = pc.equal(below, name)
         whole = pc.and_(whole, equal)
-        other = pc.any(pc.and_not(pc.not_equal(below, ""), equal)).as_py()
-        if name and other and pc.any(equal).as_py():
+        chosen = pc.all(pc.or_(equal, pc.equal(below, ""))).as_py() and not pc.all(equal).as_py()
+        if name and not chosen and pc.any(equal).as_py():
             again.append(name)
         elif len(name.split()) >= _SENTENCE:
             sentences += 1
