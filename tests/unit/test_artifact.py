@@ -1,3 +1,5 @@
+import fcntl
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,6 +67,24 @@ def test_two_writers_of_one_artifact_do_not_take_each_others_work_for_a_leftover
         make(tmp_path / "a", {"x": "second"})
         assert (tmp_path / "a" / "x").read_text() == "second"
         (first / "y").write_text("first")
+    assert (tmp_path / "a" / "x").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(("module", "name"), [(os, "open"), (fcntl, "flock")])
+def test_a_writer_that_has_just_begun_is_not_disturbed_by_another(
+    monkeypatch, tmp_path, module, name
+):
+    """The other one comes when the folder is there and not locked yet."""
+    whole = getattr(module, name)
+
+    def interrupted(*arguments):
+        monkeypatch.setattr(module, name, whole)
+        make(tmp_path / "a", {"x": "second"})
+        return whole(*arguments)
+
+    monkeypatch.setattr(module, name, interrupted)
+    make(tmp_path / "a", {"x": "first"})
     assert (tmp_path / "a" / "x").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

@@ -91,13 +91,10 @@ def create(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # What a process that was killed left.
     for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        if not _is_held(stale):
-            shutil.rmtree(stale, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        _remove_leftover(stale)
     # Held until the end, so that nobody who makes the same takes it for a leftover.
-    held = os.open(work, os.O_RDONLY)
+    work, held = _held_folder(path)
     try:
-        _lock(held)
         # `mkdtemp` lets only its own user in, and others read artifacts: a server, the next step.
         work.chmod(0o755)
         yield work
@@ -262,28 +259,43 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _lock(descriptor: int) -> None:
-    """Locks a folder, as long as it is open here. Some file systems have no locks for folders:
-    there the makers of one artifact must not meet, as before there were locks."""
-    with suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _held_folder(path: Path) -> tuple[Path, int]:
+    """A new folder next to `path`, and the descriptor that holds its lock until it is closed.
+
+    Some file systems have no locks for folders: there the makers of one artifact must not meet.
+    """
+    while True:
+        work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            held = os.open(work, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        # Until now another maker may have taken it for a leftover, and removed it.
+        if work.exists():
+            return work, held
+        os.close(held)
 
 
-def _is_held(folder: Path) -> bool:
-    """Whether another process still works in a folder."""
+def _remove_leftover(folder: Path) -> None:
+    """Removes a folder that no process works in any more."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:  # finished, or gone, in this moment
-        return True
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
         os.close(descriptor)
-    return False
+        return
+    except OSError:  # no locks for folders here
+        pass
+    # Locked while it goes: who has just made it waits, and makes another one.
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # closed, it would stay locked by a process forked meanwhile
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def _put_in_place(work: Path, path: Path) -> None:
