@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
 import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import typer
@@ -63,6 +64,28 @@ def test_who_lists_runs_keeps_nobody_from_executing_one(
         threading.Timer(0.05, fcntl.flock, (looked, fcntl.LOCK_UN)).start()
         with folder.lock():
             assert folder.locked()
+
+
+def test_runs_on_nfs_are_locked_and_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS makes record locks of them (flock(2)): an exclusive one needs a file that is open for
+    writing, a shared one a file that is open for reading."""
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
+    flock = fcntl.flock
+
+    def of_nfs(stream: IO[str], how: int) -> None:
+        may = stream.readable() if how & fcntl.LOCK_SH else stream.writable()
+        if not may:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(stream, how)
+
+    monkeypatch.setattr(fcntl, "flock", of_nfs)
+    record = RunRecord(id="20260101-000000-abcd", family="tabular", config={}, created=now())
+    folder = RunFolder.new(record)
+    assert not folder.locked()
+    with folder.lock():
+        assert folder.locked()
 
 
 def test_a_bug_is_told_with_all_its_words_and_the_log_in_any_folder(

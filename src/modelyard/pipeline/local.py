@@ -121,8 +121,8 @@ class RunFolder:
 
     def locked(self) -> bool:
         """Whether a process executes the run."""
-        # Shared: those who look do not see each other.
-        with (self.path / "lock").open("w") as stream:
+        # Shared: those who look do not see each other. NFS gives such a lock to readers only.
+        with (self.path / "lock").open("w+") as stream:
             return not _flocked(stream, fcntl.LOCK_SH)
 
     def outputs(self) -> dict[str, Path]:
@@ -135,10 +135,11 @@ class RunFolder:
 
 
 def _flocked(stream: IO[str], how: int) -> bool:
-    """Takes the lock of an open file, until it is closed; False where others hold it."""
+    """Takes the lock of an open file, until it is closed; False where others hold it, or the file
+    system has no locks."""
     try:
         fcntl.flock(stream, how | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:
         return False
     return True
 
