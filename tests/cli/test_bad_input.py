@@ -314,3 +314,18 @@ def test_a_run_says_which_settings_come_from_params_yaml(monkeypatch, tmp_path):
     assert "no such column to predict" in str(shown.exception)
     shown = CliRunner().invoke(app, [*typed, "--target", "boght", "--set", "model.trees=5"])
     assert shown.output.strip() == ""
+
+
+def test_what_the_command_line_changes_need_not_go_together_with_params_yaml(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text(GOOD)
+    (tmp_path / "params.yaml").write_text(
+        "tabular: {features: {target: boght, split: random, time_column: day}, "
+        "cluster: {node_selector: {example.com/zone: a}}, training: {learning_rate: 0.0020}}"
+    )
+    typed = ["run", "tabular", "--data", "t.csv", "--set", "features.time_column=null"]
+    shown = CliRunner().invoke(app, typed)
+    assert "no such column to predict" in str(shown.exception)
+    said = "".join(shown.output.split("\n"))
+    assert "features.target=boght, features.split=random" in said
+    assert "cluster.node_selector.example.com/zone=a, training.learning_rate=0.002" in said

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,18 +100,33 @@ def settings(
 def from_params(name: str, params: Path, config: FamilyConfig) -> dict[str, Any]:
     """The settings of `config` that params.yaml changes, by dotted name: not those that the command
     line changes again."""
+    from modelyard.errors import UsageError
     from modelyard.settings.family import flat, read_params, resolve
 
-    given = read_params(params, name)
     defaults = flat(type(config)().model_dump(mode="json"))
-    stated = flat(resolve(type(config), ("params.yaml", given)).model_dump(mode="json"))
-    resolved = flat(config.model_dump(mode="json"))
+    whole = config.model_dump(mode="json")
+    resolved = flat(whole)
     found = {}
-    for setting in flat(given):
-        value = stated.get(setting)
-        if value == resolved.get(setting) and value != defaults.get(setting):
-            found[setting] = value
+    for layer in _one_by_one(read_params(params, name)):
+        (setting,) = flat(layer)
+        if resolved.get(setting) == defaults.get(setting):
+            continue
+        # Over the config it changes nothing where it stands; what the command line changed need not
+        # go together with it.
+        with suppress(UsageError):
+            if resolve(type(config), ("config", whole), ("params.yaml", layer)) == config:
+                found[setting] = resolved.get(setting)
     return found
+
+
+def _one_by_one(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each setting of a layer as one of its own."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            for inner in _one_by_one(value):
+                yield {name: inner}
+        else:
+            yield {name: value}
 
 
 def _quoted(text: str) -> str:

@@ -82,10 +82,6 @@ def _print_next(folder: RunFolder, seconds: float) -> None:
     console.print(f"package  {shown(folder.path / 'package')}", soft_wrap=True)
     console.print(f"card     {shown(folder.path / 'card.html')}", soft_wrap=True)
     console.print(f"cost     {run_line(folder)}", soft_wrap=True)
-    if ":" in folder.record.family:
-        named = f" --family {folder.record.family}"
-    else:
-        named = ""
     console.print(
         f"done in {seconds:.0f} s. Next: [bold]modelyard serve {model}{named}[/]", soft_wrap=True
     )
