@@ -242,6 +242,9 @@ def test_a_gzip_body_of_several_members_is_read_whole(client):
     packed = gzip.compress(b'{"amount"') + gzip.compress(b": 1}")
     reply = client.post("/predict", content=packed, headers={"content-encoding": "gzip"} | JSON)
     assert reply.json() == post(client, '{"amount": 1}').json()
+    streams = zlib.compress(b'{"amount"') + zlib.compress(b": 1}")  # deflate has no members
+    reply = client.post("/predict", content=streams, headers={"content-encoding": "deflate"} | JSON)
+    assert reply.status_code == 400
     bomb = gzip.compress(b"[") + gzip.compress(b" " * 2**23) * 4
     reply = client.post("/predict", content=bomb, headers={"content-encoding": "gzip"} | JSON)
     assert reply.status_code == 413

@@ -28,21 +28,25 @@ def decoded(body: bytes, coding: bytes, most: int) -> bytes:
             415,
             f"content encoding {name!r} is not read here; send gzip, deflate, or the body as it is",
         )
-    content = b""
+    members: list[bytes] = []
+    left = most
     # A gzip file is a series of members, one after another (RFC 1952, section 2.2).
     for _ in range(_MEMBERS):
         unpacking = zlib.decompressobj(window)
         try:
-            content += unpacking.decompress(body, most + 1 - len(content))
+            members.append(unpacking.decompress(body, left + 1))
         except zlib.error as error:
             raise refuse(400, f"the body is not {coding.decode()}: {error}") from None
-        if len(content) > most:
+        left -= len(members[-1])
+        if left < 0:
             raise too_large(most)
         if not unpacking.eof:
             raise refuse(400, f"the body ends in the middle of its {coding.decode()} stream")
         body = unpacking.unused_data
         if not body:
-            return content
+            return members[0] if len(members) == 1 else b"".join(members)
+        if coding != b"gzip":
+            raise refuse(400, f"the body goes on behind its {coding.decode()} stream")
     raise refuse(400, f"the body has more than {_MEMBERS} gzip members; send one")
 
 
