@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
+import os
 import resource
 import shutil
 import socket
@@ -19,7 +20,7 @@ from modelyard.packages.package import Package
 from modelyard.predictions.log import PredictionLog, read_log
 from modelyard.serving.app import create_app
 from modelyard.serving.champion import Champion
-from modelyard.serving.follow import follow, point
+from modelyard.serving.follow import follow, point, pointed
 from modelyard.serving.settings import Limits
 from modelyard.serving.traffic import Traffic, opened
 from modelyard.store import artifact
@@ -183,6 +184,16 @@ def test_nobody_swaps_without_a_token(line, versions):
         return seen
 
     assert asyncio.run(swap()) == [403, 401]
+
+
+def test_a_pointer_file_names_any_path(tmp_path):
+    pointer, package = tmp_path / "pointer", Path(os.fsdecode(b"/models/caf\xe9"))
+    point(pointer, package, breaking=True)
+    assert pointed(pointer) == (package, True)
+    pointer.write_text("\n  v1 \r\n\nbreaking\n")
+    assert pointed(pointer) == (tmp_path / "v1", True)
+    pointer.write_text(" \n")
+    assert pointed(pointer) is None
 
 
 def test_a_pointer_file_is_followed_and_a_bad_one_waits_for_the_next(line, versions, tmp_path):

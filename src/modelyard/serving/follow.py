@@ -63,7 +63,7 @@ def point(file: Path, package: Path, breaking: bool = False) -> None:
     if breaking:
         lines.append(BREAKING)
     part = file.with_name(f".{file.name}.new")
-    part.write_text("\n".join(lines) + "\n")
+    part.write_text("\n".join(lines) + "\n", errors="surrogateescape")
     part.replace(file)
 
 
@@ -72,7 +72,7 @@ def pointed(file: Path) -> Named | None:
     no file, or nothing in it."""
     try:
         # Paths need not be UTF-8, and nobody must be able to end the following with a bad file.
-        lines = file.read_text(errors="surrogateescape").split("\n")
+        lines = file.read_text(errors="surrogateescape").strip().split("\n")
     except OSError:
         return None
     package = lines[0].strip()
