@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,6 +153,22 @@ def test_a_log_behind_an_fsspec_address_is_fetched(champion, tmp_path):
     memory.put(str(tmp_path / "log"), "/watched/log", recursive=True)
     config = {"monitor": {"log": "memory://watched/log"}}
     assert monitor(Run.of(LINE, config), verdict=tmp_path / "verdict") == "stable over 400 rows"
+
+
+def test_a_folder_that_a_store_lists_with_its_marker_is_read_once(champion, tmp_path, monkeypatch):
+    from fsspec.implementations.local import LocalFileSystem
+
+    serve(champion, tmp_path / "log", usual())
+    ls = LocalFileSystem.ls
+
+    def with_markers(files: LocalFileSystem, path: str, **options: Any) -> list[Any]:
+        found = list(ls(files, path, **options))
+        markers = [one | {"name": f"{one['name']}/"} for one in found if one["type"] == "directory"]
+        return found + markers
+
+    monkeypatch.setattr(LocalFileSystem, "ls", with_markers)
+    headline, _, _ = look(tmp_path, tmp_path / "log")
+    assert headline == "stable over 400 rows"
 
 
 def test_no_rows_are_a_verdict_that_names_the_place_and_the_newest_rows(champion, tmp_path):

@@ -224,13 +224,14 @@ class LogPlace:
 
     def _folders(self, path: str, key: str, least: str = "") -> list[str]:
         """Folders `key=value` of a path from one value on, in order."""
-        found = []
+        found = set()
         for entry in self._list(path):
+            # Some stores list a folder and the empty object that marks it.
             name = str(entry["name"]).rstrip("/")
             value = name.rpartition("/")[2]
             # Dates and hours are written so that they sort as text.
             if value.startswith(key) and value.removeprefix(key) >= least:
-                found.append(name)
+                found.add(name)
         return sorted(found)
 
     def _list(self, path: str) -> list[dict[str, Any]]:
