@@ -124,12 +124,13 @@ def test_cells_of_any_type_of_parquet_stay_next_to_the_answers(tmp_path: Path) -
     file, out = tmp_path / "new.parquet", tmp_path / "answers.jsonl"
     connect().execute(
         "COPY (SELECT 12.5 AS x, 9.90::DECIMAL(10, 2) AS price, TIME '08:30:00' AS at,"
+        " 12345678901234567890::DECIMAL(38, 0) AS card,"
         " INTERVAL 1 DAY AS wait, 'ab'::BLOB AS raw, [DATE '2026-01-31'] AS days,"
         f" 'NaN'::DOUBLE AS gap) TO '{file}' (FORMAT parquet)"
     )
     answer(str(made), None, file, out, False)
     (found,) = [json.loads(line) for line in out.read_text().splitlines()]
-    assert found["price"] == 9.9
+    assert (found["price"], found["card"]) == (9.9, "12345678901234567890")
     assert (found["at"], found["wait"]) == ("08:30:00", "1 day, 0:00:00")
     assert base64.b64decode(found["raw"]) == b"ab"
     assert (found["days"], found["gap"]) == (["2026-01-31"], None)

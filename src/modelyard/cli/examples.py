@@ -190,8 +190,11 @@ def _plain(value: Any, annotation: Any) -> Any:
 
 def _json_of(value: Any) -> Any:
     """A table's cell as JSON: times as ISO text, bytes as base64, NaN as missing."""
-    if isinstance(value, float | Decimal):
-        return None if math.isnan(value) else float(value)
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, Decimal):
+        # As in training: a float would change the last digits of a long number.
+        return float(value) if abs(value) <= 2**53 else str(value)
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, date | time):  # a datetime is a date
