@@ -278,6 +278,7 @@ def test_a_path_that_is_not_there_is_a_404(served):
         "v2/models",
         f"v2/models/{LINE}/infer/x",
         f"v2/models/{LINE}/config",
+        f"v2/models/{LINE}/versions//ready",
         "v2/nothing",
         "v2x",
     ):

@@ -76,7 +76,7 @@ class V2:
         # models/NAME[/versions/VERSION][/ready or /infer]
         name, rest = parts[1], parts[2:]
         version = ""
-        if rest[:1] == ["versions"] and len(rest) > 1:
+        if rest[:1] == ["versions"] and len(rest) > 1 and rest[1]:
             version, rest = rest[1], rest[2:]
         if not rest:
             return Route("v2_model", functools.partial(self._on, self._metadata, name, version))
