@@ -28,9 +28,12 @@ def emit(event: str, stage: str, **fields: Any) -> None:
     if file:
         told = {"event": event, "stage": stage, "time": time.time(), **fields}
         line = redact(json.dumps(told, default=str)) + "\n"
-        # In one write: several processes may tell at once, and one may be killed.
+        # In one write: several processes may tell at once, and one may be killed. On a full disk it
+        # takes a part only; the next write says why.
+        left = line.encode()
         with Path(file).open("ab", buffering=0) as stream:
-            stream.write(line.encode())
+            while left:
+                left = left[stream.write(left) :]
     elif event == "progress":
         figures = _figures(fields.get("figures", {}))
         log.info("%s %.4g of %.4g %s", stage, fields["done"], fields["total"], figures)
@@ -54,9 +57,19 @@ def read(file: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
             if not line.endswith(b"\n"):
                 return
             offset += len(line)
-            # On a full disk the start of an event may stand in front of the next one.
-            with suppress(ValueError):
-                yield offset, json.loads(line)
+            event = _event(line)
+            if event is not None:
+                yield offset, event
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """None where a line holds no whole event."""
+    # On a full disk the start of an event may stand in front of the next one.
+    for start in (0, line.rfind(b'{"event": ')):
+        with suppress(ValueError):
+            event: dict[str, Any] = json.loads(line[start:])
+            return event
+    return None
 
 
 FOLLOWED, READ = 0.2, 10.0

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -174,7 +175,17 @@ def test_an_event_that_broke_off_hides_none_of_those_that_follow(tmp_path):
         stream.write('{"event": "progr')
     events.emit("progress", "first", done=1, total=2)
     events.emit("finished", "first")
-    assert [event["event"] for event in told(tmp_path)] == ["started", "finished"]
+    assert [event["event"] for event in told(tmp_path)] == ["started", "progress", "finished"]
+
+
+def test_an_event_that_does_not_fit_on_the_disk_is_no_silent_loss(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            events.emit("finished", "first", headline="of more than 20 bytes")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_two_tables_are_two_models_in_any_script():
