@@ -298,7 +298,7 @@ def _from_list(one: _Input) -> np.ndarray:
         try:
             return np.array(one.data, TYPES[one.datatype]).ravel()
         except OverflowError:
-            raise ValueError("a value is too large") from None
+            raise ValueError("a value is out of range") from None
     values = np.array(one.data)
     if values.dtype.kind not in "bif" and values.size:
         raise ValueError("the values are not numbers")

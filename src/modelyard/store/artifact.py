@@ -306,7 +306,7 @@ def _put_in_place(work: Path, path: Path) -> None:
         if path.exists() or path.is_symlink():
             # A folder with files cannot be renamed over: the old one steps aside first.
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-            with suppress(FileNotFoundError):  # another process has taken it away
+            with suppress(FileNotFoundError):  # another process has taken either away
                 path.rename(old / "old")
         is_taken = False
         try:
