@@ -106,6 +106,23 @@ def test_numbers_may_be_written_in_any_way(text, value):
     assert resolve(FamilyConfig, ("--set", longest)).evaluation.seconds == float("inf")
 
 
+def test_the_values_of_a_chart_are_numbers_where_yaml_has_numbers(tmp_path):
+    """The chart's schema refuses the text "0.10" for a share."""
+    written = """{predictions: {sample: 0.10}, shares: [1.0e-3], image: {tag: "1.10"}, user: 007}"""
+    (tmp_path / "params.yaml").write_text(f"line: {{serve: {{values: {written}}}}}")
+    given = [
+        parse_assignments([f"serve.values={written}"]),
+        read_params(tmp_path / "params.yaml", "line"),
+    ]
+    for layer in given:
+        assert resolve(FamilyConfig, ("--set", layer)).serve.values == {
+            "predictions": {"sample": 0.1},
+            "shares": [0.001],
+            "image": {"tag": "1.10"},
+            "user": 7,
+        }
+
+
 def test_a_params_file_in_another_encoding_is_one_clear_line(tmp_path):
     (tmp_path / "params.yaml").write_bytes("line:\n  model:\n    kind: gro\xdf\n".encode("latin-1"))
     with pytest.raises(UsageError, match="params.yaml is not YAML: 'utf-8' codec"):

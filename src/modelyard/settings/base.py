@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from modelyard import credentials
 from modelyard.errors import UsageError
+
+
+class NumberAsWritten(str):
+    """A number of a person's YAML that Python would write otherwise, such as `1.10`: a setting that
+    is text has it as it was written."""
+
+    number: float
+    """What YAML reads the text as."""
+
+    def __new__(cls, text: str, number: float) -> Self:
+        written = super().__new__(cls, text)
+        written.number = number
+        return written
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and pickled with its number.
+        return NumberAsWritten, (str(self), self.number)
 
 
 class Settings(BaseModel):

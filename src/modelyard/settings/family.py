@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from modelyard.errors import UsageError, choices
+from modelyard.settings.base import NumberAsWritten
 from modelyard.settings.base import Settings as Settings
 from modelyard.settings.cluster import ClusterSettings
 from modelyard.settings.compress import CompressSettings
@@ -252,7 +253,9 @@ def _number_as_written(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
     is_whole = node.tag == _INT
     value = loader.construct_yaml_int(node) if is_whole else loader.construct_yaml_float(node)
     is_named = not is_whole and not math.isfinite(value)  # `.inf`: no setting reads that by itself
-    return value if is_named or str(value) == node.value else node.value
+    if is_named or str(value) == node.value:
+        return value
+    return NumberAsWritten(node.value, value)
 
 
 _BOOL, _INT, _FLOAT, _TIME = (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from modelyard.settings.base import Settings, refuse_secret_variables
+from modelyard.settings.base import NumberAsWritten, Settings, refuse_secret_variables
 from modelyard.settings.cluster import Label
 
 
@@ -25,8 +26,8 @@ class ServeSettings(Settings):
     """YAML with the release's values: a file or an fsspec URI. What is in neither is the chart's
     default."""
     values: dict[str, Any] = Field(default_factory=dict)
-    """Values over the file's, as `serve.values.replicaCount=3`. No credentials: they are
-    recorded with the model."""
+    """Values over the file's, as `serve.values.replicaCount=3`; a text that looks like a number
+    needs quotes, as in the file. No credentials: they are recorded with the model."""
     packages: str | None = None
     """URI below which packages are put for the pods to fetch: `s3://models`. They need read
     access to it."""
@@ -50,6 +51,18 @@ class ServeSettings(Settings):
     @classmethod
     def _none_for_empty(cls, uri: str | None) -> str | None:
         return uri or None
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _with_numbers(cls, values: Any) -> Any:
+        """A chart's schema wants a number where `0.10` is one, as it is in `values_file`."""
+        if isinstance(values, NumberAsWritten):
+            return values.number
+        if isinstance(values, Mapping):
+            return {name: cls._with_numbers(inner) for name, inner in values.items()}
+        if isinstance(values, list):
+            return [cls._with_numbers(inner) for inner in values]
+        return values
 
     @field_validator("values")
     @classmethod
