@@ -169,6 +169,19 @@ def test_an_unknown_revision_lists_the_near_ones(
             get(tmp_path / "raw", uri=uri, rev="v3")
 
 
+def test_a_stash_is_no_name_that_is_near(tmp_path: Path) -> None:
+    root = tmp_path / "yard"
+    root.mkdir()
+    shell(root, "git", "init", "-q", "-b", "main")
+    (root / "a.csv").write_text("1")
+    shell(root, "git", "add", "-A")
+    shell(root, "git", "commit", "-qm", "a")
+    (root / "a.csv").write_text("2")
+    shell(root, "git", "stash", "-q")
+    with pytest.raises(UsageError, match="Near: main$"):
+        get(tmp_path / "raw", uri=str(root / "a.csv"), rev="v3")
+
+
 def test_a_revision_is_never_an_option_of_git(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no branch"):
         get(tmp_path / "raw", uri=str(repository / "data"), rev="--git-dir")

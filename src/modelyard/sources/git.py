@@ -108,7 +108,9 @@ def resolve(root: Path, rev: str, label: str) -> str:
 
 def _names(root: Path) -> list[str]:
     """Branches and tags, the newest first."""
-    listing = git("-C", str(root), "for-each-ref", "--sort=-creatordate", "--format=%(refname)")
+    order = ("--sort=-creatordate", "--format=%(refname)")
+    kinds = ("refs/heads", "refs/tags", "refs/remotes")  # not refs/stash, refs/notes
+    listing = git("-C", str(root), "for-each-ref", *order, *kinds)
     names: dict[str, None] = {}
     for reference in listing.splitlines():
         name = reference.split("/", 2)[2].removeprefix("origin/")  # refs/remotes/origin/main
