@@ -144,17 +144,25 @@ def test_a_faulty_row_is_named(tmp_path: Path, row: str, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("header", "said"),
-    [
-        ("path,cat,cat,dog", "column 'cat': stands 2 times in the first line"),
-        ("picture_id,a,b,c", "column 'file': the column is missing. Its columns are picture_id, a"),
-    ],
-)
-def test_a_faulty_header_is_named(tmp_path: Path, header: str, said: str) -> None:
-    with pytest.raises(BadData) as caught:
-        read(flags(tmp_path / "raw", header=header))
-    assert said in str(caught.value)
+def test_a_label_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="column 'cat': stands 2 times in the first line"):
+        read(flags(tmp_path / "raw", header="path,cat,cat,dog"))
+
+
+def test_a_column_that_names_the_pictures_may_be_called_anything(tmp_path: Path) -> None:
+    summary, _ = read(flags(tmp_path / "raw", header="picture_id,cat,dog,bird"))
+    assert set(summary["classes"]) == {"cat", "dog", "bird"}
+    said = (
+        "labels.csv lists the pictures: picture_id is the picture, 3 columns of 0 and 1 the label."
+    )
+    assert said in summary["notes"]
+
+
+def test_a_table_that_names_no_picture_is_refused(tmp_path: Path) -> None:
+    raw = flags(tmp_path / "raw")
+    (raw / "labels.csv").write_text("picture_id,a,b\nnone,0,1\n")
+    with pytest.raises(BadData, match="column is missing. Its columns are picture_id, a"):
+        read(raw)
 
 
 def test_flags_without_the_setting_are_refused_with_it(tmp_path: Path) -> None:

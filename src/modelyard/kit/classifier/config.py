@@ -17,6 +17,9 @@ class FileFeatures(Settings):
     class_folder: Annotated[int, Field(ge=1, le=20)] | Literal["path", "last"] = "path"
     """Which folders of a file's path are its class, where no table names labels: `path`, all of them
     (`animals/dogs`); `last`, the innermost; 1, the outermost; 2, the next, and so on."""
+    class_pattern: str | None = None
+    """Regular expression with one group, searched in a file's own name: the class, where names hold it
+    (`cat.0.jpg`: `'([a-z]+)'`). None: folders or a table name the classes."""
     positive: str | None = None
     """Name of the positive class of two. None: the one whose name means that something happened
     (defect, yes, pneumonia), else the rarer one; the run says which."""

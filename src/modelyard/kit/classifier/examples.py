@@ -137,20 +137,34 @@ def wrong_label(example: Example, problem: str, hint: str = "") -> BadData:
     return BadData(problem, file=example.file.path, hint=hint)
 
 
+def first_group(pattern: str, name: str, setting: str) -> str | None:
+    """What the one group of a pattern finds in a name; None where the pattern is not found.
+
+    Raises:
+        UsageError: no regular expression, or one without a group.
+    """
+    try:
+        match = re.search(pattern, name)
+    except re.error as error:
+        raise UsageError(f"setting {setting!r} = {pattern!r}: {error}") from None
+    if match is None:
+        return None
+    if not match.groups():
+        problem = "has no group: put one part in parentheses"
+        raise UsageError(f"setting {setting!r} = {pattern!r} {problem}")
+    found: str | None = match.group(1)
+    return found
+
+
 def grouped(example: Example, pattern: str) -> Example:
     """An example with the group that the pattern finds in its name.
 
     Raises:
         UsageError: the pattern finds none.
     """
-    try:
-        match = re.search(pattern, example.name)
-    except re.error as error:
-        raise UsageError(f"setting 'features.group_pattern' = {pattern!r}: {error}") from None
-    if match is None:
+    setting = "features.group_pattern"
+    group = first_group(pattern, example.name, setting)
+    if group is None:
         problem = f"is not found in the name {example.name!r}"
-        raise UsageError(f"setting 'features.group_pattern' = {pattern!r} {problem}")
-    if not match.groups():
-        problem = "has no group: put one part in parentheses"
-        raise UsageError(f"setting 'features.group_pattern' = {pattern!r} {problem}")
-    return replace(example, group=match.group(1))
+        raise UsageError(f"setting {setting!r} = {pattern!r} {problem}")
+    return replace(example, group=group)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -12,12 +15,22 @@ from modelyard.kit.classifier.examples import (
     SPLIT_NAMES,
     Example,
     Listing,
+    first_group,
     grouped,
 )
 from modelyard.kit.classifier.kind import FileKind
-from modelyard.kit.classifier.listed import LABELS, read_listed
+from modelyard.kit.classifier.listed import LABELS, is_listed, read_listed
+from modelyard.kit.classifier.lists import read_tables, tables_in
 from modelyard.store.files import File, FileSet, files_of
 
+LEAST_OF_CLASS = 6
+"""Names that begin alike, for their beginning to be a class."""
+_BEGINS = re.compile(r"([A-Za-z][A-Za-z _-]*?)[._ -]?\d")
+"""The class at the beginning of a name, before its number: `cat.0.jpg`, `yorkshire_terrier_12.jpg`."""
+_OF_SPLITS = re.compile(
+    r"(train|test|val)[a-z]*([ _-]?(images?|imgs?|pictures?|set|data))?[ _-]?\d*"
+)
+_OF_PARTS = re.compile(r"(part|images?|imgs?|batch)[ _-]?\d+$")
 Wanted = int | Literal["path", "last"]
 """Which folders of a path are the class: `features.class_folder`."""
 
@@ -34,14 +47,52 @@ def read_folder(raw: Path, kind: FileKind, settings: FileFeatures) -> Listing:
         raise BadData("holds no files", file=raw)
     files = files_of(raw)
     table = files.get(LABELS)
-    if table is None:
-        listing = _by_folder(files, kind, settings.class_folder)
+    if settings.class_pattern is not None:
+        check_no_class_folder(settings, "features.class_pattern names the classes")
+        listing = _by_name(files, kind, settings.class_pattern)
+    elif table is None or not is_listed(table):
+        listing = _by_table_or_folder(files, kind, settings)
     else:
         check_no_class_folder(settings, f"{LABELS} names the labels")
         listing = read_listed(table, files, kind, settings.classes)
     if settings.group_pattern is not None:
         pattern = settings.group_pattern
         listing.examples = [grouped(example, pattern) for example in listing.examples]
+    return listing
+
+
+def _by_table_or_folder(files: FileSet, kind: FileKind, settings: FileFeatures) -> Listing:
+    """By a table of another name than labels.csv that lists the files, else by folders."""
+    tables = tables_in(files, kind, settings.classes)
+    if tables:
+        check_no_class_folder(settings, f"{tables[0].table.name} names the labels")
+        return read_tables(tables, files, kind)
+    table = files.get(LABELS)
+    if table is not None:
+        return read_listed(table, files, kind, settings.classes)
+    return _by_folder(files, kind, settings.class_folder)
+
+
+def _by_name(files: FileSet, kind: FileKind, pattern: str) -> Listing:
+    """The class is a part of each file's name: `cat.0.jpg`."""
+    listing = Listing(files.root, kind, [], headline="classes are parts of the names")
+    for file in files:
+        if not kind.reads(file.name):
+            continue
+        folders = [part.lower() for part in PurePosixPath(file.name).parts[:-1]]
+        splits = [SPLIT_NAMES[folder] for folder in folders if folder in SPLIT_NAMES]
+        label = first_group(pattern, PurePosixPath(file.name).name, "features.class_pattern")
+        if label is None:
+            listing.drop("features.class_pattern is not in the name")
+        else:
+            listing.examples.append(Example(file.name, file, label, splits[0] if splits else None))
+    if not listing.examples:
+        problem = f"setting 'features.class_pattern' = {pattern!r} is in no name of a {kind.one}"
+        raise UsageError(problem)
+    if {example.split for example in listing.examples} == {"train"}:
+        # Only the training pictures have their class in their name: splits are drawn of them.
+        listing.examples = [replace(example, split=None) for example in listing.examples]
+    listing.examples.sort(key=lambda example: example.name)
     return listing
 
 
@@ -58,6 +109,7 @@ def _by_folder(files: FileSet, kind: FileKind, wanted: Wanted) -> Listing:
         listing.notes.append(f"All {kind.many} are in the folder {top!r}: its folders are read.")
     folders = files.folders(top)
     outside = _directly_in(files, top, kind)
+    _check_classes(files, folders, kind)
     # Each top folder of classes with the split that it lies in, if any.
     classes: list[tuple[str | None, str]] = [(None, folder) for folder in folders]
     if folders and all(_last(folder) in SPLIT_NAMES for folder in folders):
@@ -84,6 +136,37 @@ def _by_folder(files: FileSet, kind: FileKind, wanted: Wanted) -> Listing:
     return listing
 
 
+def _check_classes(files: FileSet, folders: Sequence[str], kind: FileKind) -> None:
+    """Refuses folders that part a collection (`train` and `test1`, `images_1` and `images_2`) and
+    have no class folders in them: they would become the classes."""
+    names = [_last(folder) for folder in folders]
+    flat = [folder for folder in folders if _directly_in(files, folder, kind)]
+    if len(names) < 2 or not flat or all(name in SPLIT_NAMES for name in names):
+        return
+    if all(_OF_SPLITS.fullmatch(name) for name in names) or all(map(_OF_PARTS.search, names)):
+        listed = ", ".join(names[:4])
+        problem = f"holds {kind.many} in {listed}, which are no classes"
+        raise BadData(problem, file=files.root, hint=_hint(files, kind))
+
+
+def _hint(files: FileSet, kind: FileKind) -> str:
+    """What to do about files that lie in no class folder."""
+    begins: Counter[str] = Counter()
+    for file in files:
+        match = _BEGINS.match(PurePosixPath(file.name).name)
+        if match and kind.reads(file.name):
+            begins[match.group(1)] += 1
+    classes = sorted(name for name, count in begins.items() if count >= LEAST_OF_CLASS)
+    if 2 <= len(classes) <= 1_000:
+        few = ", ".join(classes[:3])
+        return (
+            f"Where names begin with the class ({few}), type: "
+            f"--set features.class_pattern='{_BEGINS.pattern}'"
+        )
+    hint = f"Lay {kind.many} out as <class>/<file>, or list them in {LABELS}"
+    return f"{hint} with the columns file,label"
+
+
 def _unwrapped(files: FileSet, kind: FileKind) -> str:
     """The folder that holds everything, where it holds nothing but folders: what unpacking an
     archive leaves. Empty: the raw folder itself."""
@@ -97,8 +180,7 @@ def _unwrapped(files: FileSet, kind: FileKind) -> str:
 
 
 def _no_classes(files: FileSet, kind: FileKind) -> BadData:
-    hint = f"Lay {kind.many} out as <class>/<file>, or list them in {LABELS}"
-    hint += " with the columns file,label"
+    hint = _hint(files, kind)
     if found := _directly_in(files, "", kind):
         return BadData("lies outside of a class folder", file=found[0].path, hint=hint)
     return BadData(f"holds no class folders and no {LABELS}", file=files.root, hint=hint)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData, choices
 from modelyard.kit.classifier.examples import (
@@ -53,7 +54,7 @@ def read_listed(table: File, files: FileSet, kind: FileKind, allowed: Sequence[s
     Raises:
         BadData: with the row.
     """
-    names, rows, notes = _rows(table)
+    names, rows, notes = rows_of(table)
     if not rows:
         raise BadData("has no rows below its header", file=table.path)
     roles = _roles(table, names, rows[0][1], kind, allowed)
@@ -74,11 +75,19 @@ def read_listed(table: File, files: FileSet, kind: FileKind, allowed: Sequence[s
     listing.drop(f"not in {table.name}", len(others))
     listing.notes += notes
     if roles.unused:
-        listing.notes.append(f"No labels are, by features.classes: {_shown(roles.unused)}.")
+        listing.notes.append(f"No labels are, by features.classes: {shown(roles.unused)}.")
     return listing
 
 
-def _rows(table: File) -> tuple[list[str], list[Row], list[str]]:
+def is_listed(table: File) -> bool:
+    """Whether a table has a column that is called as that of the files is."""
+    content, _ = decoded(table) if table.read().strip() else ("file", [])
+    first = content.lstrip().partition("\n")[0].lower()
+    cells = re.split("[,;\t]", first)
+    return any(cell.strip().strip('"') in FILE_NAMES for cell in cells)
+
+
+def rows_of(table: File) -> tuple[list[str], list[Row], list[str]]:
     """The names of the columns, those with a meaning in lower case, and the rows; notes on the file's
     encoding."""
     file = table.path
@@ -137,7 +146,7 @@ def _roles(
         chosen = [name for name in flags if not allowed or name in allowed]
         unused = [name for name in flags if name not in chosen]
         return Roles(file, "", tuple(chosen), tuple(unused))
-    hint = f"Its columns are {_shown(names)}; file and label are needed, or file and a column of"
+    hint = f"Its columns are {shown(names)}; file and label are needed, or file and a column of"
     hint += " 0 and 1 for each label; split and group are allowed"
     missing = "file" if file is None else "label"
     raise BadData("the column is missing", file=table.path, column=missing, hint=hint)
@@ -161,18 +170,15 @@ def _example(
     if not kind.reads(file.name):
         problem = f"{name!r} is no {kind.one}; read are {kind.readable}"
         raise BadData(problem, file=table, row=row, column=column)
-    split = cells.get("split", "").lower()
-    if split and split not in SPLIT_NAMES:
-        raise BadData(choices("split", split, SPLIT_NAMES), file=table, row=row, column="split")
     if roles.label:
         label = cells[roles.label]
     else:
-        label = _flagged(listed_in, row, cells, roles)
+        label = flagged(listed_in, row, cells, roles)
     return Example(
         name=pure.as_posix(),
         file=file,
         label=label,
-        split=SPLIT_NAMES.get(split),
+        split=split_of(cells, table, row),
         group=cells.get("group") or None,
         row=row,
         table=table,
@@ -180,7 +186,19 @@ def _example(
     )
 
 
-def _flagged(table: File, row: int, cells: dict[str, str], roles: Roles) -> str:
+def split_of(cells: dict[str, str], table: Path, row: int) -> str | None:
+    """The split that a row's cell names.
+
+    Raises:
+        BadData: it names none.
+    """
+    split = cells.get("split", "").lower()
+    if split and split not in SPLIT_NAMES:
+        raise BadData(choices("split", split, SPLIT_NAMES), file=table, row=row, column="split")
+    return SPLIT_NAMES.get(split)
+
+
+def flagged(table: File, row: int, cells: dict[str, str], roles: Roles) -> str:
     """The labels whose column holds 1, as a JSON list."""
     found = []
     for name in roles.flags:
@@ -206,7 +224,8 @@ def _first(usual: Sequence[str], names: Sequence[str]) -> str | None:
     return None
 
 
-def _shown(names: Sequence[str]) -> str:
+def shown(names: Sequence[str]) -> str:
+    """The first names, for a message."""
     shown = ", ".join(names[:SHOWN])
     if len(names) > SHOWN:
         shown += ", …"

@@ -1,0 +1,226 @@
+"""Tables of any name that list labelled files, as competitions and archives bring them: `train.csv`
+with `image_id,label` next to a folder of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from modelyard.errors import BadData
+from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing
+from modelyard.kit.classifier.kind import FileKind
+from modelyard.kit.classifier.listed import (
+    FLAGS,
+    LABEL_NAMES,
+    OTHERS,
+    Roles,
+    Row,
+    flagged,
+    rows_of,
+    shown,
+    split_of,
+)
+from modelyard.store.files import File, FileSet
+
+NAMES_OF_LABELS = (
+    *LABEL_NAMES,
+    *("dx", "diagnosis", "target", "category", "breed", "species", "variety", "disease"),
+)
+"""Usual names of the column with the label, the likeliest first, in lower case."""
+NAMES_OF_GROUPS = ("group", "patient_id", "patientid", "patient", "lesion_id")
+"""Columns whose equal values are of one patient or thing: its files stay in one split."""
+LOOKED_AT = 50
+"""Rows that tell which column names the files."""
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A table that lists files with their labels."""
+
+    table: File
+    roles: Roles
+    group: str | None
+    """The column of groups."""
+    rows: list[Row]
+    notes: list[str]
+
+
+class FilesByName:
+    """Files by their path, their own name, or their name without its ending."""
+
+    def __init__(self, files: FileSet, kind: FileKind) -> None:
+        self._found: dict[str, list[File]] = {}
+        for file in files:
+            if kind.reads(file.name):
+                path = PurePosixPath(file.name)
+                for name in {file.name, path.name, path.stem}:
+                    self._found.setdefault(name, []).append(file)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def named(self, cell: str) -> list[File]:
+        """The files that a cell may mean."""
+        return self._found.get(cell.replace("\\", "/").removeprefix("./"), [])
+
+
+def tables_in(files: FileSet, kind: FileKind, allowed: Sequence[str]) -> list[LabelTable]:
+    """The tables, at the top or a folder below, that list files with labels. `allowed` names labels;
+    empty: any.
+
+    Raises:
+        BadData: a table lists files, and none says their labels.
+    """
+    names = FilesByName(files, kind)
+    if not names:
+        return []
+    found = []
+    bare: list[tuple[File, list[str]]] = []
+    for file in files:
+        # A sample of a submission has made-up labels of the test pictures.
+        if file.suffix != ".csv" or file.name.count("/") > 1 or "submission" in file.name.lower():
+            continue
+        try:
+            columns, rows, notes = rows_of(file)
+        except BadData:
+            continue  # a table of something else
+        column = _of_files(columns, rows, names)
+        if column is None:
+            continue
+        roles = _roles(columns, rows, column, allowed)
+        if roles is None:
+            bare.append((file, columns))
+        else:
+            found.append(LabelTable(file, roles, _of_groups(columns, roles), rows, notes))
+    if bare and not found:
+        file, columns = bare[0]
+        problem = (
+            f"lists {kind.many}, and no column is the label by its name; seen: {shown(columns)}"
+        )
+        hint = "Call that column label, or move the table away where folders are the classes"
+        raise BadData(problem, file=file.path, hint=hint)
+    return found
+
+
+def read_tables(tables: Sequence[LabelTable], files: FileSet, kind: FileKind) -> Listing:
+    """The files that tables list: one, or one for each split (`train.csv`, `val.csv`).
+
+    Raises:
+        BadData: with the row.
+    """
+    splits = [SPLIT_NAMES.get(PurePosixPath(one.table.name).stem.lower()) for one in tables]
+    if len(tables) > 1 and (None in splits or len(set(splits)) < len(splits)):
+        seen = ", ".join(one.table.name for one in tables)
+        hint = "Keep one of them in the folder, or call them train.csv, val.csv and test.csv"
+        raise BadData(f"several tables list {kind.many}: {seen}", file=files.root, hint=hint)
+    names = FilesByName(files, kind)
+    listing = Listing(files.root, kind, [], several=any(one.roles.flags for one in tables))
+    for one, split in zip(tables, splits, strict=True):
+        own = split if len(tables) > 1 else None
+        listing.examples += _examples(one, names, kind, own)
+        read = one.roles.label or f"{len(one.roles.flags)} columns of 0 and 1"
+        note = f"{one.table.name} lists the {kind.many}: {one.roles.file} is the {kind.one}, "
+        note += f"{read} the label"
+        if one.group is not None:
+            note += f"; those with the same {one.group} stay in one split"
+        listing.notes += [f"{note}.", *one.notes]
+    _check_once(listing.examples)
+    if len(tables) == 1 and all(example.split is None for example in listing.examples):
+        listing.examples = _by_folder_of_split(listing.examples)
+    listed = {example.name for example in listing.examples}
+    others = [file for file in files if kind.reads(file.name) and file.name not in listed]
+    listing.drop(f"not in {' or '.join(one.table.name for one in tables)}", len(others))
+    listing.examples.sort(key=lambda example: example.name)
+    return listing
+
+
+def _of_files(columns: Sequence[str], rows: Sequence[Row], names: FilesByName) -> str | None:
+    """The column whose cells name files, for most of the first rows: a missing file is said later."""
+    first = [cells for _, cells in rows[:LOOKED_AT]]
+    for column in columns:
+        found = sum(bool(names.named(cells[column])) for cells in first)
+        if 2 * found > len(first):
+            return column
+    return None
+
+
+def _roles(
+    columns: Sequence[str], rows: Sequence[Row], file: str, allowed: Sequence[str]
+) -> Roles | None:
+    lower = {name.lower(): name for name in columns if name != file}
+    for name in NAMES_OF_LABELS:
+        if name in lower:
+            return Roles(file, lower[name])
+    others = [n for n in lower.values() if n.lower() not in (*OTHERS, *NAMES_OF_GROUPS)]
+    first = [cells for _, cells in rows[:LOOKED_AT]]
+    flags = [n for n in others if all(cells[n].lower() in FLAGS for cells in first)]
+    if len(flags) > 1:
+        chosen = tuple(name for name in flags if not allowed or name in allowed)
+        return Roles(file, "", chosen)
+    if len(others) == 1:
+        return Roles(file, others[0])
+    return None
+
+
+def _of_groups(columns: Sequence[str], roles: Roles) -> str | None:
+    lower = {name.lower(): name for name in columns}
+    for name in NAMES_OF_GROUPS:
+        if name in lower and lower[name] not in (roles.file, roles.label):
+            return lower[name]
+    return None
+
+
+def _examples(
+    one: LabelTable, names: FilesByName, kind: FileKind, split: str | None
+) -> list[Example]:
+    table, column = one.table.path, one.roles.file
+    found = []
+    for row, cells in one.rows:
+        files = names.named(cells[column])
+        if not files:
+            problem = f"no such {kind.one}: {cells[column]!r}"
+            raise BadData(problem, file=table, row=row, column=column)
+        if len(files) > 1:
+            problem = f"{cells[column]!r} may be {files[0].name} or {files[1].name}"
+            hint = "Write the path of the file, or remove the other one"
+            raise BadData(problem, file=table, row=row, column=column, hint=hint)
+        if one.roles.label:
+            label = cells[one.roles.label]
+        else:
+            label = flagged(one.table, row, cells, one.roles)
+        example = Example(
+            name=files[0].name,
+            file=files[0],
+            label=label,
+            split=split or split_of(cells, table, row),
+            group=(cells[one.group] or None) if one.group else None,
+            row=row,
+            table=table,
+            columns=(column, one.roles.label),
+        )
+        found.append(example)
+    return found
+
+
+def _check_once(examples: Sequence[Example]) -> None:
+    """Refuses a file that two rows list."""
+    seen: dict[str, Example] = {}
+    for example in examples:
+        first = seen.setdefault(example.name, example)
+        if first is not example:
+            problem = f"{example.name!r} is in row {first.row} already"
+            column = example.columns[0]
+            raise BadData(problem, file=example.table, row=example.row, column=column)
+
+
+def _by_folder_of_split(examples: list[Example]) -> list[Example]:
+    """The examples in the splits that their folders are called as, where each lies in one."""
+    splits = []
+    for example in examples:
+        folders = PurePosixPath(example.name.lower()).parts[:-1]
+        named = [SPLIT_NAMES[folder] for folder in folders if folder in SPLIT_NAMES]
+        splits.append(named[0] if named else None)
+    if None in splits or "train" not in splits or len(set(splits)) < 2:
+        return examples
+    return [replace(one, split=split) for one, split in zip(examples, splits, strict=True)]
