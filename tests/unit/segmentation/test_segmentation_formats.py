@@ -341,7 +341,11 @@ def _entry(value: Any, place: int = 4) -> Any:
 RUNS = compressed(truth(3) > 0)
 BROKEN = {
     "empty mask": (masks, _mask(lambda _: b""), "masks/03.png: is empty"),
-    "no mask": (masks, _mask(lambda _: b"GIF89a"), "masks/03.png: is not a picture; read are PNG"),
+    "no mask": (
+        masks,
+        _mask(lambda _: b"BM no mask"),
+        "masks/03.png: is not a picture; read are PNG",
+    ),
     "cut mask": (
         masks,
         _mask(lambda labels: _bytes(as_palette(labels))[:-40]),

@@ -1,4 +1,4 @@
-"""Masks in PNG files: class numbers of one channel or of a palette, 1 to 16 bits."""
+"""Masks in PNG and GIF files: class numbers of one channel or of a palette, 1 to 16 bits."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ def mask_values(data: bytes, limits: Limits) -> np.ndarray:
     """The numbers that a mask holds, int32 (height, width).
 
     Raises:
-        BadData: not a PNG within the limits, or one that holds colours.
+        BadData: no such file within the limits, or one that holds colours.
     """
+
+    is_gif = data.startswith(b"GIF8")
 
     def values(picture: Image) -> np.ndarray:
         found = _numbers(picture)
-        if data[COLOUR] == GRAY and data[DEPTH] in (2, 4):
+        if not is_gif and data[COLOUR] == GRAY and data[DEPTH] in (2, 4):
             # Pillow spreads few bits over 0 to 255.
             found = found // (255 // (2 ** data[DEPTH] - 1))
         return found
 
-    return checked(data, limits, values, ("PNG",))
+    return checked(data, limits, values, ("GIF",) if is_gif else ("PNG",))
 
 
 def _numbers(picture: Image) -> np.ndarray:

@@ -1,0 +1,90 @@
+"""Masks in the folders, and with the names, in which people download them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from modelyard.errors import BadData
+from tests.unit.detection.folders import picture
+from tests.unit.segmentation.folders import HEIGHT, WIDTH, as_palette, truth
+from tests.unit.segmentation.test_segmentation_formats import found, prepared
+
+
+def save(mask: Image.Image, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    mask.save(file)
+
+
+def cityscapes(raw: Path, kinds: tuple[str, ...]) -> None:
+    """Two cities of each split; colours and objects hold other numbers than classes."""
+    for number in range(24):
+        split, city = ("train", "train", "val", "test")[number % 4], f"city{number % 2}"
+        begin = f"{split}/{city}/{city}_{number:06}_000019"
+        picture(raw / f"leftImg8bit/{begin}_leftImg8bit.png", number, (WIDTH, HEIGHT))
+        colours = np.stack([truth(number), truth(number) + 5, truth(number)], axis=-1)
+        files = {
+            "labelIds": as_palette(truth(number)),
+            "labelTrainIds": Image.fromarray(truth(number) + 3),
+            "instanceIds": Image.fromarray(truth(number).astype(np.uint16) * 1000),
+            "color": Image.fromarray(colours),
+        }
+        for kind in kinds:
+            save(files[kind], raw / f"gtFine/{begin}_gtFine_{kind}.png")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "classes"),
+    [
+        (("color", "instanceIds", "labelIds"), {"class 0", "class 1", "class 2"}),
+        (("color", "labelIds", "labelTrainIds"), {"class 3", "class 4", "class 5"}),
+    ],
+)
+def test_of_cityscapes_the_masks_of_classes_are_read(
+    tmp_path: Path, kinds: tuple[str, ...], classes: set[str]
+) -> None:
+    cityscapes(tmp_path / "raw", kinds)
+    summary, out = prepared(tmp_path / "raw")
+    assert set(summary["classes"]) == classes
+    assert summary["rows"] == {"train": 12, "validation": 6, "test": 6}
+    assert summary["dropped"] == {}
+    assert any("48 files of Cityscapes are no masks of classes" in one for one in summary["notes"])
+    assert np.array_equal(found(out)["city1_000001_000019_leftImg8bit"], truth(1))
+
+
+def test_colours_of_cityscapes_only_are_refused(tmp_path: Path) -> None:
+    cityscapes(tmp_path / "raw", ("color", "instanceIds"))
+    with pytest.raises(BadData, match="Add Cityscapes' files _gtFine_labelIds.png"):
+        prepared(tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "masks"),
+    [
+        ("train/{}.jpg", "train_masks/{}_mask.gif"),
+        ("Data/{}.png", "GroundTruth/{}_segmentation.png"),
+    ],
+)
+def test_pictures_and_masks_may_lie_in_folders_of_any_name(
+    tmp_path: Path, pictures: str, masks: str
+) -> None:
+    raw = tmp_path / "raw"
+    for number in range(20):
+        picture(raw / pictures.format(number), number, (WIDTH, HEIGHT))
+        save(Image.fromarray(truth(number) > 0), raw / masks.format(number))
+    summary, out = prepared(raw)
+    assert summary["dropped"] == {}
+    for number in (3, 7):
+        assert np.array_equal(found(out)[str(number)] > 0, truth(number) > 0)
+
+
+def test_a_name_that_two_pictures_have_is_not_guessed(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    for folder in ("a", "b"):
+        picture(raw / folder / "1.png", 1, (WIDTH, HEIGHT))
+    save(as_palette(truth(1)), raw / "masks/1.png")
+    with pytest.raises(BadData, match="is the mask of no picture"):
+        prepared(raw)
