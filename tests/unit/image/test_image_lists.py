@@ -9,7 +9,6 @@ import pytest
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.image.config import ImageConfig
-
 from modelyard.kit.classifier.examples import Listing
 from modelyard.kit.classifier.folders import read_folder
 from modelyard.kit.pictures.pixels import PICTURES

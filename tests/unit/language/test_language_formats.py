@@ -133,7 +133,7 @@ def test_an_empty_cell_of_a_csv_is_named(tmp_path: Path) -> None:
     ("row", "said"),
     [
         (
-            {"conversations": [{"from": "tool", "value": "x"}]},
+            {"conversations": [{"from": "narrator", "value": "x"}]},
             "column 'conversations': message 0.role",
         ),
         ({"conversations": "x"}, "column 'conversations': message all"),
@@ -143,8 +143,8 @@ def test_an_empty_cell_of_a_csv_is_named(tmp_path: Path) -> None:
         ({"prompt": "x", "completion": " "}, "column 'completion': the assistant says nothing"),
         ({"prompt": "x"}, "column 'text': the field is missing; seen: prompt"),
         (
-            {"messages": [{"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]}]},
-            "message 0.tool_calls",
+            {"messages": [{"role": "assistant", "content": "x", "weight": 0}]},
+            "message 0.weight",
         ),
     ],
 )
@@ -154,6 +154,74 @@ def test_a_row_that_is_no_dialogue_is_named(tmp_path: Path, row: Any, said: str)
         read(tmp_path)
     assert "chat.jsonl, row 2, " in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_the_context_of_an_instruction_is_part_of_the_question(tmp_path: Path) -> None:
+    row = {
+        "instruction": "Where?",
+        "context": "Ada is in Rome.",
+        "response": "Rome",
+        "category": "qa",
+    }
+    as_lines(tmp_path / "databricks-dolly-15k.jsonl", [row])
+    (document,) = read(tmp_path)
+    assert document.messages == [
+        {"role": "user", "content": "Where?\n\nAda is in Rome."},
+        {"role": "assistant", "content": "Rome"},
+    ]
+
+
+def test_parts_of_text_are_one_message(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "What is "}, {"type": "text", "text": "a list?"}]
+    row = {"messages": [{"role": "user", "content": parts}, messages(0)[1]]}
+    as_lines(tmp_path / "chat.jsonl", [row])
+    assert [document.messages for document in read(tmp_path)] == [messages(0)]
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {
+            "messages": [
+                messages(0)[0],
+                {"role": "assistant", "content": None, "tool_calls": [CALL]},
+                {"role": "tool", "tool_call_id": "c", "content": "21 C"},
+                messages(0)[1],
+            ],
+            "tools": [CALL],
+        },
+        {"conversations": [*shared(0), {"from": "function_call", "value": "{}"}]},
+    ],
+)
+def test_dialogues_that_call_tools_are_left_out_and_counted(tmp_path: Path, row: Any) -> None:
+    as_lines(tmp_path / "chat.jsonl", [ROWS["openai"][1], row])
+    documents, dropped = read_documents(tmp_path, "text", None)
+    assert [document.messages for document in documents] == [messages(1)]
+    assert dropped == {"the assistant calls tools": 1}
+    as_lines(tmp_path / "chat.jsonl", [row])
+    with pytest.raises(BadData, match="in every dialogue the assistant calls tools"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("data/train-0.parquet", as_parquet), ("train.jsonl", as_lines)]
+)
+def test_a_readme_next_to_rows_is_not_the_text(tmp_path: Path, name: str, write: Any) -> None:
+    (tmp_path / "data").mkdir()
+    write(tmp_path / name, [{"text": "one"}, {"text": "two"}])
+    (tmp_path / "README.md").write_text("What these data are. " * 50)
+    documents, dropped = read_documents(tmp_path, "text", None)
+    assert [document.text for document in documents] == ["one", "two"]
+    assert dropped == {"files: of another kind": 1}
+
+
+def test_a_readme_among_texts_is_a_text(tmp_path: Path) -> None:
+    for name in ("README.md", "notes.md", "rows.csv"):
+        (tmp_path / name).write_text(f"about {name}")
+    assert [document.text for document in read(tmp_path)] == ["about README.md", "about notes.md"]
 
 
 def test_a_text_field_is_a_text_whatever_stands_next_to_it(tmp_path: Path) -> None:

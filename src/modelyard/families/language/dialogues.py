@@ -35,6 +35,8 @@ ROLES = {
     "system": "system",
 }
 """What files call those who speak."""
+TOOLS = ("tool", "function", "function_call", "observation")
+"""What files call messages to and from tools: OpenAI's names, ShareGPT's."""
 _DIALOGUE = TypeAdapter(list[Message])
 
 
@@ -71,16 +73,46 @@ def _plain(value: Any) -> Any:
         if not isinstance(message, dict):
             return value
         role = message.get("role", message.get("from"))
-        content = message.get("content", message.get("value"))
+        content = _joined(message.get("content", message.get("value")))
         others = {
             name: cell
             for name, cell in message.items()
             # A table has the fields of all its messages in each; those of tools are empty in most.
-            if name not in ("role", "from", "content", "value") and cell is not None
+            if name not in ("role", "from", "content", "value") and cell not in (None, [])
         }
         known = ROLES.get(role, role) if isinstance(role, str) else role
         found.append({"role": known, "content": content, **others})
     return found
+
+
+def _joined(content: Any) -> Any:
+    """The text of a message that OpenAI writes as parts: `[{"type": "text", "text": "…"}]`."""
+    if not isinstance(content, list):
+        return content
+    texts = []
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") != "text":
+            return content
+        texts.append(part.get("text"))
+    return "".join(texts) if all(isinstance(text, str) for text in texts) else content
+
+
+def calls_tools(value: Any) -> bool:
+    """Whether a row is a dialogue in which the assistant calls tools or functions: there are no marks
+    for them, and without them the dialogue would be another one."""
+    if not isinstance(value, dict):
+        return False
+    for column in MESSAGES:
+        messages = value.get(column)
+        if isinstance(messages, list):
+            return any(isinstance(one, dict) and _is_of_tools(one) for one in messages)
+    return False
+
+
+def _is_of_tools(message: dict[str, Any]) -> bool:
+    role = message.get("role", message.get("from"))
+    called = message.get("tool_calls") or message.get("function_call")
+    return bool(called) or role in TOOLS
 
 
 def _about(value: dict[str, Any], question: str, asked: str) -> str:

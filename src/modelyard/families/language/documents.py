@@ -13,7 +13,7 @@ from typing import Any
 
 from modelyard.errors import BadData
 from modelyard.families.language.chat import Message, whole_text
-from modelyard.families.language.dialogues import dialogue_of
+from modelyard.families.language.dialogues import calls_tools, dialogue_of
 from modelyard.kit.json_lines import JSON, LIST, ROWS, json_rows, read_utf8, text_of
 from modelyard.store.files import File, files_of
 
@@ -23,10 +23,12 @@ _ENDINGS = (
 )
 TEXT = frozenset(f".{ending}" for ending in _ENDINGS.split())
 """Endings of files that are read as text."""
+TOOLS_CALLED = "the assistant calls tools"
+"""Why a dialogue is left out."""
+ABOUT = ("readme", "license", "licence", "citation", "notice", "changelog")
+"""Beginnings of names of files that are about others."""
 TABLES = frozenset({LIST, ".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz"})
 """Endings of files that hold rows and may lie next to texts."""
-ABOUT = ("readme", "license", "licence")
-"""How the names of texts begin that say what lies next to them."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,12 @@ def read_documents(
     """
     files, others = _files(Path(raw))
     # One file after the other, so that no more than the different documents is in memory.
-    found = chain.from_iterable(_read(file, text_field, separator) for file in files)
-    documents, dropped = _different(found)
+    dropped: Counter[str] = Counter()
+    found = chain.from_iterable(_read(file, text_field, separator, dropped) for file in files)
+    documents = _different(found, dropped)
+    if dropped[TOOLS_CALLED] and not documents:
+        problem = "in every dialogue the assistant calls tools, which is not learnt here"
+        raise BadData(problem, file=raw, hint="Add dialogues without tool_calls")
     if others:
         dropped["files: of another kind"] = others
     plain = [document.source for document in documents if document.messages is None]
@@ -105,8 +111,12 @@ def _files(raw: Path) -> tuple[list[File], int]:
     files = list(files_of(raw))
     texts = [file for file in files if file.name.lower().endswith(tuple(TEXT | ROWS))]
     tables = [file for file in files if file.name.lower().endswith(tuple(TABLES))]
-    if tables and all(_is_about(file) for file in texts):
-        return tables, len(files) - len(tables)
+    others = [file for file in texts if not _is_about(file)]
+    # Next to rows, a README or what else a hub lays there is not the text to learn.
+    rows_only = all(file.suffix in ROWS for file in others)
+    for known in (others, tables) if rows_only else ():
+        if known:
+            return known, len(files) - len(known)
     if texts:
         return texts, len(files) - len(texts)
     allowed = ", ".join(sorted(TEXT | ROWS | TABLES))
@@ -119,9 +129,12 @@ def _is_about(file: File) -> bool:
     return "/" not in file.name and file.name.lower().startswith(ABOUT)
 
 
-def _read(file: File, text_field: str, separator: str | None) -> Iterator[Document]:
+def _read(
+    file: File, text_field: str, separator: str | None, dropped: Counter[str]
+) -> Iterator[Document]:
+    """Its documents; rows that are left out are counted in `dropped`."""
     if file.name.lower().endswith(tuple(ROWS | TABLES)):
-        yield from _rows(_values(file), file, text_field)
+        yield from _rows(_values(file), file, text_field, dropped)
         return
     text = read_utf8(file)
     parts = text.split(separator) if separator else [text]
@@ -143,12 +156,17 @@ def _values(file: File) -> Iterator[tuple[int, Any]]:
     yield from objects_of(file)
 
 
-def _rows(values: Iterable[tuple[int, Any]], file: File, text_field: str) -> Iterator[Document]:
+def _rows(
+    values: Iterable[tuple[int, Any]], file: File, text_field: str, dropped: Counter[str]
+) -> Iterator[Document]:
     hint = "Name the field that holds the text: --set features.text_field=NAME"
     for row, value in values:
         source = f"{file.name} row {row}"
         messages = None
         if not (isinstance(value, dict) and text_field in value):
+            if calls_tools(value):
+                dropped[TOOLS_CALLED] += 1
+                continue
             messages = dialogue_of(value, file.path, row)
         if messages is None:
             yield Document(text_of(value, text_field, file.path, row, hint), source)
@@ -157,8 +175,8 @@ def _rows(values: Iterable[tuple[int, Any]], file: File, text_field: str) -> Ite
             yield Document(whole_text(messages), source, plain)
 
 
-def _different(found: Iterable[Document]) -> tuple[list[Document], Counter[str]]:
-    documents, dropped, seen = [], Counter[str](), set()
+def _different(found: Iterable[Document], dropped: Counter[str]) -> list[Document]:
+    documents, seen = [], set()
     for document in found:
         digest = hashlib.sha256(document.text.strip().encode()).digest()
         if not document.text.strip():
@@ -168,4 +186,4 @@ def _different(found: Iterable[Document]) -> tuple[list[Document], Counter[str]]
         else:
             seen.add(digest)
             documents.append(document)
-    return documents, dropped
+    return documents
