@@ -93,8 +93,11 @@ def _joined(content: Any) -> Any:
     for part in content:
         if not isinstance(part, dict) or part.get("type") != "text":
             return content
-        texts.append(part.get("text"))
-    return "".join(texts) if all(isinstance(text, str) for text in texts) else content
+        text = part.get("text")
+        if not isinstance(text, str):
+            return content
+        texts.append(text)
+    return "".join(texts)
 
 
 def calls_tools(value: Any) -> bool:
