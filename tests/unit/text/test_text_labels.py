@@ -135,6 +135,38 @@ def test_a_broken_file_gives_one_line(tmp_path: Path, name: str, content: str, s
     assert "\n" not in str(caught.value)
 
 
+def with_flags(raw: Path, name: str = "train.csv") -> list[tuple[str, list[str]]]:
+    """Comments with a column of 0 and 1 for each label; what they hold."""
+    wanted, lines = [], []
+    for number, (text, labels) in enumerate(rows()):
+        some = labels.split("|") if labels else []
+        flags = [int(label in some) for label in ("colour", "shape", "speed")]
+        lines.append((f"{number:016x}", text, *flags))
+        wanted.append((text, some))
+    table(raw, ("id", "comment_text", "colour", "shape", "speed"), lines, name)
+    return wanted
+
+
+def test_a_column_of_0_and_1_may_stand_for_each_label(tmp_path: Path) -> None:
+    wanted = with_flags(tmp_path / "raw")
+    summary, out = built(tmp_path / "raw")
+    assert stored(out) == {text: sorted(labels) for text, labels in wanted}
+    assert "Labels are the columns of 0 and 1: colour, shape, speed." in summary["notes"]
+
+
+def test_columns_of_0_and_1_are_named_where_one_label_is_wanted(tmp_path: Path) -> None:
+    with_flags(tmp_path / "raw")
+    with pytest.raises(BadData, match="is a label: --set features.labels=many"):
+        built(tmp_path / "raw", labels="one")
+
+
+def test_a_file_without_labels_next_to_others_is_named(tmp_path: Path) -> None:
+    with_flags(tmp_path / "raw")
+    table(tmp_path / "raw", ("id", "comment_text"), [("1", "it is")], "test.csv")
+    with pytest.raises(BadData, match=r"test.csv, column 'labels'.*out of the folder"):
+        built(tmp_path / "raw")
+
+
 def test_settings_for_one_label_are_refused(tmp_path: Path) -> None:
     raw = table(tmp_path / "raw", ("text", "labels"), [row for row in rows() if row[1]])
     with pytest.raises(UsageError, match="'features.positive' is for one label"):

@@ -14,6 +14,7 @@ import pyarrow as pa
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import RowFeatures
 from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing, check_splits
+from modelyard.kit.classifier.flags import flags_of, join_flags
 from modelyard.kit.classifier.folders import check_no_class_folder, read_folder
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS
@@ -22,7 +23,17 @@ from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts, 
 from modelyard.store.files import File, files_of
 
 TEXT_NAMES = (
-    *("text", "texts", "content", "body", "review", "message", "sentence", "comment"),
+    *(
+        "text",
+        "texts",
+        "content",
+        "body",
+        "review",
+        "message",
+        "sentence",
+        "comment",
+        "comment_text",
+    ),
     *("document", "tweet", "utterance", "question", "description", "abstract"),
     *("texto", "texte", "testo", "tekst", "inhalt", "nachricht", "bewertung", "kommentar"),
     *("mensaje", "comentario", "commentaire", "messaggio", "recensione"),
@@ -116,14 +127,17 @@ def read_rows(
     parts = [_read(file) for file in tables]
     # Others may lack a column: what is wrong with them is said of them.
     widest = max(parts, key=lambda part: len(part.columns))
-    content, label = (find or _find)(widest, settings)
     listing = Listing(raw, kind, [])
+    if find is None:
+        listing.notes += _join_flags(parts, widest, settings)
+    content, label = (find or _find)(widest, settings)
     by_name = len(parts) > 1 and all(_split_of(part.file.path) for part in parts)
     for part in parts:
         for name in (content, label):
             if name not in part.columns:
                 problem = f"the column is missing; seen: {', '.join(part.columns)}"
-                raise BadData(problem, file=part.file.path, column=name)
+                hint = f"Move a file that has no {name} out of the folder" if len(parts) > 1 else ""
+                raise BadData(problem, file=part.file.path, column=name, hint=hint)
         if content in part.lists:
             problem = f"holds lists or objects; a {kind.one} is a text"
             raise BadData(problem, file=part.file.path, column=content)
@@ -136,6 +150,21 @@ def read_rows(
     check_splits(listing.examples)
     listing.notes.append(f"The {kind.one} is the column {content!r}, the label {label!r}.")
     return listing, content
+
+
+def _join_flags(parts: Sequence[Rows], widest: Rows, settings: RowFeatures) -> list[str]:
+    """One column of labels in the place of columns of 0 and 1, where a text may have many; a note."""
+    if getattr(settings, "labels", "one") != "many" or settings.label_column is not None:
+        return []
+    if _named(widest.columns, LABEL_NAMES, {settings.text_column}) is not None:
+        return []
+    flags = flags_of(widest.columns, settings.classes)
+    for part in parts:
+        if flags and set(flags) <= set(flags_of(part.columns, flags)):
+            join_flags(part.columns, flags)
+    if not flags:
+        return []
+    return [f"Labels are the columns of 0 and 1: {', '.join(flags)}."]
 
 
 def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]] | None:
@@ -274,6 +303,8 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
     if content is None or label is None or content == label:
         problem = f"no column is the label by its name; seen: {', '.join(columns)}"
         hint = "Name it: --set features.label_column=NAME (and features.text_column)"
+        if flags_of(columns, settings.classes) and hasattr(settings, "labels"):
+            hint += "; where each column of 0 and 1 is a label: --set features.labels=many"
         raise BadData(problem, file=rows.file.path, hint=hint)
     return content, label
 
