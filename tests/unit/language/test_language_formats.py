@@ -238,7 +238,7 @@ def test_tables_and_lists_next_to_texts_are_counted_not_read(tmp_path: Path) -> 
     assert dropped["files: of another kind"] == 1
 
 
-def test_a_readme_next_to_rows_is_not_the_text(tmp_path: Path) -> None:
+def test_a_licence_next_to_rows_is_no_text_either(tmp_path: Path) -> None:
     for name in ("README.md", "LICENSE.txt"):
         (tmp_path / name).write_text("about the rows")
     as_parquet(tmp_path / "train.parquet", [{"text": "some words"}, {"text": "others"}])
