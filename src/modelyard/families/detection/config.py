@@ -34,7 +34,7 @@ SEARCH: Mapping[str, Range] = {
 class DetectionFeatures(SquareFeatures):
     """From pictures with boxes to pixels."""
 
-    format: Literal["auto", "coco", "yolo", "voc"] = "auto"
+    format: Literal["auto", "coco", "yolo", "voc", "labelme", "cvat"] = "auto"
     """How the boxes are written: COCO's JSON, YOLO's text files, Pascal VOC's XML. `auto`: found
     from the files."""
     most_boxes: int = Field(default=100, ge=1, le=1_000)

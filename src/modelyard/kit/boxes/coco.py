@@ -26,20 +26,29 @@ def documents(files: list[File]) -> list[tuple[File, Document]]:
     """
     found = []
     for file in files:
-        try:
-            content = json.loads(file.read())
-        except UnicodeDecodeError:
-            raise BadData("is not UTF-8 text", file=file.path) from None
-        except RecursionError:
-            raise BadData("is not JSON: too deeply nested", file=file.path) from None
-        except json.JSONDecodeError as error:
-            problem = f"is not JSON: {error.msg}, at column {error.colno}"
-            raise BadData(problem, file=file.path, row=error.lineno) from None
+        content = json_of(file)
         if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
             found.append((file, content))
     # The folder of COCO itself holds key points and captions of the same pictures too.
     instances = [(file, content) for file, content in found if "instances" in file.name.lower()]
     return instances or found
+
+
+def json_of(file: File) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        BadData: it is not JSON.
+    """
+    try:
+        return json.loads(file.read())
+    except UnicodeDecodeError:
+        raise BadData("is not UTF-8 text", file=file.path) from None
+    except RecursionError:
+        raise BadData("is not JSON: too deeply nested", file=file.path) from None
+    except json.JSONDecodeError as error:
+        problem = f"is not JSON: {error.msg}, at column {error.colno}"
+        raise BadData(problem, file=file.path, row=error.lineno) from None
 
 
 def read_coco(found: list[tuple[File, Document]], pictures: Pictures) -> Scenes:

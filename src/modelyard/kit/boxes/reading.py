@@ -8,16 +8,19 @@ from typing import Literal
 
 from modelyard.errors import BadData
 from modelyard.kit.boxes.coco import documents, read_coco
+from modelyard.kit.boxes.cvat import cvat_files, read_cvat
+from modelyard.kit.boxes.labelme import labelme_documents, read_labelme
 from modelyard.kit.boxes.scenes import Pictures, Scenes
 from modelyard.kit.boxes.voc import read_voc
 from modelyard.kit.boxes.yolo import is_yolo, read_yolo
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.store.files import files_of
 
-Format = Literal["auto", "coco", "yolo", "voc"]
+Format = Literal["auto", "coco", "yolo", "voc", "labelme", "cvat"]
 LAYOUTS = (
     "Read are COCO (a .json with images, annotations and categories), Pascal VOC (an .xml file a "
-    "picture) and YOLO (a .txt file a picture, with data.yaml or classes.txt)"
+    "picture), YOLO (a .txt file a picture, with data.yaml or classes.txt), LabelMe (a .json file a "
+    "picture) and CVAT for images (annotations.xml)"
 )
 
 
@@ -37,7 +40,15 @@ def read_scenes(raw: Path, kind: FileKind, format: Format = "auto") -> Scenes:  
     tables = [file for file in files if file.suffix == ".json"]
     if format in ("auto", "coco") and tables and (instances := documents(tables)):
         found["coco"] = lambda: read_coco(instances, pictures)
-    if format in ("auto", "voc") and any(file.suffix == ".xml" for file in files):
+    drawn = []
+    if format in ("auto", "labelme") and "coco" not in found:
+        drawn = labelme_documents(tables)
+    if drawn:
+        found["labelme"] = lambda: read_labelme(drawn, pictures)
+    exported = cvat_files(files) if format in ("auto", "cvat") else []
+    if exported:
+        found["cvat"] = lambda: read_cvat(exported, pictures)
+    elif format in ("auto", "voc") and any(file.suffix == ".xml" for file in files):
         found["voc"] = lambda: read_voc(files, pictures)
     if format in ("auto", "yolo") and is_yolo(files):
         found["yolo"] = lambda: read_yolo(files, pictures)

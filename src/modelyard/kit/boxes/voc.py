@@ -78,22 +78,32 @@ def _is_list(name: str) -> bool:
     return path.name in LISTS and "imagesets" in [part.lower() for part in path.parts]
 
 
+def root_of(file: File) -> Element:
+    """The root of an XML file.
+
+    Raises:
+        BadData: it is not XML, or defines entities.
+    """
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import fromstring
+
+    try:
+        root: Element = fromstring(file.read())
+    except ParseError as error:
+        row, column = error.position
+        problem = f"is not XML: {str(error).partition(':')[0]}, at column {column + 1}"
+        raise BadData(problem, file=file.path, row=row) from None
+    except DefusedXmlException:
+        raise BadData("defines entities, which are not read", file=file.path) from None
+    return root
+
+
 class _Annotation:
     """One annotation file."""
 
     def __init__(self, file: File) -> None:
-        from defusedxml.common import DefusedXmlException
-        from defusedxml.ElementTree import fromstring
-
         self.file = file
-        try:
-            self.root: Element = fromstring(file.read())
-        except ParseError as error:
-            row, column = error.position
-            problem = f"is not XML: {str(error).partition(':')[0]}, at column {column + 1}"
-            raise BadData(problem, file=file.path, row=row) from None
-        except DefusedXmlException:
-            raise BadData("defines entities, which are not read", file=file.path) from None
+        self.root = root_of(file)
         if self.root.tag != "annotation":
             raise self.wrong(self.root.tag, "the first element must be <annotation>")
 

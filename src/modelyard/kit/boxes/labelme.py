@@ -1,0 +1,106 @@
+"""LabelMe: a JSON file a picture, with `shapes` of points in pixels
+(https://github.com/wkentaro/labelme)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import PurePosixPath
+from typing import Any
+
+from modelyard.errors import BadData
+from modelyard.kit.boxes.coco import Document, json_of
+from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.store.files import File
+
+LEAST_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2}
+"""Types of shapes that have an area, and the least number of their points."""
+
+
+def labelme_documents(files: list[File]) -> list[tuple[File, Document]]:
+    """Those of the JSON files that are LabelMe's, with their content.
+
+    Raises:
+        BadData: a file is not JSON.
+    """
+    found = []
+    for file in files:
+        content = json_of(file)
+        if isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys():
+            found.append((file, content))
+    return found
+
+
+def read_labelme(found: list[tuple[File, Document]], pictures: Pictures) -> Scenes:
+    """The pictures of LabelMe's files, each with the boxes around its shapes.
+
+    Raises:
+        BadData: with the file and the shape in it.
+    """
+    listing = Scenes("LabelMe", [])
+    others: Counter[str] = Counter()
+    for file, content in found:
+        boxes = []
+        for number, shape in enumerate(_shapes(file, content)):
+            kind = shape.get("shape_type", "polygon")
+            if kind in LEAST_POINTS:
+                boxes.append(_box(file, shape, kind, f"shapes[{number}]"))
+            else:
+                others[str(kind)] += 1
+        picture = _picture(file, content, pictures)
+        split = split_in(file.name)
+        listing.scenes.append(Scene(picture, tuple(boxes), file.path, split, _size(content)))
+    for kind, count in others.items():
+        listing.notes.append(f"{count} shapes of the type {kind!r} have no area: left out.")
+    listing.drop("without a JSON file", without(pictures, listing.scenes))
+    return listing
+
+
+def _shapes(file: File, content: Document) -> list[dict[str, Any]]:
+    shapes = content["shapes"]
+    if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
+        raise BadData("shapes: must be a list of objects", file=file.path)
+    return shapes
+
+
+def _picture(file: File, content: Document, pictures: Pictures) -> File:
+    """Called as this file, or by `imagePath`: pictures are renamed now and then."""
+    stem = PurePosixPath(file.name).stem
+    try:
+        return pictures.of_stem(stem, file)
+    except BadData:
+        return pictures.named(str(content["imagePath"]), file, "imagePath")
+
+
+def _size(content: Document) -> tuple[int, int] | None:
+    width, height = content.get("imageWidth"), content.get("imageHeight")
+    if isinstance(width, int) and isinstance(height, int):
+        return (width, height)
+    return None
+
+
+def _box(file: File, shape: dict[str, Any], kind: str, place: str) -> Box:
+    """The box around a shape."""
+    label = shape.get("label")
+    if not isinstance(label, str) or not label.strip():
+        raise BadData(f"{place}.label: must be a text, seen {label!r}", file=file.path)
+    points = shape.get("points")
+    if not isinstance(points, list) or len(points) < LEAST_POINTS[kind]:
+        problem = f"{place}.points: a {kind} has {LEAST_POINTS[kind]} or more"
+        raise BadData(problem, file=file.path)
+    for point in points:
+        if not isinstance(point, list) or len(point) != 2 or not all(map(_is_number, point)):
+            problem = f"{place}.points: {str(point)[:40]} is not [x, y] in pixels"
+            raise BadData(problem, file=file.path)
+    across = [float(x) for x, _ in points]
+    down = [float(y) for _, y in points]
+    if kind == "circle":
+        # Its middle, and a point on it.
+        radius = math.dist(points[0], points[1])
+        across = [across[0] - radius, across[0] + radius]
+        down = [down[0] - radius, down[0] + radius]
+    return Box(label.strip(), min(across), min(down), max(across), max(down))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
