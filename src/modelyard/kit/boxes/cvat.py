@@ -75,7 +75,7 @@ def _box(file: File, shape: Element, place: str) -> Box:
         raise BadData(f"<{place}/label>: is missing or empty", file=file.path)
     if shape.tag == "box":
         left, top, right, bottom = (_number(file, shape.get(e), f"{place}/{e}") for e in EDGES)
-        if float(shape.get("rotation") or 0):
+        if _number(file, shape.get("rotation") or "0", f"{place}/rotation"):
             problem = f"<{place}/rotation>: a box that is turned is not read"
             raise BadData(problem, file=file.path, hint="Export it as a polygon")
         return Box(label, left, top, right, bottom)
