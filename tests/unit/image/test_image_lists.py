@@ -141,3 +141,9 @@ def test_a_class_pattern_that_finds_nothing_is_refused(tmp_path: Path, pattern: 
     named(tmp_path / "train")
     with pytest.raises(UsageError, match=r"features\.class_pattern"):
         read(tmp_path, class_pattern=pattern)
+
+
+def test_a_table_of_pixels_is_sent_to_the_family_of_tables(tmp_path: Path) -> None:
+    (tmp_path / "mnist.csv").write_text("label,pixel0,pixel1\n5,0,255\n")
+    with pytest.raises(BadData, match=r"no pictures\. .*modelyard run tabular --data mnist.csv"):
+        read(tmp_path)

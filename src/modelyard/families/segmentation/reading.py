@@ -37,7 +37,7 @@ CITY_MASKS = ("labeltrainids", "labelids")
 LOSSLESS = (".png", ".gif")
 LAYOUTS = (
     "Read are pictures in images/ with PNG masks of the same names in masks/, and COCO's JSON with "
-    "segmentation"
+    "segmentation; export outlines of LabelMe, CVAT and others as COCO"
 )
 
 

@@ -183,6 +183,13 @@ def _no_classes(files: FileSet, kind: FileKind) -> BadData:
     hint = _hint(files, kind)
     if found := _directly_in(files, "", kind):
         return BadData("lies outside of a class folder", file=found[0].path, hint=hint)
+    tables = [file for file in files if file.suffix in (".csv", ".parquet")]
+    if tables and not any(kind.reads(file.name) for file in files):
+        name = tables[0].name
+        hint = (
+            f"A table whose columns hold numbers is tabular's: modelyard run tabular --data {name}"
+        )
+        return BadData(f"holds a table and no {kind.many}", file=tables[0].path, hint=hint)
     return BadData(f"holds no class folders and no {LABELS}", file=files.root, hint=hint)
 
 

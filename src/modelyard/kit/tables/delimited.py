@@ -42,7 +42,7 @@ def parse_text(text: Text) -> Table:
     header, notes = without_blanks(text.first_row(), text.file)
     if all(_is_number(name) for name in header):
         problem = "the first row holds numbers, not column names"
-        raise BadData(problem, file=text.file, hint="Add a header row")
+        raise BadData(problem, file=text.file, hint=_header_hint(len(header)))
     quoted, numbers = _is_quoted(text), None
     if _BLANK_LINE.search(text.content):
         # A spreadsheet counts blank lines, which pyarrow passes over.
@@ -104,7 +104,7 @@ def _check_header(header: list[str], rows: pa.Table, file: Path, numbers: list[i
     problem = (
         f"the first row is data, not column names: {again[0]!r} stands below in its own column"
     )
-    raise BadData(problem, file=file, hint="Add a header row")
+    raise BadData(problem, file=file, hint=_header_hint(len(header)))
 
 
 def _are_counted(header: Sequence[str]) -> bool:
@@ -115,6 +115,14 @@ def _are_counted(header: Sequence[str]) -> bool:
         return False
     first = int(found[0])
     return found == [str(number) for number in range(first, first + len(found))]
+
+
+def _header_hint(columns: int) -> str:
+    """What to write above the first row."""
+    names = ",".join(f"c{number}" for number in range(1, min(columns, 3) + 1))
+    if columns > 3:
+        names += f",…,c{columns}"
+    return f"Add a header row: a first line of {columns} names, such as {names}"
 
 
 def _is_quoted(text: Text) -> bool:
