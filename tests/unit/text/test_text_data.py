@@ -298,3 +298,30 @@ def test_a_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:
             (folder / "model.safetensors").touch()
         with pytest.raises(UsageError, match=said):
             data.features(raw, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("first", "names", "classes"),
+    [
+        (0, "bad\ngood\n", {"bad", "good"}),
+        (1, "bad\ngood\n", {"bad", "good"}),
+        (1, "none\nbad\ngood\n", {"1", "2"}),
+        (4, "bad\ngood\n", {"4", "5"}),
+    ],
+)
+def test_a_file_names_classes_that_are_numbers(
+    tmp_path: Path, first: int, names: str, classes: set[str]
+) -> None:
+    words = ("awful", "lovely")
+    rows = [(f"{words[n % 2]} item {n}", first + n % 2) for n in range(40)]
+    raw = table(tmp_path / "raw", ("text", "label"), rows)
+    (raw / "classes.txt").write_text(names)
+    summary, out = built(raw)
+    assert set(summary["classes"]) == classes
+    said = "classes.txt is not read" if "4" in classes or "1" in classes else "classes.txt names"
+    assert any(said in note for note in summary["notes"])
+    if "good" in classes:
+        spec = TextSpec.load(out / "assets").classes
+        for split in ("train", "validation", "test"):
+            held = zip(store.load_files(out, split), store.load_labels(out, split), strict=True)
+            assert all((spec[label] == "good") == (b"lovely" in data) for (_, data), label in held)

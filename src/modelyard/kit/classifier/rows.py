@@ -18,6 +18,7 @@ from modelyard.kit.classifier.flags import flags_of, join_flags
 from modelyard.kit.classifier.folders import check_no_class_folder, read_folder
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS
+from modelyard.kit.classifier.named import name_classes
 from modelyard.kit.json_lines import JSON, LIST, ROWS, in_utf8, json_rows, read_utf8
 from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts, unsupported
 from modelyard.store.files import File, files_of
@@ -148,6 +149,8 @@ def read_rows(
         problem = f"no row has both a {kind.one} ({content}) and a label ({label})"
         raise BadData(problem, file=tables[0].path)
     check_splits(listing.examples)
+    if find is None and getattr(settings, "labels", "one") == "one":
+        name_classes(listing, files)
     listing.notes.append(f"The {kind.one} is the column {content!r}, the label {label!r}.")
     return listing, content
 

@@ -1,0 +1,40 @@
+"""Names of classes in a file of their own, where a table holds their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelyard.kit.classifier.examples import Listing
+from modelyard.kit.tables import decoded
+from modelyard.store.files import FileSet
+
+CLASSES = "classes.txt"
+SHOWN = 3
+"""Classes that the note names."""
+
+
+def name_classes(listing: Listing, files: FileSet) -> None:
+    """Puts the names in `classes.txt`, a line each, in the place of numbers from 0, or from 1 where
+    the last class is the number of lines; says which, or that they fit neither."""
+    file = files.get(CLASSES)
+    if file is None or not file.read().strip():
+        return
+    lines = decoded(file)[0].strip().splitlines()
+    names = [line.strip() for line in lines]
+    labels = {example.label for example in listing.examples}
+    if not all(label.isdecimal() for label in labels):
+        listing.notes.append(f"{CLASSES} is not read: labels are no numbers.")
+        return
+    numbers = {int(label) for label in labels}
+    first = 0 if 0 in numbers else 1
+    last = first + len(names) - 1
+    if max(numbers) > last or (first == 1 and max(numbers) != last) or not all(names):
+        said = f"{len(names)} lines do not fit labels from {min(numbers)} to {max(numbers)}"
+        listing.notes.append(f"{CLASSES} is not read: {said}.")
+        return
+    for place, example in enumerate(listing.examples):
+        listing.examples[place] = replace(example, label=names[int(example.label) - first])
+    some = ", ".join(f"{first + n} is {name}" for n, name in enumerate(names[:SHOWN]))
+    listing.notes.append(
+        f"{CLASSES} names the classes: {some}{', …' if len(names) > SHOWN else ''}."
+    )
