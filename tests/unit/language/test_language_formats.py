@@ -173,7 +173,7 @@ def test_the_context_of_an_instruction_is_part_of_the_question(tmp_path: Path) -
 
 def test_parts_of_text_are_one_message(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "What is "}, {"type": "text", "text": "a list?"}]
-    row = {"messages": [{"role": "user", "content": parts}, messages(0)[1]]}
+    row = {"messages": [{"role": "user", "content": parts}, {**messages(0)[1], "weight": 1}]}
     as_lines(tmp_path / "chat.jsonl", [row])
     assert [document.messages for document in read(tmp_path)] == [messages(0)]
 

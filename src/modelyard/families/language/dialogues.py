@@ -78,7 +78,10 @@ def _plain(value: Any) -> Any:
             name: cell
             for name, cell in message.items()
             # A table has the fields of all its messages in each; those of tools are empty in most.
-            if name not in ("role", "from", "content", "value") and cell not in (None, [])
+            if name not in ("role", "from", "content", "value")
+            and cell not in (None, [])
+            # OpenAI's weight 1 says that a message is learnt, as all are here; 0 is refused.
+            and (name, cell) != ("weight", 1)
         }
         known = ROLES.get(role, role) if isinstance(role, str) else role
         found.append({"role": known, "content": content, **others})
@@ -89,7 +92,7 @@ def _joined(content: Any) -> Any:
     """The text of a message that OpenAI writes as parts: `[{"type": "text", "text": "…"}]`."""
     if not isinstance(content, list):
         return content
-    texts = []
+    texts: list[str] = []
     for part in content:
         if not isinstance(part, dict) or part.get("type") != "text":
             return content
