@@ -82,7 +82,9 @@ class Traffic:
                 )
             except ModelyardError as error:
                 old.metrics.swap("refused")
-                log.warning("%s does not take over: %s", path, error)
+                said = f"{path} does not take over: {error}"
+                # A path need not be UTF-8; who collects the logs may take nothing else.
+                log.warning("%s", said.encode(errors="backslashreplace").decode())
                 raise
             if new is not old:
                 new.keeps_bodies = old.keeps_bodies
