@@ -78,6 +78,16 @@ def test_folders_that_are_splits_stay_so_where_a_table_lists_all(tmp_path: Path)
     assert splits == {"train": 12, "test": 6}
 
 
+def test_a_table_of_sizes_next_to_class_folders_changes_nothing(tmp_path: Path) -> None:
+    pictures(tmp_path / "cats", 0, 3)
+    pictures(tmp_path / "dogs", 3, 3)
+    (tmp_path / "metadata.csv").write_text(
+        "file,width,height\n" + "".join(f"{number},8,9\n" for number in range(6))
+    )
+    labels = Counter(example.label for example in read(tmp_path).examples)
+    assert labels == {"cats": 3, "dogs": 3}
+
+
 @pytest.mark.parametrize(
     ("header", "content", "said"),
     [

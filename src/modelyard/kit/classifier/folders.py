@@ -20,17 +20,13 @@ from modelyard.kit.classifier.examples import (
 )
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS, is_listed, read_listed
-from modelyard.kit.classifier.lists import read_tables, tables_in
+from modelyard.kit.classifier.lists import OF_PARTS, OF_SPLITS, read_tables, tables_in
 from modelyard.store.files import File, FileSet, files_of
 
 LEAST_OF_CLASS = 6
 """Names that begin alike, for their beginning to be a class."""
 _BEGINS = re.compile(r"([A-Za-z][A-Za-z _-]*?)[._ -]?\d")
 """The class at the beginning of a name, before its number: `cat.0.jpg`, `yorkshire_terrier_12.jpg`."""
-_OF_SPLITS = re.compile(
-    r"(train|test|val)[a-z]*([ _-]?(images?|imgs?|pictures?|set|data))?[ _-]?\d*"
-)
-_OF_PARTS = re.compile(r"(part|images?|imgs?|batch)[ _-]?\d+$")
 Wanted = int | Literal["path", "last"]
 """Which folders of a path are the class: `features.class_folder`."""
 
@@ -143,7 +139,7 @@ def _check_classes(files: FileSet, folders: Sequence[str], kind: FileKind) -> No
     flat = [folder for folder in folders if _directly_in(files, folder, kind)]
     if len(names) < 2 or not flat or all(name in SPLIT_NAMES for name in names):
         return
-    if all(_OF_SPLITS.fullmatch(name) for name in names) or all(map(_OF_PARTS.search, names)):
+    if all(OF_SPLITS.fullmatch(name) for name in names) or all(map(OF_PARTS.search, names)):
         listed = ", ".join(names[:4])
         problem = f"holds {kind.many} in {listed}, which are no classes"
         raise BadData(problem, file=files.root, hint=_hint(files, kind))

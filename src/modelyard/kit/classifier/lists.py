@@ -3,6 +3,7 @@ with `image_id,label` next to a folder of pictures."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -30,6 +31,13 @@ NAMES_OF_LABELS = (
 """Usual names of the column with the label, the likeliest first, in lower case."""
 NAMES_OF_GROUPS = ("group", "patient_id", "patientid", "patient", "lesion_id")
 """Columns whose equal values are of one patient or thing: its files stay in one split."""
+OF_SPLITS = re.compile(
+    r"(train|test|val)[a-z]*([ _-]?(images?|imgs?|pictures?|set|data))?[ _-]?\d*"
+)
+OF_PARTS = re.compile(r"(part|images?|imgs?|batch)[ _-]?\d+$")
+"""Names of folders that hold a split, or a part, of a collection."""
+FOR_ALL = frozenset({"image", "images", "img", "imgs", "picture", "pictures", "photos", "data"})
+"""Names of folders that hold files of every class."""
 LOOKED_AT = 50
 """Rows that tell which column names the files."""
 
@@ -93,7 +101,7 @@ def tables_in(files: FileSet, kind: FileKind, allowed: Sequence[str]) -> list[La
             bare.append((file, columns))
         else:
             found.append(LabelTable(file, roles, _of_groups(columns, roles), rows, notes))
-    if bare and not found:
+    if bare and not found and not _in_class_folders(files, kind):
         file, columns = bare[0]
         problem = (
             f"lists {kind.many}, and no column is the label by its name; seen: {shown(columns)}"
@@ -101,6 +109,22 @@ def tables_in(files: FileSet, kind: FileKind, allowed: Sequence[str]) -> list[La
         hint = "Call that column label, or move the table away where folders are the classes"
         raise BadData(problem, file=file.path, hint=hint)
     return found
+
+
+def _in_class_folders(files: FileSet, kind: FileKind) -> bool:
+    """Whether the files lie in two folders or more that may be classes: a table next to them may tell
+    their sizes or where they are from."""
+    folders = set()
+    for file in files:
+        folder = PurePosixPath(file.name.lower()).parent.name
+        if kind.reads(file.name) and folder:
+            folders.add(folder)
+    classes = [
+        name
+        for name in folders - FOR_ALL
+        if not (OF_SPLITS.fullmatch(name) or OF_PARTS.search(name))
+    ]
+    return len(classes) > 1
 
 
 def read_tables(tables: Sequence[LabelTable], files: FileSet, kind: FileKind) -> Listing:
