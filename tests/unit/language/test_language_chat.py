@@ -223,7 +223,7 @@ def test_every_dialogue_makes_a_request_however_it_begins_and_however_long_it_is
         ({"messages": [{"role": "robot", "content": "x"}]}, "message 0.role"),
         ({"messages": [{"role": "user"}]}, "message 0.content"),
         ({"messages": [{"role": "user", "content": 3}]}, "message 0.content"),
-        ({"messages": [{"role": "user", "content": "x", "weight": 1}]}, "message 0.weight"),
+        ({"messages": [{"role": "user", "content": "x", "weight": 0}]}, "message 0.weight"),
         ({"messages": []}, "says nothing"),
         ({"messages": [{"role": "user", "content": "x"}]}, "says nothing"),
         ({"messages": [{"role": "assistant", "content": " "}]}, "says nothing"),
