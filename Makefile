@@ -14,6 +14,9 @@ COMPILE = $(BIN)/python -m compileall -q -j 0 -x '[/\\]tests?[/\\]' $(VENV)/lib 
 # matplotlib looks for the machine's fonts once, which the first card would wait for.
 FONTS = $(BIN)/python -c 'import matplotlib.font_manager' >/dev/null 2>&1 || true
 
+# One more than two cores: for a tenth of their time and more, tests wait for processes and clocks.
+WORKERS ?= 3
+
 .PHONY: run serve test test-all lint format measure docs compile helm constraints wheel images sbom clean help
 .DEFAULT_GOAL := help
 
@@ -25,10 +28,10 @@ serve: $(VENV)/.laptop ## Serve the champion
 	$(BIN)/modelyard serve tabular
 
 test: $(VENV)/.dev $(KSERVE)/.ready ## Run the tests that need neither a GPU nor a cluster
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/.dev $(KSERVE)/.ready ## And the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu and not kind'
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not gpu and not kind'
 
 lint: $(VENV)/.dev ## Check format, style, rooms and types
 	$(BIN)/ruff format --check .
