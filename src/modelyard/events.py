@@ -26,8 +26,8 @@ def emit(event: str, stage: str, **fields: Any) -> None:
     """Tells one event: started, progress, finished, reused, failed."""
     file = os.environ.get(VARIABLE)
     if file:
-        told = {"event": event, "stage": stage, "time": time.time(), **fields}
-        line = redact(json.dumps(told, default=str)) + "\n"
+        entry = {"event": event, "stage": stage, "time": time.time(), **fields}
+        line = redact(json.dumps(entry, default=str)) + "\n"
         # In one write: several processes may tell at once, and one may be killed. On a full disk it
         # takes a part only; the next write says why.
         left = line.encode()

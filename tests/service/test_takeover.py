@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from modelyard.errors import UsageError
 from modelyard.packages.package import Package
@@ -205,6 +206,15 @@ def test_a_swap_refuses_and_is_told_otherwise_over_http_and_callers_never_see_a_
 
     asyncio.run(swap())
     assert app.pointer.read_text() == f"{path}\nbreaking\n"
+
+
+def test_a_list_of_one_length_is_asked_for_by_that_length(shaped, tmp_path):
+    three = {"items": X, "min_length": 3, "max_length": 3, "required": False, "default": [0, 0, 0]}
+    path = reading(shaped, tmp_path, "three", request(z=three))
+    with TestClient(create_app(Package(path), None)) as client:
+        reply = client.post("/predict", json={"x": 1.0, "z": [1.0]})
+    assert reply.status_code == 400
+    assert "a list of 3 items" in reply.json()["error"]
 
 
 @pytest.mark.parametrize("asked", [False, True])

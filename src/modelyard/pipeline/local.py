@@ -182,7 +182,7 @@ def execute(folder: RunFolder) -> Iterator[dict[str, Any]]:
     The last event is `{"event": "ended", "code": exit status}`. Closing the generator ends the
     process.
     """
-    # What earlier executions of the run told stays in the file, and is not told again.
+    # What earlier executions of the run printed stays in the file, and is not printed again.
     offset = folder.events.stat().st_size if folder.events.is_file() else 0
     with folder.log.open("a") as log:
         process = subprocess.Popen(

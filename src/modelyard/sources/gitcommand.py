@@ -61,10 +61,10 @@ def explained(label: str, error: GitError) -> ModelyardError:
 
 def _last_word(stderr: str) -> str:
     """Git's errors; where it calls nothing so, its last line."""
-    told = []
+    fatal = []
     last = "git failed"
     for line in filter(None, map(str.strip, stderr.splitlines())):
         last = line
         if line.startswith(("fatal: ", "ERROR: ")):
-            told.append(line.removeprefix("fatal: "))
-    return redact("; ".join(told) or last)
+            fatal.append(line.removeprefix("fatal: "))
+    return redact("; ".join(fatal) or last)

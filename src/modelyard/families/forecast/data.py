@@ -21,6 +21,7 @@ from modelyard.families.forecast.window import Column, Schema, usual_spread
 from modelyard.family import Data, Split
 from modelyard.kit.splits import evenly
 from modelyard.kit.tables import (
+    Table,
     check_same_columns,
     is_quickly_read,
     read_file,
@@ -64,14 +65,7 @@ class ForecastData(Data[ForecastConfig]):
         Raises:
             BadData: with file, row and column.
         """
-        settings = self.config.features
-        read = [read_file(file) for file in table_files(Path(raw))]
-        share_decimal(read)
-        tables, row_names = [], None
-        for table in read:
-            by_row, row_names, settings = by_step(table, self.config.features)
-            tables.append(with_days(by_row))
-        share_date_orders(tables, settings.dates)
+        tables, row_names, settings = _read(Path(raw), self.config.features)
         names = find_names(tables, settings)
         rows = []
         for table in tables:
@@ -162,6 +156,20 @@ class ForecastData(Data[ForecastConfig]):
             example=example,
             example_time=float(panel.time[train[0]]),
         )
+
+
+def _read(
+    raw: Path, settings: ForecastFeatures
+) -> tuple[list[Table], tuple[str, ...] | None, ForecastFeatures]:
+    """The tables of a folder with a row a step, and what `by_step` says of them."""
+    read = [read_file(file) for file in table_files(raw)]
+    share_decimal(read)
+    tables, row_names, own = [], None, settings
+    for table in read:
+        stepped, row_names, own = by_step(table, settings)
+        tables.append(with_days(stepped))
+    share_date_orders(tables, settings.dates)
+    return tables, row_names, own
 
 
 def cuts(

@@ -27,6 +27,8 @@ def labelme_documents(files: list[File]) -> list[tuple[File, Document]]:
     for file in files:
         content = json_of(file)
         if isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys():
+            # The picture itself, as text: of some thousand files more than memory holds.
+            content.pop("imageData", None)
             found.append((file, content))
     return found
 
