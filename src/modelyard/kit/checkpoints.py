@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from modelyard.training.loop import Trainer
 
 FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer.json"]
-"""All that is fetched from the hub: no pickled weights, and no code."""
+"""What a checkpoint must hold."""
+CHAT = ["tokenizer_config.json", "chat_template.jinja"]
+"""What it may say of dialogues. With FILES all that is fetched from the hub: no pickled weights, and
+no code but the template, which runs in Jinja's sandbox."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def _fetched(name: str, hub: bool) -> Path:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=not hub))
+        return Path(snapshot_download(name, allow_patterns=FILES + CHAT, local_files_only=not hub))
     except HFValidationError:
         raise UsageError(
             f"model.checkpoint = {name!r} is neither a folder nor a name on the hub"

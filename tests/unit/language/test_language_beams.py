@@ -58,7 +58,7 @@ def ours(run, host: LanguageHost, request: Prompt) -> tuple[list[Beam], list[int
         calls.append(graph)
         return run(graph, arrays)
 
-    writer = Writer(host.codec, host.spec, request)
+    writer = Writer(host.codec, host.spec, request, host.codec.encode(request.prompt))
     return returned(ranked_beams(counted, writer)), writer.prompt, len(calls)
 
 

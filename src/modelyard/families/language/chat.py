@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, Field
 
@@ -34,22 +35,43 @@ def whole_text(messages: Sequence[Message]) -> str:
     return "\n".join(f"{mark(message.role)}{message.content}" for message in messages)
 
 
-def tokens_of(codec: Codec, messages: Sequence[Message], end: int) -> tuple[list[int], list[bool]]:
-    """Tokens of a dialogue without the start token, and which of them the model learns to write:
-    the assistant's words and the end of its messages."""
-    ids: list[int] = []
-    learned: list[bool] = []
-    for message in messages:
-        before, content = codec.encode(mark(message.role)), codec.encode(message.content)
-        ids += [*before, *content, end]
-        said = message.role == ASSISTANT
-        learned += [False] * len(before) + [said] * (len(content) + 1)
-    return ids, learned
+class ChatFormat(Protocol):
+    """How dialogues become tokens."""
+
+    @property
+    def end(self) -> int:
+        """The token that ends the assistant's messages."""
+
+    def tokens_of(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
+        """Tokens of a dialogue without the start token, and which of them the model learns to
+        write: the assistant's words and the end of its messages. The last one is `end`."""
+
+    def asked_tokens(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens of a dialogue that the assistant is to continue."""
 
 
-def asked_tokens(codec: Codec, messages: Sequence[Message], end: int) -> list[int]:
-    """Tokens of a dialogue that the assistant is to continue."""
-    return [*tokens_of(codec, messages, end)[0], *codec.encode(mark(ASSISTANT))]
+@dataclass(frozen=True)
+class Marks:
+    """Each message is its mark, its words and the end."""
+
+    codec: Codec
+    end: int
+
+    def tokens_of(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
+        """See ChatFormat."""
+        ids: list[int] = []
+        learned: list[bool] = []
+        for message in messages:
+            before = self.codec.encode(mark(message.role))
+            content = self.codec.encode(message.content)
+            ids += [*before, *content, self.end]
+            said = message.role == ASSISTANT
+            learned += [False] * len(before) + [said] * (len(content) + 1)
+        return ids, learned
+
+    def asked_tokens(self, messages: Sequence[Message]) -> list[int]:
+        """See ChatFormat."""
+        return [*self.tokens_of(messages)[0], *self.codec.encode(mark(ASSISTANT))]
 
 
 def words_of(messages: Sequence[Message]) -> str:

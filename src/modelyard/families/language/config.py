@@ -23,6 +23,9 @@ class LanguageFeatures(Settings):
     """Field of a JSONL row that holds the document."""
     separator: str | None = None
     """Text that separates the documents of one text file. None: a file is a document."""
+    chat_template: bool = True
+    """Whether dialogues are written as a checkpoint's own chat template says, where it brings one;
+    else with the marks of this family."""
     validation_share: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the characters, in whole documents, that decides when training stops."""
     test_share: float = Field(default=0.1, gt=0, lt=0.5)
@@ -177,7 +180,8 @@ class LanguageConfig(FamilyConfig):
         return {"model": {"checkpoint": model.checkpoint, "hub": model.hub}}
 
     def requires(self) -> Mapping[str, str]:
-        """transformers and tokenizers; the table reader; peft for adapters."""
+        """transformers and tokenizers; the table reader; peft for adapters; jinja2 for the template of
+        a checkpoint."""
         needs = {
             "torch": "torch",
             "safetensors": "torch",
@@ -187,4 +191,6 @@ class LanguageConfig(FamilyConfig):
         }
         if self.model.lora_rank:
             needs["peft"] = "language"
+        if self.model.checkpoint is not None and self.features.chat_template:
+            needs["jinja2"] = "language"
         return needs

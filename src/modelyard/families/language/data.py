@@ -16,9 +16,11 @@ from modelyard.families.language.chat import ASSISTANT, whole_text
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.documents import Document, in_parts, read_documents
 from modelyard.families.language.earlier import keep_tokenizer
+from modelyard.families.language.formats import TemplateFormat
 from modelyard.families.language.parts import CheckpointParts
 from modelyard.families.language.prompt import LONGEST as LONGEST_PROMPT
 from modelyard.families.language.prompt import MOST_MESSAGES
+from modelyard.families.language.template import OFF
 from modelyard.families.language.tokens import Codec, train_tokenizer
 from modelyard.family import Data, Split
 from modelyard.kit.splits import keys_of
@@ -73,13 +75,18 @@ class LanguageData(Data[LanguageConfig]):
         for split, members in splits.items():
             write_split(out, split, members)
         tokenizer, whose = out / "assets" / "tokenizer.json", "is the earlier model's"
-        if base is None and config.model.checkpoint is not None:
-            shutil.copyfile(CheckpointParts.find(config.model).tokenizer, tokenizer)
-            whose = "is the checkpoint's"
-        elif base is None:
+        start = None
+        if base is not None:
+            start = CheckpointParts.earlier(base)
+        elif config.model.checkpoint is not None:
+            start, whose = CheckpointParts.find(config.model), "is the checkpoint's"
+            shutil.copyfile(start.tokenizer, tokenizer)
+        else:
             texts = [document.text for document in splits["train"]]
             train_tokenizer(texts, settings.vocabulary, tokenizer)
             whose = "has seen the training split only"
+        if dialogues and start is not None and settings.chat_template:
+            cut += _keep_template(start, documents, raw, out / "assets")
         return _summary(splits, dropped, cut, Codec(tokenizer), whose)
 
     def requests(
@@ -117,6 +124,31 @@ def _asked(document: Document) -> dict[str, Any]:
     if not asked:
         return {"prompt": "", **body}
     return {"messages": [message.model_dump() for message in asked], **body}
+
+
+def _keep_template(
+    start: CheckpointParts, documents: list[Document], raw: Path, assets: Path
+) -> list[str]:
+    """Writes the chat template of the model that training starts from, where it has one; a sentence
+    for the card.
+
+    Raises:
+        BadData: the template refuses a dialogue.
+    """
+    template = start.chat_template()
+    if template is None:
+        return []
+    template.save(assets)
+    # Where the start token stands in a dialogue does not matter here.
+    chat = TemplateFormat(template, assets / "tokenizer.json", start=0)
+    for document in documents:
+        try:
+            chat.tokens_of(document.dialogue or [])
+        except BadData as error:
+            problem = f"{document.source}: {error.problem}"
+            hint = f"Mend the dialogue, or type: {OFF}"
+            raise BadData(problem, file=raw, hint=hint) from None
+    return ["Dialogues are written as the checkpoint's chat template says."]
 
 
 def _cut_note(whole: int, parts: int) -> str:

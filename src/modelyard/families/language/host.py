@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from modelyard.completion import Completed, Completion
 from modelyard.errors import BadData
 from modelyard.families.language.decoder import HIDDEN, LOGITS, MAIN, Decoder, DecoderSpec
+from modelyard.families.language.formats import chat_format
 from modelyard.families.language.generate import beam_search, guess_ahead, write
 from modelyard.families.language.prefix import load_prefix
 from modelyard.families.language.prompt import USUAL, Answer, Part, Prompt
@@ -51,6 +52,7 @@ class LanguageHost(Host):
         self.spec = DecoderSpec.load(self.assets)
         self.prefix = load_prefix(self.assets, self.spec.main)
         self.chats = self.spec.chats
+        self.chat = chat_format(self.assets, self.codec, self.spec.start, self.spec.end)
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a prompt. Prompts of similar length are written at once; beams and guessing go
@@ -249,7 +251,10 @@ class LanguageHost(Host):
                 column="messages",
                 hint="Send a prompt, or train on rows with messages",
             )
-        return Writer(self.codec, self.spec, request, self.prefix)
+        ids = self.codec.encode(request.prompt)
+        if request.messages:
+            ids = self.chat.asked_tokens(request.messages)
+        return Writer(self.codec, self.spec, request, ids, self.prefix)
 
     def _together(self, writers: Sequence[Writer]) -> Iterator[list[Writer]]:
         """Batches of writers, which come by the length of their prompts. All are padded to the

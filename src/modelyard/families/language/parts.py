@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self, get_args
 
 from modelyard.families.language.config import Kind, LanguageModel
+from modelyard.families.language.template import ChatTemplate
 from modelyard.kit.checkpoints import checkpoint_folder, checkpoint_shape
 
 
@@ -36,6 +37,18 @@ class CheckpointParts:
         found = cls(folder, inside / "config.json", inside / "tokenizer.json", own)
         checkpoint_shape(folder, (found.config, found.tokenizer), get_args(Kind))
         return found
+
+    def chat_template(self) -> ChatTemplate | None:
+        """How its dialogues are written; None where it says nothing of them.
+
+        Raises:
+            UsageError: tokenizer_config.json cannot be read.
+        """
+        if not self.own:
+            return ChatTemplate.of_checkpoint(self.folder)
+        if (self.tokenizer.parent / ChatTemplate.FILE).is_file():
+            return ChatTemplate.load(self.tokenizer.parent)
+        return None
 
     @classmethod
     def earlier(cls, base: Path) -> Self:

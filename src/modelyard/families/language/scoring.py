@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from modelyard.families.language.chat import tokens_of, words_of
+from modelyard.families.language.chat import words_of
 from modelyard.families.language.documents import Document
 from modelyard.families.language.host import LanguageHost
 from modelyard.kit.logits import log_softmax
@@ -73,7 +73,7 @@ def sequence_of(host: LanguageHost, document: Document) -> tuple[list[int], np.n
     """A document's tokens, and which of those after the first are judged, bool (tokens - 1,): of a
     dialogue what the assistant says."""
     if (dialogue := document.dialogue) is not None:
-        ids, learned = tokens_of(host.codec, dialogue, host.spec.end)
+        ids, learned = host.chat.tokens_of(dialogue)
         return [host.spec.start, *ids], np.array(learned)
     ids = [*host.codec.encode(document.text), host.spec.end]
     return [host.spec.start, *ids], np.ones(len(ids), bool)

@@ -12,11 +12,11 @@ from torch.nn import functional
 
 from modelyard.compress.teaching import LOGITS, Teacher, soft_targets
 from modelyard.errors import UsageError
-from modelyard.families.language.chat import tokens_of
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import read_split
 from modelyard.families.language.decoder import MAIN, DecoderSpec, prefill
 from modelyard.families.language.documents import Document
+from modelyard.families.language.formats import chat_format
 from modelyard.families.language.model import Batch, CausalLanguageModel, loss
 from modelyard.families.language.pack import IGNORED, PADDING, Packed, pack
 from modelyard.families.language.prefix import load_prefix
@@ -95,21 +95,24 @@ class Setup(Trainable):
     def rows(self, features: Path, split: Split) -> Packed:
         """All rows of a split, packed once."""
         if split not in self._packed:
-            ids, learned = self._tokens(read_split(features, split))
+            ids, learned = self._tokens(features, read_split(features, split))
             self._packed[split] = pack(
                 ids, self.context, self.start, self.end, learned, self.global_tokens
             )
         return self._packed[split]
 
-    def _tokens(self, documents: list[Document]) -> tuple[list[list[int]], list[list[bool]] | None]:
+    def _tokens(
+        self, features: Path, documents: list[Document]
+    ) -> tuple[list[list[int]], list[list[bool]] | None]:
         """Tokens of each document, and of dialogues which of them are learnt."""
         codec = Codec(self.tokenizer)
         if documents[0].messages is None:
             return codec.encode_all([document.text for document in documents]), None
+        chat = chat_format(features / "assets", codec, self.start, self.end)
         ids: list[list[int]] = []
         learned: list[list[bool]] = []
         for document in documents:
-            tokens, said = tokens_of(codec, document.dialogue or [], self.end)
+            tokens, said = chat.tokens_of(document.dialogue or [])
             # The last message's end is the document's, which packing adds.
             ids.append(tokens[:-1])
             learned.append(said)

@@ -25,6 +25,7 @@ from modelyard.families.language.checkpoint import Checkpoint
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import LanguageData, read_split
 from modelyard.families.language.decoder import DRAFT, MAIN, DecoderSpec
+from modelyard.families.language.formats import chat_format
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.model import CausalLanguageModel, graphs
 from modelyard.families.language.pack import Packed
@@ -95,6 +96,8 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -
         )
     bos = _first(architecture.bos_token_id)
     start = end if bos is None else bos
+    # Dialogues may end messages by another token than documents.
+    end = chat_format(features / "assets", codec, start, end).end
     context = min(config.model.context, architecture.max_position_embeddings)
     global_tokens = graph_spec(architecture).global_tokens
     if global_tokens >= context:

@@ -8,7 +8,6 @@ import numpy as np
 
 from modelyard.completion import TokenScore
 from modelyard.errors import BadData
-from modelyard.families.language.chat import asked_tokens
 from modelyard.families.language.decoder import DecoderSpec
 from modelyard.families.language.prompt import USUAL, Answer, Finish, Prompt
 from modelyard.families.language.sampling import adjusted, distribution, draw, penalise
@@ -22,15 +21,21 @@ class Writer:
     """Writes one answer: asks for a token's logits, chooses it, and knows when to end."""
 
     def __init__(
-        self, codec: Codec, spec: DecoderSpec, request: Prompt, prefix: Arrays | None = None
+        self,
+        codec: Codec,
+        spec: DecoderSpec,
+        request: Prompt,
+        ids: list[int],
+        prefix: Arrays | None = None,
     ) -> None:
-        """Raises BadData where prompt and answer do not fit the context, or a biased token is
-        not in the vocabulary."""
+        """`ids`: what the request gives to read, without the start token.
+
+        Raises:
+            BadData: prompt and answer do not fit the context, or a biased token is not in the
+            vocabulary.
+        """
         self.codec, self.spec, self.request, self.prefix = codec, spec, request, prefix
         self._bias = _bias_by_token(request.logit_bias, spec.vocabulary)
-        ids = codec.encode(request.prompt)
-        if request.messages:
-            ids = asked_tokens(codec, request.messages, spec.end)
         self.most = _most(len(ids), request, spec)
         """Tokens that may be written."""
         ids, self.truncated = _fitted(ids, self.most, request.truncate, spec.reach)
