@@ -306,9 +306,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def _patch(self) -> Object:
         act = strategic_merge if "strategic" in self.headers.get("Content-Type", "") else merge
-        return self.api.store.change(
-            self.kind, self.namespace, self.name, lambda thing: act(thing, self.body)
-        )
+        known = (self.body.get("metadata") or {}).get("resourceVersion")
+
+        def edit(thing: Object) -> None:
+            if known and known != thing["metadata"]["resourceVersion"]:
+                raise Refused(
+                    409,
+                    "Conflict",
+                    f'Operation cannot be fulfilled on {self.kind.qualified} "{self.name}": the object '
+                    "has been modified; please apply your changes to the latest version and try again",
+                )
+            act(thing, self.body)
+
+        return self.api.store.change(self.kind, self.namespace, self.name, edit)
 
     def _delete(self) -> Object:
         store = self.api.store

@@ -48,10 +48,12 @@ class Lease:
     def __enter__(self) -> Lease:
         """Raises Unavailable: another deploy is at work."""
         while not self._create():
-            seen = self.read()
-            if seen is not None and (not seen.get("holder") or self._is_dead(seen)):
+            found = self._found()
+            if found is None:
+                continue
+            seen = found.get("data") or {}
+            if (not seen.get("holder") or self._is_dead(seen)) and self._take_over(found):
                 self.stopped = True
-                self._patch({"holder": self.holder, "renewed": _now()})
                 break
         self._thread.start()
         return self
@@ -85,8 +87,7 @@ class Lease:
 
     def read(self) -> dict[str, str] | None:
         """`holder` and `renewed`, as the ConfigMap has them; None where nobody deploys."""
-        path = f"/api/v1/namespaces/{self.reader.namespace}/configmaps/{self.name}"
-        found = self.reader.get(path)
+        found = self._found()
         if found is None:
             return None
         return found.get("data") or {}
@@ -145,6 +146,28 @@ class Lease:
             self._call("create_namespaced_config_map", body)
         except ApiException as error:
             if error.status != 409:
+                raise self._refused(error) from None
+            return False
+        return True
+
+    def _found(self) -> dict[str, Any] | None:
+        path = f"/api/v1/namespaces/{self.reader.namespace}/configmaps/{self.name}"
+        return self.reader.get(path)
+
+    def _take_over(self, found: dict[str, Any]) -> bool:
+        """False where the lease was changed after it was `found`, as by another deploy that waited
+        for the same holder."""
+        from kubernetes.client import ApiException
+
+        # The API refuses a patch that names another version than the stored one.
+        body = {
+            "metadata": {"resourceVersion": found["metadata"]["resourceVersion"]},
+            "data": {"holder": self.holder, "renewed": _now()},
+        }
+        try:
+            self._call("patch_namespaced_config_map", body, named=True)
+        except ApiException as error:
+            if error.status not in (404, 409):
                 raise self._refused(error) from None
             return False
         return True
