@@ -9,6 +9,8 @@ import pytest
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.image.config import ImageConfig
+from modelyard.families.image.data import ImageData
+from modelyard.families.image.spec import ImageSpec
 from modelyard.kit.classifier.examples import Listing
 from modelyard.kit.classifier.folders import read_folder
 from modelyard.kit.pictures.pixels import PICTURES
@@ -157,3 +159,21 @@ def test_a_table_of_pixels_is_sent_to_the_family_of_tables(tmp_path: Path) -> No
     (tmp_path / "mnist.csv").write_text("label,pixel0,pixel1\n5,0,255\n")
     with pytest.raises(BadData, match=r"no pictures\. .*modelyard run tabular --data mnist.csv"):
         read(tmp_path)
+
+
+def test_a_column_of_0_and_1_for_each_class_names_the_class_where_one_holds_1(
+    tmp_path: Path,
+) -> None:
+    raw = tmp_path / "raw"
+    pictures(raw / "images", 0, 40)
+    lines = [f"{n},{float(n % 2 == 0)},{float(n % 2 == 1)}\n" for n in range(40)]
+    (raw / "GroundTruth.csv").write_text("image,MEL,NV\n" + "".join(lines))
+    (tmp_path / "out" / "assets").mkdir(parents=True)
+    data = ImageData(ImageConfig())
+    summary = data.features(raw, tmp_path / "out")
+    assert ImageSpec.load(tmp_path / "out" / "assets").classes == ["MEL", "NV"]
+    assert "The one column with a 1 is the class of a picture." in summary["notes"]
+    # A picture of two is one of many labels.
+    (raw / "GroundTruth.csv").write_text("image,MEL,NV\n" + "".join(lines[:-1]) + "39,1,1\n")
+    with pytest.raises(BadData, match=r"--set features\.labels=many"):
+        data.features(raw, tmp_path / "again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,25 @@ def test_text_files_in_class_folders_are_read(tmp_path: Path) -> None:
     (raw / "praise" / "empty.txt").touch()
     with pytest.raises(BadData, match=r"empty.txt: the file is empty"):
         built(raw)
+
+
+def test_what_lies_unlabelled_in_a_split_is_no_class(tmp_path: Path) -> None:
+    """As in the folder of the IMDB reviews."""
+    raw = tmp_path / "raw"
+    for number, (text, label) in enumerate(reviews(40)):
+        for split in ("train", "test"):
+            (raw / split / label).mkdir(parents=True, exist_ok=True)
+            (raw / split / label / f"{number}.txt").write_text(f"{text} {split}")
+    for name in ("unsup", "rumour"):
+        (raw / "train" / name).mkdir()
+        for number in range(30):
+            (raw / "train" / name / f"{number}.txt").write_text(f"{name} {number}")
+    with pytest.raises(BadData, match="test split .* none of class 'rumour'. Give it some in this"):
+        built(raw)
+    shutil.rmtree(raw / "train" / "rumour")
+    summary, out = built(raw)
+    assert "30 of 190 texts dropped: without a label, in train/unsup" in losses(summary)
+    assert set(stored(out).values()) == {label for _, label in reviews()}
 
 
 def test_a_file_that_is_no_table_is_refused_before_a_run(tmp_path: Path) -> None:

@@ -20,7 +20,12 @@ from modelyard.kit.classes.positive import Positive, positive_class
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.config import ClassifierConfig
 from modelyard.kit.classifier.divide import SPLITS, Unique, divide, without_copies
-from modelyard.kit.classifier.examples import Example, Listing, check_labels
+from modelyard.kit.classifier.examples import (
+    Example,
+    Listing,
+    check_labels,
+    name_single_flags,
+)
 from modelyard.kit.classifier.folders import read_folder
 from modelyard.kit.classifier.kind import FileLimits, read_bytes
 from modelyard.kit.classifier.spec import FileSpec
@@ -83,6 +88,7 @@ class ClassifierData(Data[C], Generic[C, S]):
             BadData: with file and row.
             UsageError: `features.positive` does not fit the data.
         """
+        name_single_flags(listing)
         check_labels(listing, self.config.features, earlier)
 
     def labels_of(self, example: Example) -> list[str]:

@@ -183,4 +183,8 @@ def _check_splits(parts: dict[str, list[Example]], kind: FileKind, raw: Path) ->
         if missing := sorted(every - classes[split]):
             what = f"the {split} split ({len(part)} {kind.many}) has none of class {missing[0]!r}"
             hint = f"It needs more different {kind.many}, or more groups"
+            if any(example.split == split for example in part):
+                hint = (
+                    f"Give it some in this split, or move the class's {kind.many} out of the data"
+                )
             raise BadData(what, file=raw, hint=hint)

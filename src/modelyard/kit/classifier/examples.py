@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -79,6 +80,22 @@ def check_splits(examples: Sequence[Example]) -> None:
     if 0 < len(bare) < len(examples):
         problem = "empty, where other rows name a split"
         raise BadData(problem, file=bare[0].table, row=bare[0].row, column="split")
+
+
+def name_single_flags(listing: Listing) -> None:
+    """Where every example has a 1 in exactly one of the columns of 0 and 1, as in the archives of skin
+    pictures, that column is its class."""
+    if not listing.several:
+        return
+    lists = [json.loads(example.label) for example in listing.examples]
+    if any(len(names) != 1 for names in lists):
+        return
+    listing.examples = [
+        replace(example, label=names[0])
+        for example, names in zip(listing.examples, lists, strict=True)
+    ]
+    listing.several = False
+    listing.notes.append(f"The one column with a 1 is the class of a {listing.kind.one}.")
 
 
 def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str]) -> None:

@@ -23,6 +23,9 @@ from modelyard.kit.classifier.listed import LABELS, is_listed, read_listed
 from modelyard.kit.classifier.lists import OF_PARTS, OF_SPLITS, read_tables, tables_in
 from modelyard.store.files import File, FileSet, files_of
 
+UNLABELLED = frozenset({"unlabeled", "unlabelled", "unsup"})
+"""Folders next to the class folders of a split, in lower case, that hold what has no class: so in the
+IMDB reviews and in STL-10."""
 LEAST_OF_CLASS = 6
 """Names that begin alike, for their beginning to be a class."""
 _BEGINS = re.compile(r"([A-Za-z][A-Za-z _-]*?)[._ -]?\d")
@@ -121,6 +124,10 @@ def _by_folder(files: FileSet, kind: FileKind, wanted: Wanted) -> Listing:
         raise _no_classes(files, kind)
     depth = 0
     for split, folder in classes:
+        if _last(folder) in UNLABELLED and split is not None:
+            found = [file for file in files.below(folder) if kind.reads(file.name)]
+            listing.drop(f"without a label, in {folder}", len(found))
+            continue
         depth = max(depth, _read_class(listing, files, split, folder, wanted))
     if not listing.examples:
         problem = f"no {kind.one} lies {wanted} folders deep (features.class_folder)"
