@@ -4,8 +4,9 @@ import re
 from html import unescape
 
 import numpy as np
+import pytest
 
-from modelyard.drift.report import write_report
+from modelyard.drift.report import NO_OPINION, write_report
 from modelyard.drift.second import DRAWN_COLUMNS
 from modelyard.drift.verdict import Verdict, Window, judge
 from modelyard.settings.monitor import MonitorSettings
@@ -122,3 +123,26 @@ def test_the_page_of_a_wide_table_stays_small(tmp_path):
     assert f"{DRAWN_COLUMNS} of 60 columns" in text
     assert text.count("<tr><td>c") == 60
     assert len(text) < 10e6
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param([1e308] * 5 + [0.5] * 95, id="huge"),
+        pytest.param([-1e308, 1e308] * 50, id="of a range that overflows"),
+        pytest.param([1e17] * 100, id="one huge number"),
+        pytest.param([float(2**60 + 256 * step) for step in range(100)], id="huge and close"),
+        pytest.param([0.0, 5e-324] * 50, id="tiny"),
+    ],
+)
+@pytest.mark.parametrize("reference_is_like_that", [False, True])
+def test_numbers_that_no_histogram_holds_leave_the_report_whole(
+    tmp_path, sent, reference_is_like_that
+):
+    rng = np.random.default_rng(0)
+    usual = rng.normal(0, 1, 100).tolist()
+    before = {"odd": sent if reference_is_like_that else usual, "usual": usual}
+    _, text = page(tmp_path, before, {"odd": sent, "usual": usual})
+    said = opinions(text)
+    assert said["odd"] == NO_OPINION
+    assert said["usual"] != NO_OPINION

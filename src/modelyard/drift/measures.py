@@ -128,7 +128,7 @@ def _spread(before: np.ndarray, after: np.ndarray) -> Finding:
     pooled = np.concatenate([before, after])
     low, middle, high = np.percentile(pooled, (1, 50, 99), method="nearest")
     widths = []
-    with np.errstate(invalid="ignore"):  # infinities
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities, numbers near the largest
         for side in (before, after):
             widths.append(float(np.abs(np.clip(side, low, high) - middle).mean()))
     if min(sizes) < 3 or not all(map(math.isfinite, widths)) or not max(widths):

@@ -21,6 +21,10 @@ DRAWN_COLUMNS = 40
 DRAWN_CATEGORIES = 30
 LONGEST_NAME, LONGEST_CATEGORY = 80, 60
 """Characters of a column's name and of a category in a drawing."""
+LARGEST_NUMBER = 1e100
+"""Evidently squares numbers and cubes them; callers may send up to 1e308."""
+FINEST_STEPS = 1_000
+"""Least width of a histogram, in steps between neighbouring floats: its bins need edges that differ."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,9 @@ class _Sample:
         self._sides = [(side, chosen(side)) for side in (reference, current)]
 
     def of(self, column: ColumnDrift) -> list[np.ndarray] | None:
-        """A column's values, reference first; None where a side holds none, or of another type, and
-        for the columns that come of labels: a sampled row has none."""
+        """A column's values, reference first; None where a side holds none, or of another type,
+        where they cannot be drawn, and for the columns that come of labels: a sampled row has none.
+        """
         if any(column.name not in side for side, _ in self._sides):
             return None
         if column.test in ("presence", "type") or column.kind == "missing":
@@ -112,9 +117,13 @@ class _Sample:
         for side, rows in self._sides:
             values = side[column.name]
             found.append(read([values[row] for row in rows]))
-        if all(map(_has_values, found)):
-            return found
-        return None
+        if not all(map(_has_values, found)):
+            return None
+        # Evidently draws each side, and takes its bins from both.
+        drawn = [*found, np.concatenate(found)]
+        if column.kind == "numeric" and not all(map(_has_histogram, drawn)):
+            return None
+        return found
 
 
 def chosen(side: Rows) -> list[int]:
@@ -130,6 +139,17 @@ def _has_values(values: np.ndarray) -> bool:
     if values.dtype.kind == "f":
         return bool(np.isfinite(values).any())
     return any(value is not None for value in values)
+
+
+def _has_histogram(numbers: np.ndarray) -> bool:
+    """Whether numpy can put these numbers, NaN left out, into bins."""
+    low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+    largest = max(abs(low), abs(high))
+    if largest > LARGEST_NUMBER:
+        return False
+    # Of a single number numpy makes a histogram of width 1.
+    width = high - low or 1.0
+    return width >= FINEST_STEPS * float(np.spacing(largest))
 
 
 def _said(found: dict[str, Any]) -> dict[str, ColumnOpinion]:
