@@ -29,6 +29,8 @@ class Workplace:
         self.folder = folder
         source = (ROOT / "tests/pipeline/stalling.py").read_text()
         (folder / "runs").mkdir()
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
         (folder / "stalling.py").write_text(source.replace("tests.toy.family", "line"))
         shutil.copy(ROOT / "tests/toy/family.py", folder / "line.py")
 
@@ -39,7 +41,11 @@ class Workplace:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "MODELYARD_HOME": str(self.folder / "runs")},
+            env={
+                **os.environ,
+                "MODELYARD_HOME": str(self.folder / "runs"),
+                "TMPDIR": str(self.temporary),
+            },
         )
 
     def finish(self, *arguments: str) -> list[str]:
@@ -120,6 +126,7 @@ def test_killed_in_stages_in_turn_the_run_resumes_where_it_was(workplace, killed
         command = ("run", "stalling:Stalling", "--fresh") if name == killed[0] else ("resume",)
         before = 0 if name == killed[0] else len(workplace.events())
         workplace.kill_in(name, *command)
+        wait_for(lambda: not list(workplace.temporary.iterdir()))
         for path in visible_artifacts(workplace.run):
             artifact.verify(path)
         since = [e for e in workplace.events()[before:] if e["event"] in ("finished", "reused")]
@@ -131,6 +138,7 @@ def test_killed_in_stages_in_turn_the_run_resumes_where_it_was(workplace, killed
     assert done == [f"-{name}" for name in NAMES[:-1]] + ["deploy"]
     assert artifact.verify(workplace.run / "package").kind == "package"
     assert not list(workplace.run.rglob(".*.tmp"))
+    assert not list(workplace.temporary.iterdir())
     assert json.loads((workplace.run / "run.json").read_text())["status"] == "finished"
 
 

@@ -237,7 +237,9 @@ def wait_for(condition, seconds: float = 90) -> None:
 
 def test_a_killed_study_goes_on_where_it_was(tmp_path):
     """SIGKILL in the middle of a trial, and the same command again."""
-    environment = {**os.environ, "COLUMNS": "200"}
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = {**os.environ, "COLUMNS": "200", "TMPDIR": str(temporary)}
     place = tmp_path / "runs" / "tuning"
     started = subprocess.Popen(
         command("--trials", "4"),
@@ -252,6 +254,7 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path):
     started.send_signal(signal.SIGKILL)
     started.wait()
     wait_for(lambda: len(set(_sizes(epochs))) == 1)  # its trial died with it
+    wait_for(lambda: not list(temporary.iterdir()))
     done = subprocess.run(
         command("--trials", "4"), env=environment, capture_output=True, text=True, check=False
     )

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from modelyard import events
 from modelyard.errors import UsageError, choices
 from modelyard.home import REUSE, RUN_ID, home, slug
-from modelyard.parent import PARENT
+from modelyard.parent import PARENT, into, temporary_files
 from modelyard.store import artifact
 
 STOP_SECONDS = 30.0
@@ -184,12 +184,13 @@ def execute(folder: RunFolder) -> Iterator[dict[str, Any]]:
     """
     # What earlier executions of the run printed stays in the file, and is not printed again.
     offset = folder.events.stat().st_size if folder.events.is_file() else 0
+    temporary = temporary_files()
     with folder.log.open("a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "modelyard.pipeline.process", str(folder.path)],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=_environment(folder),
+            env=_environment(folder) | into(temporary.name),
             start_new_session=True,
         )
     try:
@@ -206,6 +207,7 @@ def execute(folder: RunFolder) -> Iterator[dict[str, Any]]:
     finally:
         if process.poll() is None:
             _stop(process)
+        temporary.cleanup()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from modelyard.parent import PARENT
+from modelyard.parent import PARENT, into, temporary_files
 from modelyard.store import artifact
 from modelyard.tuning.trial import EPOCHS, ERROR, JOB, NO_DEVICES, RESULT, Job, Result
 
@@ -35,12 +35,13 @@ class Process:
         for name in (RESULT, ERROR, EPOCHS):
             (folder / name).unlink(missing_ok=True)
         artifact.write_json(folder / JOB, job)
+        self._temporary = temporary_files()
         with (folder / LOG).open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "modelyard.tuning.trial", str(folder)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment(threads, gpu),
+                env=_environment(threads, gpu) | into(self._temporary.name),
                 start_new_session=True,
             )
 
@@ -124,6 +125,7 @@ class Process:
         if self.alive():
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._temporary.cleanup()
 
 
 def _ending(status: int | None) -> str:
