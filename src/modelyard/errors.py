@@ -12,7 +12,9 @@ ModelyardError            one clear line for the person, exit code 2; anything e
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -25,6 +27,21 @@ MOST_NAMES, NEAREST = 20, 5
 """So many allowed names are listed whole; of more, those that are most like what was typed."""
 MEANT = 0.7
 """From this likeness on a name is taken for what was meant."""
+FULL = "Free some space there, or name another place: MODELYARD_HOME for runs, TMPDIR for temporary files"
+NO_RIGHT = "Give this account the right to it, or name another place: MODELYARD_HOME for runs"
+REFUSALS = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EROFS: NO_RIGHT,
+    errno.EACCES: NO_RIGHT,
+    errno.EPERM: NO_RIGHT,
+    errno.ENOTDIR: "Name a folder",
+    errno.EISDIR: "Name a file",
+    errno.EMFILE: "Type: ulimit -n 4096",
+}
+"""What the machine refuses, by the system's number, and what a person can do about it."""
+FULL_DISK = re.compile(r"\d+ requested and \d+ written|database or disk is full")
+"""How numpy and SQLite say, without a number, that the disk is full."""
 
 
 class ModelyardError(Exception):
@@ -113,6 +130,21 @@ class Interrupted(ModelyardError):
     """The job was stopped and saved what it had: run again, it continues from there."""
 
     exit_code = 75
+
+
+def refusal(error: BaseException) -> UsageError | None:
+    """What this machine refuses, as an error for the person: a full disk, a folder that may not be
+    written; None for what may be a bug."""
+    if isinstance(error, ModelyardError):
+        return None
+    number = error.errno if isinstance(error, OSError) else None
+    if FULL_DISK.search(str(error)):
+        number = errno.ENOSPC
+    if number not in REFUSALS:
+        return None
+    file = getattr(error, "filename", None)
+    place = f": {file}" if file else ""
+    return UsageError(f"{os.strerror(number).lower()}{place}. {REFUSALS[number]}")
 
 
 def choices(what: str, seen: str, allowed: Iterable[str]) -> str:

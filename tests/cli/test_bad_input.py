@@ -1,10 +1,12 @@
 """Bad input gets one clear line and exit code 2: what failed, where, what is allowed, what to
 type."""
 
+import errno
 import gzip
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 from modelyard import events
 from modelyard.cli import main
 from modelyard.cli.app import app
+from modelyard.errors import BadData, refusal
 
 HEADER = "age,city,bought\n"
 GOOD = HEADER + "".join(
@@ -329,3 +332,44 @@ def test_what_the_command_line_changes_need_not_go_together_with_params_yaml(mon
     said = "".join(shown.output.split("\n"))
     assert "features.target=boght, features.split=random" in said
     assert "cluster.node_selector.example.com/zone=a, training.learning_rate=0.002" in said
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "runs/a.npy"),
+        OSError("1856 requested and 992 written"),  # numpy's
+        sqlite3.OperationalError("database or disk is full"),
+    ],
+    ids=["the system", "numpy", "SQLite"],
+)
+def test_a_full_disk_ends_a_stage_in_one_line_and_is_no_bug(cli, monkeypatch, tmp_path, raised):
+    (tmp_path / "good.csv").write_text(GOOD)
+    told = tmp_path / "events.jsonl"
+    monkeypatch.setenv(events.VARIABLE, str(told))
+
+    def full(*arguments, **named):
+        raise raised
+
+    monkeypatch.setattr("modelyard.store.artifact.seal", full)
+    code, lines = cli("ingest", "tabular", "--dataset", "d", "--set", "data.uri=good.csv")
+    assert code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("error: no space left on device")
+    assert "Free some space" in lines[0]
+    failed = [event for _, event in events.read(told)][-1]
+    assert (failed["kind"], failed.get("traceback")) == ("UsageError", None)
+
+
+def test_a_home_that_is_no_folder_is_named(cli, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "file"))
+    code, lines = cli("run", "tabular")
+    assert code == 2
+    assert lines[-1].startswith(f"error: not a directory: {tmp_path / 'file'}")
+
+
+def test_what_may_be_a_bug_and_what_is_said_already_are_left_as_they_are():
+    assert refusal(OSError(errno.ENOENT, "No such file", "a")) is None
+    assert refusal(ValueError("shapes differ")) is None
+    assert refusal(BadData("database or disk is full")) is None

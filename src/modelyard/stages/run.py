@@ -19,7 +19,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from modelyard import events
 from modelyard.cost.usage import Meter, measure
-from modelyard.errors import MissingExtra, ModelyardError
+from modelyard.errors import MissingExtra, ModelyardError, refusal
 from modelyard.family import Data, Entry, Family, Half, load
 from modelyard.home import NO_RUN, REUSE
 from modelyard.packages import signing
@@ -116,7 +116,10 @@ class Stage:
             try:
                 headline, saved = self._run(run, given, meter)
             except BaseException as error:
-                _tell_failure(self.name, error, meter.stop())
+                refused = refusal(error)
+                _tell_failure(self.name, refused or error, meter.stop())
+                if refused is not None:
+                    raise refused from error
                 raise
         fields = {
             "seconds": time.time() - started,
