@@ -15,6 +15,7 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 from modelyard.predictions.log import PredictionLog, read_log
 from modelyard.serving.app import create_app
 from modelyard.serving.codec import decode
+from modelyard.serving.problems import Refusal
 from tests.service.test_streaming import listening, logged
 
 LINE, PAYMENTS = "tests-toy-family-line", "tests-service-payments-payments"
@@ -285,3 +286,15 @@ def test_a_path_that_is_not_there_is_a_404(served):
         assert httpx.get(f"{served[0]}/{path}").status_code == 404
     assert httpx.get(f"{served[0]}/v2/models/{LINE}/infer").status_code == 405
     assert read_log(served[1])
+
+
+def test_a_tensor_that_stands_there_twice_and_bytes_of_none_are_refused():
+    one = {"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}
+    with pytest.raises(Refusal, match="tensor 'x' stands there twice"):
+        decode(json.dumps({"inputs": [one, one | {"data": [2.0]}]}).encode(), None)
+    raw = {"name": "x", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}}
+    head = json.dumps({"inputs": [raw]}).encode()
+    size = str(len(head)).encode()
+    assert decode(head + struct.pack("<f", 1.5), size).inputs["x"].tolist() == [1.5]
+    with pytest.raises(Refusal, match="4 bytes follow those of the tensors"):
+        decode(head + struct.pack("<ff", 1.5, 2.5), size)

@@ -144,16 +144,21 @@ def decode(body: bytes, header: bytes | None) -> Inference:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         raise refuse(400, f"field {field!r}: {first['msg']}", field=field or None) from None
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     # The bytes of all binary tensors follow the JSON, in the order of its inputs.
     start = length
     for one in request.inputs:
+        if one.name in tensors:
+            raise refuse(400, f"tensor {one.name!r} stands there twice", field=one.name)
         size = one.parameters.binary_data_size
         raw = None
         if size is not None:
             raw = body[start : start + size]
             start += size
         tensors[one.name] = _tensor(one, raw)
+    if start < len(body):
+        left = len(body) - start
+        raise refuse(400, f"{left} bytes follow those of the tensors; see binary_data_size")
     return Inference(request.id, tensors, request.outputs, request.parameters.binary_data_output)
 
 
