@@ -172,7 +172,29 @@ nobody knows, and all are rendered, unless --api-versions names kinds: apps/v1/D
 {{- if and (eq .Values.predictions.kind "uri") .Values.predictions.enabled (not .Values.predictions.uri) -}}
 {{- fail "predictions.kind is uri, but predictions.uri is empty. Give one such as s3://logs/payments" -}}
 {{- end -}}
+{{- range $at, $scaler := dict "autoscaling" .Values.autoscaling "keda" .Values.keda -}}
+{{- if and $scaler.enabled (gt (int $scaler.minReplicas) (int $scaler.maxReplicas)) -}}
+{{- fail (printf "%s.minReplicas is %v, more than %s.maxReplicas, %v" $at $scaler.minReplicas $at $scaler.maxReplicas) -}}
+{{- end -}}
+{{- end -}}
+{{- if le (int .Values.termination.graceSeconds) (int .Values.termination.drainSeconds) -}}
+{{- fail (printf "termination.graceSeconds is %v, but termination.drainSeconds, %v, are part of it: pods would be killed before they heard of it. Set 30 more, the server's own" .Values.termination.graceSeconds .Values.termination.drainSeconds) -}}
+{{- end -}}
 {{- include "model.checkClaim" . -}}
+{{- include "model.checkEnvironment" . -}}
+{{- end }}
+
+{{/* A variable that stands twice is lost by a later `helm upgrade`; a token belongs into a Secret. */}}
+{{- define "model.checkEnvironment" -}}
+{{- $own := include "model.ownEnvironment" . -}}
+{{- range $name, $value := .Values.server.env -}}
+{{- if eq $name "MODELYARD_TOKEN" -}}
+{{- fail "server.env.MODELYARD_TOKEN would show the token to everyone who may read the Deployment: put it into a Secret and name it in auth.existingSecret" -}}
+{{- end -}}
+{{- if contains (printf "- name: %s\n" $name) $own -}}
+{{- fail (printf "server.env.%s is set by the chart already, by a value of its own: see the chart's README" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- define "model.checkSource" -}}

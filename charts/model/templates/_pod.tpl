@@ -110,7 +110,7 @@ keeps a package: a mount hides what the image has at its place.
 {{- end }}
 {{- end }}
 
-{{- define "model.environment" -}}
+{{- define "model.ownEnvironment" -}}
 {{- $server := .Values.server -}}
 - name: MODELYARD_PACKAGE
   value: /package/model
@@ -164,7 +164,11 @@ keeps a package: a mount hides what the image has at its place.
 - name: MODELYARD_FAMILIES
   value: {{ join "," . | quote }}
 {{- end }}
-{{- range $name, $value := $server.env }}
+{{- end }}
+
+{{- define "model.environment" -}}
+{{ include "model.ownEnvironment" . }}
+{{- range $name, $value := .Values.server.env }}
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
