@@ -211,6 +211,15 @@ def test_a_search_over_its_time_keeps_what_is_done_and_asks_again_for_the_rest()
     assert len(stopped.study.tried()) == 1
 
 
+def test_a_search_over_its_time_says_how_far_it_came_and_how_to_continue():
+    done = subprocess.run(
+        command("--trials", "9", "--timeout", "0.001"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the time is over (--timeout 0.001): 1 of 9 trials are done" in done.stdout
+    assert "type the same again" in done.stdout
+
+
 def test_a_second_process_on_the_same_study_is_refused():
     search = make(trials=1)
     search.execute()

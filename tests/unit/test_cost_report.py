@@ -249,6 +249,12 @@ def test_the_command_prices_a_run_and_tells_its_return(recorded):
     assert "ingest" in shown
 
 
+def test_what_is_not_priced_is_named_with_its_own_setting(recorded):
+    assert "Set a price: --set cost.cpu_core_hour=" in asked("20310405").stdout
+    usual = asked("20310405", "--set", "cost.cpu_core_hour=36").stdout
+    assert "not priced: memory. Set a price: --set cost.memory_gb_hour=" in usual
+
+
 def test_a_return_that_no_share_of_the_cost_describes_is_said_in_words(recorded):
     def shown(accuracy: float, worth: str) -> str:
         file = recorded.path / "package" / "evaluation.json"

@@ -31,6 +31,13 @@ from modelyard.settings.family import FamilyConfig, parse_assignments, resolve
 
 console = Console(highlight=False)
 
+PRICES = {
+    "cpu": "cost.cpu_core_hour=0.04",
+    "memory": "cost.memory_gb_hour=0.005",
+    "energy": "cost.kwh=0.30",
+    "gpu": "'cost.gpu_hour={\"*\": 3.0}'",
+}
+"""Examples of the setting that prices what is not priced."""
 MOST_TIMES = 100
 """A return of more times the cost is said so, not shown as a figure."""
 
@@ -174,8 +181,8 @@ def _print_gaps(total: StageCost) -> None:
         )
     if total.price.unpriced:
         console.print(
-            f"not priced: {', '.join(total.price.unpriced)}. Set a price: --set cost.cpu_core_hour=0.04, or `cost:` in "
-            "params.yaml",
+            f"not priced: {', '.join(total.price.unpriced)}. Set a price: "
+            f"--set {PRICES[total.price.unpriced[0].partition(' ')[0]]}, or `cost:` in params.yaml",
             style="dim",
             soft_wrap=True,
         )

@@ -62,6 +62,14 @@ def follow(
         console.print("\nstopped; what was finished is kept", style="yellow")
         _conclude(search)
         raise
+    done, planned = len(search.study.tried()), limits.trials
+    if done < planned:
+        console.print(
+            f"the time is over (--timeout {limits.minutes:g}): {done} of {planned} trials are done. To continue, type "
+            "the same again",
+            style="yellow",
+            soft_wrap=True,
+        )
     _conclude(search)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modelyard.completion import Completed, Completion, Option
 from modelyard.host import Completes
 from modelyard.serving.calls import Call
-from modelyard.serving.openai import SEEDS, CompletionBody, Completions
+from modelyard.serving.openai import MOST_TOKENS, SEEDS, CompletionBody, Completions
 from modelyard.serving.problems import refuse
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class ChatBody(CompletionBody):
     """Body of a chat request."""
 
     messages: list[ChatMessage] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(default=None, ge=0)
-    max_tokens: int | None = Field(default=None, ge=0)
+    max_completion_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    max_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     logprobs: bool | None = False  # a number in completions
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("modelyard.serving")
 
 SEEDS = 2**31
+MOST_TOKENS = 1_000_000
 
 
 class _StreamOptions(BaseModel, extra="forbid"):
@@ -45,7 +46,7 @@ class CompletionBody(BaseModel):
 
     model: str
     prompt: str | list[str] = ""
-    max_tokens: int | None = Field(default=16, ge=0)
+    max_tokens: int | None = Field(default=16, ge=0, le=MOST_TOKENS)
     temperature: float | None = Field(default=1.0, ge=0, le=2)
     top_p: float | None = Field(default=1.0, gt=0, le=1)
     n: int | None = Field(default=1, ge=1, le=128)

@@ -216,6 +216,6 @@ def _fitted(ids: list[int], most: int, truncate: bool, reach: int) -> tuple[list
             f"the prompt has {len(ids)} tokens; with an answer of up to {most} there is room for {room}, "
             f"so {over} are too many",
             column="prompt",
-            hint="Shorten it, lower max_new_tokens, or set truncate to leave its beginning out",
+            hint="Shorten it, ask for fewer tokens, or set truncate to leave its beginning out",
         )
     return ids[over:], over
