@@ -74,6 +74,16 @@ class Careless(LineFamily):
 
 
 @broken()
+class Clumsy(LineFamily):
+    """A mistake in the first stage that is its own."""
+
+    def features(self, raw, out):
+        summary = super().features(raw, out)
+        summary["mean"] = summary["rows"]["train"] / 0
+        return summary
+
+
+@broken()
 class Moody(LineFamily):
     """Training that does not follow from the seed."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
+from modelyard.cli.app import app
 from modelyard.contract import CHECKS, Lab, run
 from modelyard.errors import UsageError
 
@@ -18,7 +20,7 @@ BROKEN = [
     (
         "broken:Leaky",
         "features_report_three_disjoint_splits",
-        "test's requests are in another split",
+        "test's requests are in another split too. Draw the splits by what a request holds",
     ),
     ("broken:Unsteady", "features_are_the_same_again", "made.txt"),
     ("broken:Careless", "bad_data_is_named", "an empty raw folder raises FileNotFoundError"),
@@ -60,6 +62,24 @@ def test_run_tells_kept_from_broken_and_goes_on(tmp_path):
     assert broken.text == "the baseline has no mae; seen: []"
     assert results["loss_falls_on_a_repeated_batch"].state == "skipped"
     assert results["answers_survive_json"].state == "kept"
+
+
+def test_the_command_names_what_is_broken_and_a_failed_stage_once(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    done = CliRunner().invoke(app, ["check", "tests.contract.broken:Clumsy"])
+    assert done.exit_code == 1
+    first = "✗ features_report_three_disjoint_splits: ZeroDivisionError: division by zero"
+    line = next(line for line in done.stdout.splitlines() if line.startswith(first))
+    assert "(contract/broken.py, line " in line
+    assert "✗ answers_survive_json: as features_report_three_disjoint_splits" in done.stdout
+    assert "1 to mend" in done.stdout
+
+
+def test_the_command_says_that_a_family_keeps_the_contract_and_what_to_type_next():
+    done = CliRunner().invoke(app, ["check", "tests.toy.family:Line"])
+    assert done.exit_code == 0, done.stdout
+    assert "✓ nothing_is_pickled" in done.stdout
+    assert "Next: modelyard run tests.toy.family:Line" in done.stdout
 
 
 def test_lab_runs_a_stage_once_and_a_failed_one_not_again(tmp_path, monkeypatch):

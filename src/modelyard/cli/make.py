@@ -1,4 +1,4 @@
-"""The commands `compile` and `new`."""
+"""The commands `compile`, `new` and `check`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from modelyard.cli.options import FamilyName
+
 PANEL = "Extend"
 
 
@@ -14,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command("compile", rich_help_panel="Cluster")(compile_)
     app.command("new", rich_help_panel=PANEL)(new)
+    app.command("check", rich_help_panel=PANEL)(check)
 
 
 def compile_(
@@ -103,9 +106,43 @@ def new(
     for file in written:
         typer.echo(f"wrote {file}")
     reference = family_name(name, folder)
-    typer.echo(f"next: modelyard run {reference}")
+    typer.echo(f"next: modelyard check {reference}")
+    typer.echo(f"      modelyard run {reference}")
     if image:
         tag = f"registry.example.org/team/{name}:1"
         typer.echo(f"      docker build --tag {tag} {folder / name}")
         typer.echo(f"      docker push {tag}")
         typer.echo(f"      modelyard submit {reference} --image {tag}")
+
+
+MARKS = {"kept": "[green]✓[/]", "broken": "[red]✗[/]", "skipped": "[dim]–[/]"}
+
+
+def check(family: FamilyName) -> None:
+    """Check that a family keeps the contract: a debug run, then one question each."""
+    import tempfile
+
+    from rich.console import Console
+    from rich.markup import escape
+
+    from modelyard.cli.options import entry
+    from modelyard.contract import Lab, results
+
+    entry(family)
+    console = Console(highlight=False)
+    broken: dict[str, str] = {}
+    """By what is wrong, the check that found it first: a stage that fails breaks many."""
+    with tempfile.TemporaryDirectory() as folder:
+        for result in results(Lab(family, Path(folder))):
+            text = result.text
+            if result.state == "broken":
+                first = broken.setdefault(text, result.check)
+                if first != result.check:
+                    text = f"as {first}"
+            line = f"{MARKS[result.state]} {result.check}: {escape(text)}"
+            console.print(line, soft_wrap=True)
+    if broken:
+        said = f"{len(broken)} to mend; what each check asks: docs/families.md"
+        console.print(f"[red]{said}[/]")
+        raise typer.Exit(1)
+    console.print(f"the contract is kept. Next: [bold]modelyard run {family}[/]")

@@ -17,7 +17,9 @@ pytest shows as skipped) where it does not apply, and returns what it saw.
 
 from __future__ import annotations
 
+import importlib
 import time
+import traceback
 import unittest
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -92,12 +94,24 @@ def results(lab: Lab) -> Iterator[Result]:
         except AssertionError as error:
             state, text = "broken", _line(error)
         except Exception as error:
-            state, text = "broken", f"{type(error).__name__}: {_line(error)}"
+            state, text = "broken", f"{type(error).__name__}: {_line(error)}{_place(error, lab)}"
         yield Result(name, state, text, round(time.perf_counter() - started, 3))
 
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def _place(error: Exception, lab: Lab) -> str:
+    """Where in the family's own code it came up; empty where none of it was running."""
+    module = importlib.import_module(lab.run.entry.module)
+    assert module.__file__ is not None, "a family is a module with a file"
+    own = Path(module.__file__).parent
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).is_relative_to(own):
+            place = f" ({own.name}/{Path(frame.filename).relative_to(own)}, line {frame.lineno})"
+    return place
 
 
 __all__ = ["CHECKS", "Check", "Lab", "Result", "results", "run"]

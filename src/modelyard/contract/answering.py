@@ -35,7 +35,8 @@ def importing_loads_no_training_library(lab: Lab) -> str:
     loaded = ask("import", lab.name)
     expect(
         not loaded,
-        f"importing {lab.name} loads {', '.join(loaded)}: import it where it is used, or in model.py",
+        f"importing {lab.name} loads {', '.join(loaded)}: the entry's module imports only the config, "
+        "and names the classes as text (build='.family:Class')",
     )
     return "light"
 
@@ -107,7 +108,8 @@ def answers_depend_on_the_request_alone(lab: Lab) -> str:
         expect(len(batch) == BATCH, f"predict() gave {len(batch)} answers to {BATCH} requests")
         for single, together in zip(singles, batch, strict=True):
             found = difference(_json(single), _json(together))
-            expect(not found, f"{what} answers differently than its requests one by one: {found}")
+            otherwise = f"{what} answers differently than its requests one by one: {found}"
+            expect(not found, f"{otherwise}. No answer may depend on the rest of its batch")
     return f"batch of {BATCH}"
 
 
@@ -141,7 +143,8 @@ def describe_gives_flat_rows_of_the_same_columns(lab: Lab) -> str:
         for value in values:
             expect(
                 _is_cell(value),
-                f"describe(): column {column!r} holds {value!r} ({type(value).__name__})",
+                f"describe(): column {column!r} holds {value!r} ({type(value).__name__}); allowed: "
+                "finite numbers, texts and None, so write a flag as text",
             )
         kinds = {isinstance(value, str) for value in values}
         expect(len(kinds) < 2, f"describe(): column {column!r} holds numbers and texts")
@@ -163,7 +166,8 @@ def evaluation_is_the_same_on_onnx(lab: Lab) -> str:
         allowed = max(METRIC_TOLERANCE, 1 / native.rows)
         expect(
             gap <= allowed,
-            f"{name} is {value:.6g} on the trained model, {onnx.metrics[name]:.6g} on ONNX",
+            f"{name} is {value:.6g} on the trained model, {onnx.metrics[name]:.6g} on ONNX: "
+            "evaluate() must take what it judges from `run`, and draw nothing unseeded",
         )
         worst = max(worst, gap)
     return f"{len(native.metrics)} metrics, {worst:.1e} at most"
@@ -174,7 +178,8 @@ def package_answers_without_training_libraries(lab: Lab) -> str:
     answer."""
     golden = json.loads((lab["package"] / "golden.json").read_text())
     seen = ask("serve", str(lab["package"]))
-    expect(not seen["loaded"], f"opening the package loads {', '.join(seen['loaded'])}")
+    loaded = ", ".join(seen["loaded"])
+    expect(not loaded, f"opening the package loads {loaded}: host.py and what it imports must not")
     found = difference(golden["response"], seen["response"])
     expect(not found, f"the package does not give its golden answer: {found}")
     return "golden answer" + (", explained" if seen["explanation"] else "")

@@ -95,7 +95,8 @@ def features_report_three_disjoint_splits(lab: Lab) -> str:
         # Data may hold the same example twice: a few are no sign that a split leaks.
         expect(
             len(shared) * 20 <= len(seen),
-            f"{len(shared)} of {split}'s requests are in another split too",
+            f"{len(shared)} of {split}'s requests are in another split too. Draw the splits by "
+            "what a request holds: kit.splits.draw(keys_of(requests as text, seed), shares)",
         )
         before |= seen
     return ", ".join(f"{rows[split]} {split}" for split in SPLITS)
@@ -111,7 +112,8 @@ def features_are_the_same_again(lab: Lab) -> str:
     changed = [name for name in sorted(first.files) if second.files.get(name) != first.files[name]]
     expect(
         first.digest == second.digest,
-        f"features() gave other files the second time: {', '.join(changed)}",
+        f"features() gave other files the second time: {', '.join(changed)}. "
+        "Seed what is drawn with config.seed, and write no time or set order",
     )
     return "bit for bit"
 
@@ -128,7 +130,7 @@ def bad_data_is_named(lab: Lab) -> str:
         target.touch()
     error = _refused(lab, hollow)
     named = any(file.name in str(error) for file in files)
-    expect(named, f"BadData of empty files names none of them: {error}")
+    expect(named, f"BadData of empty files names none of them: {error}. Raise it with file=…")
     return str(error).replace(f"{hollow}/", "")
 
 
@@ -247,7 +249,9 @@ def parts_of_a_batch_add_up_to_it(lab: Lab) -> str:
     mean = total / weights
     close = abs(mean - expected) <= SHARED * max(1.0, abs(expected))
     expect(
-        close, f"the parts' losses by weight() give {mean:.6g}, the batch's loss is {expected:.6g}"
+        close,
+        f"the parts' losses by weight() give {mean:.6g}, the batch's loss is {expected:.6g}: "
+        "weight() says over how many terms loss() is a mean",
     )
     return f"{len(rows)} examples in 3 parts: {mean:.6g}"
 
@@ -274,7 +278,8 @@ def weights_survive_the_file(lab: Lab) -> str:
         other = lab.family.loss(again, batch).item()
     expect(
         after == other,
-        f"the same weights give losses {after} and {other}: something of the network is not saved",
+        f"the same weights give losses {after} and {other}: something of the network is not saved. "
+        "Make it a parameter or a buffer, or part of the assets",
     )
     expect(
         after < before,
