@@ -11,6 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from modelyard.cli.ship import allow
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.packages import signing
 from modelyard.packages.package import verify
@@ -102,6 +103,22 @@ def test_a_command_opens_a_package_of_an_outside_family_only_where_it_is_named(t
         refused.stderr.split()
     )
     assert json.loads(predict("--family", LINE).stdout)["y"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        (LINE, {LINE}),
+        (f"{LINE}@3", {LINE}),
+        ("tabular", set()),
+        ("s3://bucket/flats:1", set()),
+        ("C:/flats/package", set()),
+    ],
+)
+def test_who_asks_for_the_champion_of_an_outside_family_has_named_it(monkeypatch, asked, named):
+    monkeypatch.setenv("MODELYARD_FAMILIES", "")
+    allow(None, asked)
+    assert Trust.from_environment().families == named
 
 
 @pytest.mark.parametrize("name", ["../../taken", "/tmp/taken/x", "a\nb"])

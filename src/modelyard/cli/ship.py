@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,8 @@ from modelyard.cli.jobs import Gpus, Nodes
 from modelyard.cli.options import PARAMS, Data, FamilyName, Params, Rev, Set, Target
 
 PANEL = "Use"
+MODULE_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""A family from outside modelyard; no URI and no path of Windows, which have slashes."""
 Package = Annotated[
     str,
     typer.Argument(
@@ -62,7 +65,7 @@ def serve(
     from modelyard.registry.versions import followed, resolve
     from modelyard.serving.launch import serve as start
 
-    allow(family)
+    allow(family, package)
     raise typer.Exit(start(resolve(package), host, port, workers, device, followed(package)))
 
 
@@ -93,7 +96,7 @@ def predict(
     With neither --json nor --file: the package's own example."""
     from modelyard.cli.answer import answer
 
-    allow(family)
+    allow(family, package)
     answer(package, json_text, file, out, explain)
 
 
@@ -111,7 +114,7 @@ def monitor(
     """
     from modelyard.cli.watch import watch
 
-    allow(family)
+    allow(family, package)
     watch(package, settings, verdict)
 
 
@@ -138,15 +141,20 @@ def sign(
     typer.echo(f"signed {verified.info.version} in {verified.path}")
 
 
-def allow(families: list[str] | None) -> None:
+def allow(families: list[str] | None, reference: str = "") -> None:
     """Names families for this process and the workers that it starts; modules in the working
-    folder count."""
-    if not families:
+    folder count. Who asks for the champion of `flat_rent:FlatRent` has named that family."""
+    named = list(families or [])
+    asked = reference.partition("@")[0]
+    if MODULE_CLASS.fullmatch(asked):
+        named.append(asked)
+    if not named:
         return
     from modelyard.packages.trust import FAMILIES
 
     known = os.environ.get(FAMILIES)
-    named = [*families, known] if known else families
+    if known:
+        named.append(known)
     os.environ[FAMILIES] = ",".join(named)
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

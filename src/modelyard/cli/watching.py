@@ -39,7 +39,7 @@ def watch(
     """
     from modelyard.cli.watcher import Watcher, seconds_of
 
-    allow(family)
+    allow(family, name)
     Watcher(name, settings, gpus).run(None if once else seconds_of(every))
 
 
