@@ -65,6 +65,15 @@ class Unsteady(LineFamily):
 
 
 @broken()
+class Greedy(LineFamily):
+    """Reads data by a setting of training, which a step that reads data is not handed."""
+
+    def features(self, raw, out):
+        (out / "assets/rate.txt").write_text(str(self.config.training.learning_rate))
+        return super().features(raw, out)
+
+
+@broken()
 class Careless(LineFamily):
     """Reads a file without asking whether it is there."""
 

@@ -23,6 +23,11 @@ BROKEN = [
         "test's requests are in another split too. Draw the splits by what a request holds",
     ),
     ("broken:Unsteady", "features_are_the_same_again", "made.txt"),
+    (
+        "broken:Greedy",
+        "features_read_what_their_step_is_handed",
+        "reads training.learning_rate, which its step is not handed",
+    ),
     ("broken:Careless", "bad_data_is_named", "an empty raw folder raises FileNotFoundError"),
     ("broken:Shuffled", "same_epoch_gives_the_same_batches", "another order"),
     ("broken:Crowded", "parts_of_a_batch_add_up_to_it", "depends on the others"),

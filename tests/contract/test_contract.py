@@ -8,10 +8,6 @@ import pytest
 
 from modelyard.contract import CHECKS, Lab
 from modelyard.family import names
-from modelyard.pipeline import form
-from modelyard.stages import features
-from modelyard.stages.run import Run
-from modelyard.store.artifact import read_manifest
 
 FAMILIES = [*names(), "tests.sounds:Sounds", "tests.toy.family:Line"]
 
@@ -26,13 +22,3 @@ def lab(tmp_path_factory):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_family_keeps_the_contract(family, check, lab):
     CHECKS[check](lab(family))
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_features_follow_from_what_a_step_of_a_pipeline_is_handed(family, lab, tmp_path):
-    """It is handed no other sections than the stage reads: what is read of another one is read as its
-    default."""
-    made = lab(family)
-    step = Run.of(family, form.handed(made.run)["features"]["config"])
-    features(step, dataset=made["dataset"], features=tmp_path / "features")
-    assert read_manifest(tmp_path / "features").digest == read_manifest(made["features"]).digest

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from modelyard.contract import answering, building, compressing
+from modelyard.contract import answering, building, compressing, handing
 from modelyard.contract.lab import Lab
 
 Check = Callable[[Lab], str]
@@ -39,6 +39,7 @@ CHECKS: dict[str, Check] = {
         building.misspelt_setting_is_refused,
         building.features_report_three_disjoint_splits,
         building.features_are_the_same_again,
+        handing.features_read_what_their_step_is_handed,
         building.bad_data_is_named,
         building.same_epoch_gives_the_same_batches,
         building.parts_of_a_batch_add_up_to_it,

@@ -49,7 +49,7 @@ class Lab:
         """Folder of dataset, features, model, evaluation, graphs or package."""
         if artifact not in self._made:
             try:
-                self._made[artifact] = self._make(artifact, self.folder / artifact)
+                self._made[artifact] = self._make(artifact, self.folder / artifact, self.run)
             except Exception as error:
                 self._made[artifact] = error
         made = self._made[artifact]
@@ -59,7 +59,11 @@ class Lab:
 
     def again(self, artifact: str) -> Path:
         """The same stage on the same inputs, run once more into another folder."""
-        return self._make(artifact, self.folder / f"{artifact}-again")
+        return self._make(artifact, self.folder / f"{artifact}-again", self.run)
+
+    def made_by(self, run: Run, artifact: str, name: str) -> Path:
+        """The same stage on the same inputs with other settings, into the folder `name`."""
+        return self._make(artifact, self.folder / name, run)
 
     def summary(self, artifact: str) -> dict[str, Any]:
         """What the features or the train stage reported."""
@@ -94,11 +98,11 @@ class Lab:
         graphs = {variant.name: variant.graphs for variant in variants.variants}
         return open_variant(self["graphs"], BASE, graphs[BASE])
 
-    def _make(self, artifact: str, folder: Path) -> Path:
+    def _make(self, artifact: str, folder: Path, run: Run) -> Path:
         stage = _maker(artifact)
         inputs = {name: self[name] for name in stage.inputs if name not in stage.optional}
         with _nothing_reused():
-            stage(self.run, **inputs, **{artifact: folder})
+            stage(run, **inputs, **{artifact: folder})
         return folder
 
 
