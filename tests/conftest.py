@@ -53,7 +53,6 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     ours = [
         "toy.family:Line",
-        "sounds:Sounds",
         "service.grinding:Grinder",
         "service.payments:Payments",
         "service.shaped:Shaped",

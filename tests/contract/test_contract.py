@@ -1,4 +1,4 @@
-"""Every family keeps the contract: the built-in ones, found by folder, and two from outside."""
+"""Every family keeps the contract: the built-in ones, found by folder, and one from outside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from modelyard.contract import CHECKS, Lab
 from modelyard.family import names
 
-FAMILIES = [*names(), "tests.sounds:Sounds", "tests.toy.family:Line"]
+FAMILIES = [*names(), "tests.toy.family:Line"]
 
 
 @pytest.fixture(scope="session")

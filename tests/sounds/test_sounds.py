@@ -1,35 +1,48 @@
-"""A family from outside on the kit's classifier: what it hears, what it refuses, a whole run."""
+"""The skeleton of a classifier of files, from outside modelyard: what it hears, what it refuses, a
+whole run."""
 
 from __future__ import annotations
 
+import atexit
 import base64
+import importlib
 import io
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from modelyard import scaffold
 from modelyard.errors import BadData, UsageError
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.kind import FileLimits
 from modelyard.packages.package import Package
+from modelyard.packages.trust import Trust
 from modelyard.stages.lost import losses
-from tests.sounds.config import SoundsConfig, SoundsFeatures
-from tests.sounds.data import SoundsData
-from tests.sounds.family import SoundsFamily
-from tests.sounds.samples import RATE, write_wav
-from tests.sounds.spec import HOP, WINDOW, SoundsSpec, read_wav
 
+FOLDER = Path(tempfile.mkdtemp(prefix="modelyard-sounds-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+FILES = scaffold.create("sounds", FOLDER, classifier=True)
+sys.path.insert(0, str(FOLDER))
+config, data, family, samples, spec = (
+    importlib.import_module(f"sounds.{name}")
+    for name in ("config", "data", "family", "samples", "spec")
+)
 LIMITS = FileLimits(1_000_000)
-SPEC = SoundsSpec(rate=RATE, samples=4_000, limits=LIMITS, classes=["a", "b"], counts=[1, 1])
+RATE, WINDOW, HOP = samples.RATE, spec.WINDOW, spec.HOP
+SPEC = spec.SoundsSpec(rate=RATE, samples=4_000, limits=LIMITS, classes=["a", "b"], counts=[1, 1])
 
 
 def sine(file: Path, pitch: float, rate: int = RATE, seconds: float = 0.5) -> bytes:
-    write_wav(file, 0.5 * np.sin(2 * np.pi * pitch * np.arange(round(rate * seconds)) / rate), rate)
+    samples.write_wav(
+        file, 0.5 * np.sin(2 * np.pi * pitch * np.arange(round(rate * seconds)) / rate), rate
+    )
     return file.read_bytes()
 
 
@@ -49,12 +62,18 @@ def test_a_short_clip_ends_in_silence(tmp_path: Path) -> None:
     assert frames[heard + 1 :].max() < -10
 
 
+def test_specs_see_alike_that_differ_only_in_what_decoding_does_not_need() -> None:
+    other = {"classes": ["a", "b", "c"], "counts": [1, 2, 3], "limits": FileLimits(5)}
+    assert SPEC.sees_like(SPEC.model_copy(update=other))
+    assert not SPEC.sees_like(SPEC.model_copy(update={"rate": RATE + 1}))
+
+
 def test_channels_are_averaged(tmp_path: Path) -> None:
     file = tmp_path / "stereo.wav"
     with wave.open(str(file), "wb") as stream:
         stream.setparams((2, 2, RATE, 0, "NONE", "not compressed"))
         stream.writeframes(np.array([[1_000, 3_000], [-2_000, 0]], "<i2").tobytes())
-    sound, rate = read_wav(file.read_bytes(), LIMITS)
+    sound, rate = spec.read_wav(file.read_bytes(), LIMITS)
     assert rate == RATE
     assert sound.tolist() == [2_000 / 32_768, -1_000 / 32_768]
 
@@ -68,7 +87,7 @@ def eight_bits() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("content", "said"),
     [
         (b"", "is not a WAV file: it ends early"),
         (b"RIFF, or so it says", "is not a WAV file"),
@@ -76,15 +95,16 @@ def eight_bits() -> bytes:
         (bytes(1_000_001), "has 1,000,001 bytes; at most 1,000,000 are allowed"),
     ],
 )
-def test_other_bytes_are_refused(data: bytes, said: str) -> None:
+def test_other_bytes_are_refused(content: bytes, said: str) -> None:
     with pytest.raises(BadData, match=said):
-        read_wav(data, LIMITS)
+        spec.read_wav(content, LIMITS)
 
 
 def built(tmp_path: Path, **settings: object) -> dict[str, object]:
     (tmp_path / "out/assets").mkdir(parents=True, exist_ok=True)
-    config = SoundsConfig(features=SoundsFeatures.model_validate(settings))
-    return SoundsData(config).features(tmp_path / "raw", tmp_path / "out")
+    features = config.SoundsFeatures.model_validate(settings)
+    reader = data.SoundsData(config.SoundsConfig(features=features))
+    return reader.features(tmp_path / "raw", tmp_path / "out")
 
 
 def tones(raw: Path) -> None:
@@ -117,8 +137,8 @@ def test_a_setting_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 def test_a_clip_is_changed_alike_in_whatever_batch_it_is_and_not_in_epoch_0(tmp_path: Path) -> None:
     tones(tmp_path / "raw")
     built(tmp_path)
-    family = SoundsFamily(SoundsConfig())
-    batches = family.batches(tmp_path / "out", "train", epoch=1)
+    built_family = family.Sounds(config.SoundsConfig())
+    batches = built_family.batches(tmp_path / "out", "train", epoch=1)
     rows = np.arange(4)
     whole = batches.take(rows)["spectrogram"].numpy()
     parts = [batches.take(rows[[row]])["spectrogram"].numpy() for row in rows]
@@ -127,14 +147,12 @@ def test_a_clip_is_changed_alike_in_whatever_batch_it_is_and_not_in_epoch_0(tmp_
     gains = (whole - stored).reshape(4, -1)
     assert np.ptp(gains, axis=1).max() < 1e-5
     assert np.unique(gains[:, 0].round(4)).size == 4
-    still = family.batches(tmp_path / "out", "train", epoch=0)
+    still = built_family.batches(tmp_path / "out", "train", epoch=0)
     assert np.array_equal(still.take(rows)["spectrogram"].numpy(), stored)
 
 
 def test_the_whole_family_takes_at_most_360_lines() -> None:
-    files = [
-        file for file in Path(__file__).parent.glob("*.py") if not file.name.startswith("test_")
-    ]
+    files = [file for file in FILES if file.suffix == ".py" and not file.name.startswith("test_")]
     assert sum(len(file.read_text().splitlines()) for file in files) <= 360
 
 
@@ -145,14 +163,16 @@ def test_a_run_from_the_command_line_makes_a_package_that_tells_sounds_apart(
     home = tmp_path / "runs"
     environment = {**os.environ, "MODELYARD_HOME": str(home), "COLUMNS": "200"}
     settings = ["features.sample_clips=150", "training.epochs=8", "training.learning_rate=1e-2"]
-    command = [sys.executable, "-m", "modelyard", "run", "--family", "tests.sounds:Sounds"]
+    command = [sys.executable, "-m", "modelyard", "run", "--family", "sounds:Sounds"]
     for setting in settings:
         command += ["--set", setting]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=FOLDER, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "version 1 is champion" in done.stdout
     (package,) = home.glob("*/*/package")
     clip = base64.b64encode(sine(tmp_path / "new.wav", 777)).decode()
-    (answer,) = Package(package).predict([{"sound": clip}])
+    (answer,) = Package(package, trust=Trust().naming("sounds:Sounds")).predict([{"sound": clip}])
     assert answer.model_dump()["label"] == "tone"
     assert (package.parent / "card.html").read_text().startswith("<!doctype html>")

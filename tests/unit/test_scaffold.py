@@ -27,8 +27,9 @@ FILES = {
 }
 
 
-def test_new_family_keeps_the_contract_as_it_is(tmp_path):
-    scaffold.create("flat_rent", tmp_path)
+@pytest.mark.parametrize("classifier", [False, True])
+def test_new_family_keeps_the_contract_as_it_is(tmp_path, classifier):
+    scaffold.create("flat_rent", tmp_path, classifier)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", "flat_rent"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
@@ -37,8 +38,9 @@ def test_new_family_keeps_the_contract_as_it_is(tmp_path):
     assert int(passed[1]) >= 20
 
 
-def test_new_family_is_formatted_and_lint_free(tmp_path):
-    files = scaffold.create("flat_rent", tmp_path)
+@pytest.mark.parametrize("classifier", [False, True])
+def test_new_family_is_formatted_and_lint_free(tmp_path, classifier):
+    files = scaffold.create("flat_rent", tmp_path, classifier)
     options = ["--no-cache", "--config", str(ROOT / "pyproject.toml")]
     ours = ["--config", "lint.isort.known-first-party=['modelyard']"]
     for command in (["check", *options, *ours], ["format", "--check", *options]):
@@ -47,18 +49,17 @@ def test_new_family_is_formatted_and_lint_free(tmp_path):
         assert done.returncode == 0, done.stdout
 
 
-def test_files_have_the_fixed_names_and_no_placeholder_is_left(tmp_path):
-    files = scaffold.create("flat_rent", tmp_path)
+@pytest.mark.parametrize("classifier", [False, True])
+def test_files_have_the_fixed_names_and_no_placeholder_is_left(tmp_path, classifier):
+    files = scaffold.create("flat_rent", tmp_path, classifier)
+    more = {"samples.py", "spec.py"} if classifier else set()
     assert (
         {file.name for file in files}
-        == FILES
+        == FILES | more
         == {file.name for file in (tmp_path / "flat_rent").iterdir()}
     )
     assert not [file for file in files if "$" in file.read_text() or "NAME" in file.read_text()]
-    assert (
-        "class FlatRent(Family[FlatRentConfig])"
-        in (tmp_path / "flat_rent" / "family.py").read_text()
-    )
+    assert "class FlatRent(" in (tmp_path / "flat_rent" / "family.py").read_text()
 
 
 def test_family_is_called_by_its_name_inside_modelyard_and_by_its_class_elsewhere(tmp_path):
@@ -114,11 +115,10 @@ def test_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "block", re.findall(r"```python\n(.*?)```", (ROOT / "docs/families.md").read_text(), re.S)
 )
-def test_the_guide_quotes_the_skeleton_or_the_sounds(block):
-    """docs/families.md shows real text: each of its Python blocks is in a file of the skeleton
-    or of tests/sounds."""
+def test_the_guide_quotes_the_skeletons(block):
+    """docs/families.md shows real text: each of its Python blocks is in a file of a skeleton."""
     texts = [*scaffold.render("flat_rent", "flat_rent:FlatRent").values()]
-    texts += [file.read_text() for file in (ROOT / "tests/sounds").glob("*.py")]
+    texts += scaffold.render("sounds", "sounds:Sounds", scaffold.CLASSIFIER).values()
     assert any(block.strip("\n") in text for text in texts)
 
 

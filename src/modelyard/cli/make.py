@@ -89,6 +89,13 @@ def new(
     into: Annotated[
         Path | None, typer.Option(help="Folder for it. None: the families here, else this folder.")
     ] = None,
+    classifier: Annotated[
+        bool,
+        typer.Option(
+            "--classifier",
+            help="Of labelled files, such as sounds or scans. Else: of numbers in a table.",
+        ),
+    ] = False,
     image: Annotated[
         bool,
         typer.Option("--image", help="A Dockerfile too; where the family is there, only that."),
@@ -100,7 +107,7 @@ def new(
     checkout = Path("src/modelyard/families")
     folder = into or (checkout if checkout.is_dir() else Path())
     there = image and (folder / name).is_dir()
-    written = [] if there else create(name, folder)
+    written = [] if there else create(name, folder, classifier)
     if image:
         written += create_image(name, folder)
     for file in written:

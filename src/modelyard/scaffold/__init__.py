@@ -1,4 +1,4 @@
-"""The skeleton of a new family: a small torch model that runs, and keeps the contract, as it is
+"""Skeletons of a new family: small torch models that run, and keep the contract, as they are
 written."""
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from modelyard.family import names
 from modelyard.store import artifact
 
 SUFFIX = ".tmpl"
-FAMILY, IMAGE = "template", "image"
-"""Folders of templates: of a family, and of what makes its image."""
+FAMILY, CLASSIFIER, IMAGE = "template", "classifier", "image"
+"""Folders of templates: of a family, of one on the kit's classifier of files, and of what makes its
+image."""
 
 
-def create(name: str, into: Path) -> list[Path]:
+def create(name: str, into: Path, classifier: bool = False) -> list[Path]:
     """Writes the family `name` to the folder `into / name`, whole or not at all; returns its files.
+    Of numbers in a table, or a `classifier` of files.
 
     Inside `modelyard/families` it is found by its name, elsewhere as `name:Entry` with `into` on
     the Python path.
@@ -31,7 +33,11 @@ def create(name: str, into: Path) -> list[Path]:
     """
     folder = Path(into) / name
     _check(name, folder)
-    texts = render(name, family_name(name, into))
+    family = family_name(name, into)
+    texts = render(name, family)
+    if classifier:
+        test = f"test_{name}.py"
+        texts = render(name, family, CLASSIFIER) | {test: texts[test]}
     with artifact.create(folder) as work:
         for file, text in texts.items():
             (work / file).write_text(text)
@@ -80,9 +86,9 @@ def class_name(name: str) -> str:
 def render(name: str, family: str, templates: str = FAMILY) -> dict[str, str]:
     """The files of a folder of templates: text by file name."""
     # What differs between a family of one's own and one that joins modelyard's.
-    entry, test = "FAMILY", f"src/modelyard/families/{name}"
+    entry = "FAMILY"
     if ":" in family:
-        entry, test = class_name(name), f"{name}/test_{name}.py"
+        entry = class_name(name)
     words = {
         "name": name,
         "Class": class_name(name),
@@ -90,7 +96,6 @@ def render(name: str, family: str, templates: str = FAMILY) -> dict[str, str]:
         "title": name.replace("_", " "),
         "family": family,
         "version": __version__,
-        "test": test,
     }
     texts = {}
     for template in sorted((Path(__file__).parent / templates).glob(f"*{SUFFIX}")):

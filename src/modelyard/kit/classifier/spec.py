@@ -11,6 +11,9 @@ from pydantic import Field
 from modelyard.kit.assets import Asset
 from modelyard.kit.classifier.kind import FileKind, FileLimits
 
+LEARNT = {"limits", "classes", "counts"}
+"""Fields that decoding does not need."""
+
 
 class FileSpec(Asset):
     """Fitted on the training split. A family adds what decoding needs as fields."""
@@ -43,6 +46,8 @@ class FileSpec(Asset):
             BadData: not such a file within the limits.
         """
 
-    @abstractmethod
     def sees_like(self, other: FileSpec) -> bool:
-        """Whether both make the same array of a file."""
+        """Whether both make the same array of a file: what decoding needs is the same. A family whose
+        spec holds more than that says what it is."""
+        mine, theirs = self.model_dump(exclude=LEARNT), other.model_dump(exclude=LEARNT)
+        return type(self) is type(other) and mine == theirs
