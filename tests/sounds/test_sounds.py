@@ -30,9 +30,9 @@ FOLDER = Path(tempfile.mkdtemp(prefix="modelyard-sounds-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 FILES = scaffold.create("sounds", FOLDER, classifier=True)
 sys.path.insert(0, str(FOLDER))
-config, data, family, samples, spec = (
+config, data, family, host, samples, spec = (
     importlib.import_module(f"sounds.{name}")
-    for name in ("config", "data", "family", "samples", "spec")
+    for name in ("config", "data", "family", "host", "samples", "spec")
 )
 LIMITS = FileLimits(1_000_000)
 RATE, WINDOW, HOP = samples.RATE, spec.WINDOW, spec.HOP
@@ -66,6 +66,20 @@ def test_specs_see_alike_that_differ_only_in_what_decoding_does_not_need() -> No
     other = {"classes": ["a", "b", "c"], "counts": [1, 2, 3], "limits": FileLimits(5)}
     assert SPEC.sees_like(SPEC.model_copy(update=other))
     assert not SPEC.sees_like(SPEC.model_copy(update={"rate": RATE + 1}))
+
+
+@pytest.mark.parametrize(("column", "named"), [(None, "sound"), ("sound.rate", "sound.rate")])
+def test_a_request_that_cannot_be_decoded_is_refused_by_its_field(
+    tmp_path: Path, column: str | None, named: str
+) -> None:
+    class Deaf(host.SoundsHost):  # type: ignore[misc,name-defined]
+        def array(self, data: bytes) -> np.ndarray:
+            raise BadData("is not heard", column=column)
+
+    SPEC.save(tmp_path)
+    with pytest.raises(BadData) as refused:
+        Deaf(tmp_path).decode(host.Clip(sound="AAAA"))
+    assert refused.value.column == named
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -115,8 +116,14 @@ def test_a_champion_that_cannot_be_judged_is_not_replaced_in_silence(yard, tmp_p
     assert headline.startswith(
         "kept version 2: it cannot be judged on this data (KeyError: 'amount')"
     )
-    assert headline.endswith(f"To switch: modelyard promote {NAME}@3")
+    assert headline.endswith(f" is better. To switch: modelyard promote {NAME}@3")
     assert told["champion"] is False
+    since = dataclasses.replace(yard["strict"].run, code_version="of today")
+    _, told = place(yard["strict"], tmp_path, since)
+    assert (
+        "The code of its family, or modelyard's, has changed since it was made. To"
+        in told["reason"]
+    )
 
 
 def test_promoting_by_hand_moves_the_alias(yard):

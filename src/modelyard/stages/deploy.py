@@ -15,6 +15,7 @@ from modelyard.packages.package import Package, read_info
 from modelyard.packages.trust import Trust
 from modelyard.registry import versions as registry
 from modelyard.registry.tracking import track
+from modelyard.registry.version import Version
 from modelyard.release.noted import FAILED, RELEASE, Release, disagreement
 from modelyard.release.release import Releaser
 from modelyard.stages.challenge import compare, other_splits
@@ -156,7 +157,8 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         kind = "" if isinstance(error, ModelyardError) else f"{type(error).__name__}: "
         reason = (
             f"kept version {serving.version}: it cannot be judged on this data ({kind}"
-            f"{str(error)[:200]}), so nothing shows that version {version} is better. {switch}"
+            f"{str(error)[:200]}), so nothing shows that version {version} is better. "
+            f"{_code_since(serving, run)}{switch}"
         )
         return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
     found = compare(gate.metric, result, other, run.config.registry)
@@ -172,6 +174,17 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
     return made(
         champion=found.better, previous=serving.version, champion_metric=value, reason=reason
     )
+
+
+def _code_since(serving: Version, run: Run) -> str:
+    """A sentence where the champion was made by other code than this run's."""
+    try:
+        made_by = read_info(registry.fetch(serving)).code_version
+    except ModelyardError:
+        return ""
+    if made_by == run.code_version:
+        return ""
+    return "The code of its family, or modelyard's, has changed since it was made. "
 
 
 def _taken_back(name: str, version: str) -> str | None:

@@ -106,7 +106,8 @@ class ClassifierHost(Host, Generic[S]):
         try:
             return self.array(self.bytes_of(request))
         except BadData as problem:
-            raise BadData(problem.problem, column=self.spec.KIND.field, hint=problem.hint) from None
+            column = problem.column or self.spec.KIND.field
+            raise BadData(problem.problem, column=column, hint=problem.hint) from None
 
     def decode_all(self, requests: Sequence[BaseModel]) -> np.ndarray:
         """What the model sees of some requests, (n, *shape)."""
