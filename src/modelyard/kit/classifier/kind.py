@@ -51,6 +51,11 @@ class FileKind:
         """The endings that are read, for messages."""
         return ", ".join(sorted(self.suffixes))
 
+    @property
+    def is_json(self) -> bool:
+        """Whether a file holds JSON: in rows of JSON, a field that is a list or an object is one."""
+        return ".json" in self.suffixes
+
     def reads(self, name: str) -> bool:
         """Whether a file of this name has an ending that is read."""
         return PurePosixPath(name).suffix.lower() in self.suffixes
