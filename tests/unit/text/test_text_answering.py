@@ -116,6 +116,12 @@ def test_a_broken_file_gives_one_line(tmp_path: Path, content: Any, said: str) -
     assert "\n" not in str(caught.value)
 
 
+def test_a_text_that_is_too_large_is_refused_in_the_data(tmp_path: Path) -> None:
+    said = r"data.json, column 'data\[0\].paragraphs\[0\].qas\[0\]': has .* bytes; at most 40 are"
+    with pytest.raises(BadData, match=said):
+        built(tmp_path / "raw", squad((TEXT * 9, [GOOD])), most_megabytes=40e-6)
+
+
 @pytest.mark.parametrize("title", [None, "", 7, ["a"], {"a": 1}])
 def test_an_article_whose_title_is_no_text_is_called_by_its_place(
     tmp_path: Path, title: Any

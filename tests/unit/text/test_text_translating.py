@@ -171,6 +171,13 @@ def test_what_is_no_pair_is_one_line_with_file_and_row(raw, name, content, said)
     assert "\n" not in str(caught.value)
 
 
+def test_a_pair_that_is_too_large_is_refused_in_the_data(raw):
+    (raw / "pairs.tsv").write_text(lines([("source", "target"), *phrases()]), encoding="utf-8")
+    said = r"pairs.tsv, row 1, column 'source': has .* bytes; at most 40 are"
+    with pytest.raises(BadData, match=said):
+        read(raw, config(features={"most_megabytes": 40e-6}))
+
+
 def test_incomplete_pairs_and_copies_are_counted(raw):
     rows = [("source", "target"), *phrases(), phrases()[0], ("alone", ""), ("", "allein")]
     (raw / "pairs.tsv").write_text(lines(rows), encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
@@ -44,21 +44,31 @@ PRETRAINED = "pretrained"
 
 class Networks(TokensData[T], Classifier[TextConfig, T], Generic[T]):
     """What the tasks have in common: networks over tokens, checkpoints and the guessing of hidden
-    tokens. A task gives `build`."""
+    tokens. A task gives its networks."""
+
+    Recurrent: Callable[[Plan, T], torch.nn.Module]
+    """The network of the kinds rnn and lstm."""
+    Transformer: type[Encoder] = Encoder
+    """The network of the kind bert."""
 
     _pretrained: Path | None = None
     """Weights of `Guesses`, once they are trained."""
 
-    @abstractmethod
     def build(self, plan: Plan, spec: T, checkpoint: Path | None = None) -> torch.nn.Module:
         """The untrained network of a plan; with `checkpoint`, its encoder has those weights."""
+        if plan["kind"] != "bert":
+            return self.Recurrent(plan, spec)
+        from modelyard.kit.transformers import backbone
+
+        encoder = backbone(plan["config"], checkpoint)
+        return self.Transformer(encoder, plan["width"], plan["dropout"], spec)
 
     def plan(self, spec: T) -> Plan:
         """The network that the settings ask for."""
         return network.plan(self.config.model, spec, self._shape())
 
     def network(self, plan: Plan, spec: T) -> torch.nn.Module:
-        """Recurrent, or a transformer."""
+        """Without a checkpoint's weights."""
         return self.build(plan, spec)
 
     def start(self, plan: Plan, spec: T) -> torch.nn.Module:
@@ -124,10 +134,7 @@ class Text(TextData, Networks[TextSpec]):
     """From labelled texts to a served classifier."""
 
     Answering: type[ClassifierHost[TextSpec]] = TextHost
-
-    def build(self, plan: Plan, spec: TextSpec, checkpoint: Path | None = None) -> torch.nn.Module:
-        """Recurrent, or a transformer."""
-        return network.build(plan, spec, checkpoint)
+    Recurrent = staticmethod(network.recurrent)
 
     def rivals(self, features: Path, split: Split) -> dict[str, np.ndarray]:
         """TF-IDF and logistic regression."""

@@ -5,7 +5,6 @@ What stands behind a text's last token changes nothing, so that a batch may have
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ from torch import nn
 
 from modelyard.errors import UsageError
 from modelyard.families.text.config import TextModel
-from modelyard.kit.text.encoder import Batch, Encoder, mean_of, shortened
+from modelyard.kit.text.encoder import Batch, mean_of, shortened
 from modelyard.kit.text.spec import TokenSpec
 
 Plan = dict[str, Any]
@@ -159,12 +158,8 @@ def plan(settings: TextModel, spec: TokenSpec, shape: Plan | None) -> Plan:
     return made | {"width": width, "config": shape}
 
 
-def build(made: Plan, spec: TokenSpec, checkpoint: Path | None = None) -> nn.Module:
-    """The untrained network of a plan; with `checkpoint`, its encoder has those weights."""
-    if made["kind"] != "bert":
-        if made.get("pairs"):
-            return WideRecurrent(made, spec)
-        return Recurrent(made, spec)
-    from modelyard.kit.transformers import backbone
-
-    return Encoder(backbone(made["config"], checkpoint), made["width"], made["dropout"], spec)
+def recurrent(made: Plan, spec: TokenSpec) -> Recurrent:
+    """The recurrent network of a plan, with pairs where it has some."""
+    if made.get("pairs"):
+        return WideRecurrent(made, spec)
+    return Recurrent(made, spec)

@@ -41,12 +41,16 @@ class Encoder(nn.Module):
         found: torch.Tensor = self.encoder(input_ids=tokens, attention_mask=seen).last_hidden_state
         return found
 
+    def scored(self, states: torch.Tensor) -> torch.Tensor:
+        """States (…, width) to logits (…, classes)."""
+        # Of one size whatever the checkpoint: a small rate suffices for the head too.
+        scaled = functional.layer_norm(states, states.shape[-1:])
+        logits: torch.Tensor = self.head(self.dropout(scaled))
+        return logits
+
     def forward(self, tokens: torch.Tensor) -> Batch:
         tokens = shortened(tokens, self.pad)
-        pooled = mean_of(self.states(tokens), tokens != self.pad)
-        # Of one size whatever the checkpoint: a small rate suffices for the head too.
-        scaled = functional.layer_norm(pooled, pooled.shape[-1:])
-        return {"logits": self.head(self.dropout(scaled))}
+        return {"logits": self.scored(mean_of(self.states(tokens), tokens != self.pad))}
 
 
 class Guesses(nn.Module):

@@ -123,8 +123,9 @@ class TokenSpec(FileSpec):
         return tokens
 
     def sees_like(self, other: FileSpec) -> bool:
-        """Whether both read the same tokens of a text."""
-        assert isinstance(other, TokenSpec)
+        """Whether both are of one task and read the same tokens of a text."""
+        if not isinstance(other, type(self)):
+            return False
         mine = (self.tokenizer, self.length, self.long)
         return mine == (other.tokenizer, other.length, other.long)
 

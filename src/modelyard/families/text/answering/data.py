@@ -19,18 +19,21 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.text.answering.choose import Choice
-from modelyard.families.text.answering.reading import Asked, Question, read_squad
+from modelyard.families.text.answering.reading import Asked, read_squad
 from modelyard.families.text.answering.samples import write_sample
 from modelyard.families.text.answering.spec import QUESTIONS, Pair, PairSpec, stored_of
 from modelyard.families.text.checkpoint import LABELLING, TokensData
 from modelyard.families.text.splits import split_of
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.data import Parts
+from modelyard.kit.classifier.data import Look, Parts
 from modelyard.kit.classifier.divide import SPLITS, without_copies
 from modelyard.kit.classifier.examples import Example
+from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.rows import Content
+from modelyard.kit.classifier.work import each
 from modelyard.kit.splits import save_groups_of
 from modelyard.kit.text.fitting import fit_tokens
+from modelyard.kit.text.spec import as_text
 from modelyard.store.base import base_of
 
 MANY_ARTICLES = 20
@@ -64,6 +67,12 @@ class AnswerData(TokensData[PairSpec]):
         lacks = any(lacking for _, lacking in facts)
         return spec.model_copy(update={"end": end, "may_lack": lacks})
 
+    def look(self, data: bytes) -> Look:
+        """Questions are the same that ask the same of the same text."""
+        stored = stored_of(as_text(data, self.limits()))
+        identity = f"{stored['question'].strip()}\n{stored['context']}"
+        return Look(hashlib.sha256(identity.encode()).hexdigest())
+
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads the questions in `raw`; writes splits and assets to `out`. Returns the card's
         summary.
@@ -75,8 +84,9 @@ class AnswerData(TokensData[PairSpec]):
         self.refuse_settings(*LABELLING)
         asked = read_squad(raw)
         examples = _examples(asked)
-        digests = [hashlib.sha256(_identity(one)).hexdigest() for one in asked.questions]
-        unique = without_copies(examples, digests, QUESTIONS)
+        limits = self.limits()
+        looks = each(examples, lambda example: self.look(read_bytes(example.file, limits)))
+        unique = without_copies(examples, [look.digest for look in looks], QUESTIONS)
         parts = self._divided(unique.examples, raw)
         base = base_of(out)
         facts = []
@@ -120,10 +130,6 @@ class AnswerData(TokensData[PairSpec]):
         return self.divided(plain, raw)
 
 
-def _identity(one: Question) -> bytes:
-    return f"{one.question.strip()}\n{one.context}".encode()
-
-
 def _examples(asked: Asked) -> list[Example]:
     articles = {(one.file.name, one.article) for one in asked.questions}
     by_article = len(articles) >= MANY_ARTICLES
@@ -143,6 +149,7 @@ def _examples(asked: Asked) -> list[Example]:
                 label=json.dumps(sorted({text for text, _ in one.answers})),
                 group=group,
                 table=one.file.path,
+                columns=(one.place, "answers"),
             )
         )
     return found

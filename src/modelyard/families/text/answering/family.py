@@ -25,7 +25,6 @@ from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import Batch
-from modelyard.kit.classifier.store import Plan
 from modelyard.kit.splits import load_groups
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Runtime
@@ -34,9 +33,8 @@ from modelyard.runtimes.types import Runtime
 class AnswerText(AnswerData, OtherNetworks[PairSpec]):
     """From questions on texts to a service that answers them."""
 
-    def build(self, plan: Plan, spec: PairSpec, checkpoint: Path | None = None) -> torch.nn.Module:
-        """Recurrent, or a transformer."""
-        return network.build(plan, spec, checkpoint)
+    Recurrent = network.AnswerRecurrent
+    Transformer = network.AnswerEncoder
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Mean cross-entropy of the first and the last token, a scalar."""

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from modelyard.families.text.answering.spec import PairSpec
 from modelyard.families.text.network import Recurrent
@@ -93,16 +91,4 @@ class AnswerEncoder(Asking, Encoder):
 
     def scores(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (batch, length, 2)."""
-        states = self.states(tokens)
-        scaled = functional.layer_norm(states, states.shape[-1:])
-        logits: torch.Tensor = self.head(self.dropout(scaled))
-        return logits
-
-
-def build(made: Plan, spec: PairSpec, checkpoint: Path | None = None) -> Asking:
-    """The untrained network of a plan; with `checkpoint`, its encoder has those weights."""
-    if made["kind"] != "bert":
-        return AnswerRecurrent(made, spec)
-    from modelyard.kit.transformers import backbone
-
-    return AnswerEncoder(backbone(made["config"], checkpoint), made["width"], made["dropout"], spec)
+        return self.scored(self.states(tokens))

@@ -10,7 +10,6 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.families.text.windows import in_windows
 from modelyard.kit.classifier.kind import FileKind
-from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.text.spec import TokenSpec
 
 QUESTIONS = FileKind(
@@ -65,10 +64,6 @@ class PairSpec(TokenSpec):
         stored = stored_of(data)
         return np.asarray(self.pair(stored["question"], stored["context"]).rows[0])
 
-    def sees_like(self, other: FileSpec) -> bool:
-        """Whether both read the same tokens."""
-        return isinstance(other, PairSpec) and super().sees_like(other)
-
     def _asked(self, question: str) -> tuple[np.ndarray, bool]:
         """Start, question and end; and whether the question was cut."""
         encoding = self.encoded(question)
@@ -82,7 +77,7 @@ class PairSpec(TokenSpec):
         return asked, len(tokens) > most
 
 
-def stored_of(data: bytes) -> dict[str, Any]:
+def stored_of(data: bytes | str) -> dict[str, Any]:
     """A stored question: `question`, `context` and `answers`, pairs of text and first character.
 
     Raises:

@@ -18,7 +18,6 @@ from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import Batch
-from modelyard.kit.classifier.store import Plan
 from modelyard.kit.splits import load_groups
 from modelyard.runtimes.types import Runtime
 
@@ -26,9 +25,8 @@ from modelyard.runtimes.types import Runtime
 class TagText(TagData, OtherNetworks[TagSpec]):
     """From tagged sentences to a served tagger."""
 
-    def build(self, plan: Plan, spec: TagSpec, checkpoint: Path | None = None) -> torch.nn.Module:
-        """Recurrent, or a transformer; with a chain of tags."""
-        return network.build(plan, spec, checkpoint)
+    Recurrent = network.TagRecurrent
+    Transformer = network.TagEncoder
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Minus the log-likelihood of a sentence's tags a word, a scalar."""

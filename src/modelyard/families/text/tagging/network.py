@@ -6,12 +6,10 @@ In training a batch has tokens and tags, int64 (batch, length) each; the graph h
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from modelyard.families.text.network import Recurrent
 from modelyard.families.text.tagging.chain import NEVER, Chain, forbidden, insides
@@ -139,17 +137,4 @@ class TagEncoder(Tagged, Encoder):
 
     def scores(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (batch, length) to logits (batch, length, tags)."""
-        states = self.states(tokens)
-        logits: torch.Tensor = self.head(
-            self.dropout(functional.layer_norm(states, states.shape[-1:]))
-        )
-        return logits
-
-
-def build(made: Plan, spec: TagSpec, checkpoint: Path | None = None) -> Tagged:
-    """The untrained network of a plan; with `checkpoint`, its encoder has those weights."""
-    if made["kind"] != "bert":
-        return TagRecurrent(made, spec)
-    from modelyard.kit.transformers import backbone
-
-    return TagEncoder(backbone(made["config"], checkpoint), made["width"], made["dropout"], spec)
+        return self.scored(self.states(tokens))

@@ -11,7 +11,6 @@ import numpy as np
 
 from modelyard.families.text.tagging.kind import SENTENCES
 from modelyard.families.text.windows import in_windows
-from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.text.spec import TokenSpec, as_text
 
 WORD = re.compile(r"\w+(?:[-.'’]\w+)*|[^\w\s]")
@@ -68,10 +67,6 @@ class TagSpec(TokenSpec):
         changes = begins[1:] + (size - np.diff(begins)) // 2
         window = np.searchsorted(changes, first, side="right")
         return Laid(rows, window, first - begins[window] + len(before))
-
-    def sees_like(self, other: FileSpec) -> bool:
-        """Whether both read the same tokens of a sentence."""
-        return isinstance(other, TagSpec) and super().sees_like(other)
 
 
 def words_of(stored: str) -> list[str]:

@@ -7,7 +7,6 @@ train.files …         the pairs themselves, as JSON
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -30,15 +29,12 @@ from modelyard.families.text.translating.spec import (
     stored,
     trained_tokenizer,
 )
-from modelyard.kit.classifier import store
-from modelyard.kit.classifier.data import Parts
-from modelyard.kit.classifier.divide import SPLITS, without_copies
-from modelyard.kit.classifier.examples import Example
+from modelyard.kit.classifier.data import Look, Parts
+from modelyard.kit.classifier.examples import Example, Listing
 from modelyard.kit.classifier.rows import Content
-from modelyard.kit.splits import save_groups_of
 from modelyard.kit.tables import is_quickly_read
 from modelyard.kit.text.fitting import LONGEST, fit_length
-from modelyard.store.base import base_of
+from modelyard.kit.text.spec import as_text
 
 SHORTEST = 8
 FREE = 1.5
@@ -100,35 +96,37 @@ class TranslateData(TokensData[TranslationSpec]):
         most = int(np.quantile(written, 0.99) * FREE)
         return spec.model_copy(update={"most_written": min(LONGEST, most) + SHORTEST})
 
-    def features(self, raw: Path, out: Path) -> dict[str, Any]:
-        """Reads the pairs in `raw`; writes splits and assets to `out`. Returns the card's summary.
-
-        Raises:
-            BadData: with file, row and column.
-            UsageError: the settings are not those of the earlier model.
-        """
+    def listing(self, raw: Path) -> Listing:
+        """The pairs, each as one content."""
         self.refuse_settings("classes", "positive", "group_pattern")
         listing, self._column = read_pairs(raw, self.config.features)
-        examples = [_joined(example) for example in listing.examples]
-        digests = [hashlib.sha256(example.file.read()).hexdigest() for example in examples]
-        unique = without_copies(examples, digests, PAIRS)
-        parts = self._divided(unique.examples, raw)
-        base = base_of(out)
-        pairs = {}
-        for split in SPLITS:
-            pairs[split] = [pair_of(one.file.read()) for one in parts[split]]
-        if base is not None:
-            spec = self._earlier(base)
-        else:
-            spec = self.fitted([], [], pairs["train"])
-        cut = 0
-        for split in SPLITS:
-            cut += _write_split(out, split, parts[split], pairs[split], spec)
-        spec.save(Path(out) / "assets")
-        more = f"; {cut:,} cut at their end" if cut else ""
-        dropped = listing.dropped | unique.dropped
-        notes = [*listing.notes, *unique.notes]
-        return self.said_of(parts, spec, more, dropped, notes)
+        listing.examples = [_joined(example) for example in listing.examples]
+        return listing
+
+    def check_labels(self, listing: Listing, earlier: Sequence[str]) -> None:
+        """Pairs have none."""
+
+    def look(self, data: bytes) -> Look:
+        """Pairs are the same that have the same source and target."""
+        text = as_text(data, self.limits())
+        return Look(super().look(data).digest, pair_of(text))
+
+    def encoded(self, examples: Sequence[Example], spec: TranslationSpec) -> np.ndarray:
+        """Tokens of the targets, (n, most_written)."""
+        return spec.written([pair_of(example.file.read())[1] for example in examples])
+
+    def divided(self, examples: Sequence[Example], raw: Path) -> Parts:
+        """By split; the translations of one source are in one of them."""
+        sources = [pair_of(example.file.read())[0] for example in examples]
+        counts = Counter(sources)
+        grouped = []
+        for example, source in zip(examples, sources, strict=True):
+            group = example.group
+            # Whoever named groups or splits knows which pairs may be in two.
+            if group is None and example.split is None and counts[source] > 1:
+                group = f"source {source}"
+            grouped.append(replace(example, group=group))
+        return super().divided(grouped, raw)
 
     def body(self, data: bytes) -> dict[str, Any]:
         """A source as a request."""
@@ -144,38 +142,27 @@ class TranslateData(TokensData[TranslationSpec]):
         prompt = self.config.features.prompt
         return [*super().unchangeable(spec, plan), ("features.prompt", prompt, spec.prompt)]
 
-    def _divided(self, examples: list[Example], raw: Path) -> Parts:
-        """By split; the translations of one source are in one of them."""
-        sources = [pair_of(example.file.read())[0] for example in examples]
-        counts = Counter(sources)
-        grouped = []
-        for example, source in zip(examples, sources, strict=True):
-            group = example.group
-            # Whoever named groups or splits knows which pairs may be in two.
-            if group is None and example.split is None and counts[source] > 1:
-                group = f"source {source}"
-            grouped.append(replace(example, label=PAIRS.one, group=group))
-        return self.divided(grouped, raw)
+    def _grown(self, earlier: TranslationSpec, parts: Parts) -> TranslationSpec:
+        """The earlier one."""
+        return earlier
+
+    def _summary(
+        self, parts: Parts, spec: TranslationSpec, dropped: dict[str, int], notes: list[str]
+    ) -> dict[str, Any]:
+        cut = 0
+        for part in parts.values():
+            pairs = [pair_of(example.file.read()) for example in part]
+            sources = spec.counts_of([spec.prompt + source for source, _ in pairs])
+            targets = spec.counts_of([target for _, target in pairs])
+            cut += int(((sources > spec.length) | (targets > spec.most_written)).sum())
+        more = f"; {cut:,} cut at their end" if cut else ""
+        return self.said_of(parts, spec, more, dropped, notes)
 
 
 def _joined(example: Example) -> Example:
     """The pair as one content."""
     content = Content(example.file, stored(example.file.read().decode(), example.label))
     return replace(example, file=content, label=PAIRS.one)
-
-
-def _write_split(
-    out: Path, split: str, part: list[Example], pairs: list[tuple[str, str]], spec: TranslationSpec
-) -> int:
-    """Returns how many sources or targets are longer than what is read of them."""
-    sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
-    tokens = spec.read(sources)
-    store.save_arrays(out, split, tokens.astype(np.int32, copy=False))
-    store.save_labels(out, split, spec.written(targets))
-    save_groups_of(out, split, [one.group for one in part])
-    store.save_files(out, split, [one.name for one in part], [one.file for one in part])
-    long = spec.counts_of([spec.prompt + source for source in sources]) > spec.length
-    return int((long | (spec.counts_of(targets) > spec.most_written)).sum())
 
 
 def _number_of(token: str, tokenizer: str) -> int:

@@ -82,11 +82,8 @@ class TranslationSpec(TokenSpec):
 
     def sees_like(self, other: FileSpec) -> bool:
         """Whether both read the same tokens."""
-        return (
-            isinstance(other, TranslationSpec)
-            and self.prompt == other.prompt
-            and super().sees_like(other)
-        )
+        same = isinstance(other, TranslationSpec) and self.prompt == other.prompt
+        return same and super().sees_like(other)
 
 
 def stored(source: str, target: str) -> bytes:
@@ -94,7 +91,7 @@ def stored(source: str, target: str) -> bytes:
     return json.dumps([source, target], ensure_ascii=False).encode()
 
 
-def pair_of(data: bytes) -> tuple[str, str]:
+def pair_of(data: bytes | str) -> tuple[str, str]:
     """Source and target of a stored pair.
 
     Raises:
