@@ -130,13 +130,14 @@ def save_groups_of(features: Path, split: str, names: Sequence[str | None]) -> N
     save_groups(features, split, np.array(found, np.int64))
 
 
-def load_groups(features: Path, split: str) -> np.ndarray | None:
-    """The groups of a split's examples, integers (n,); None where they are not grouped."""
+def load_groups(features: Path, split: str, most: int | None = None) -> np.ndarray | None:
+    """The groups of a split's examples, or of the first `most`, integers (n,); None where they are
+    not grouped."""
     file = _groups_file(features, split)
     if not file.is_file():
         return None
     groups: np.ndarray = np.load(file, allow_pickle=False)
-    return groups
+    return groups[:most]
 
 
 def _groups_file(features: Path, split: str) -> Path:

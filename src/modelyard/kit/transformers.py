@@ -33,17 +33,29 @@ def backbone(shape: dict[str, Any], checkpoint: str | Path | None = None) -> Pre
 
 
 def network(
-    auto: Any, shape: dict[str, Any], checkpoint: str | Path | None = None, **more: Any
+    auto: Any,
+    shape: dict[str, Any],
+    checkpoint: str | Path | None = None,
+    *,
+    classes: int | None = None,
+    **more: Any,
 ) -> PreTrainedModel:
     """The network of `shape` as one of transformers' `AutoModel…` classes makes it, untrained or
     with a checkpoint's weights: see `backbone`. With weights, `more` changes the checkpoint's
     config.
+
+    Args:
+        classes: of the last layer, which starts untrained: a checkpoint's classes are others.
 
     Raises:
         UsageError: the weights cannot be read.
     """
     quiet()
     found: PreTrainedModel
+    if classes is not None:
+        shape = {**shape, "num_labels": classes}
+        if checkpoint is not None:
+            more |= {"num_labels": classes, "ignore_mismatched_sizes": True}
     if checkpoint is None:
         values = {name: value for name, value in shape.items() if name != "model_type"}
         config = transformers.AutoConfig.for_model(shape["model_type"], **values)

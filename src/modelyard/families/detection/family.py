@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,21 +24,17 @@ from modelyard.families.detection.spec import DetectionSpec
 from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.boxes import report
-from modelyard.kit.boxes.choosing import choose_answers
+from modelyard.kit.boxes.family import ObjectFamily
 from modelyard.kit.boxes.geometry import areas, into_square
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
 from modelyard.kit.classes.answers import check_shared
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.changes import Changes
-from modelyard.kit.pictures.family import Batch, SquareFamily
+from modelyard.kit.pictures.family import Batch
 from modelyard.kit.pictures.host import PIXELS
 from modelyard.kit.pictures.square import sizes_of
 from modelyard.kit.splits import load_groups
-from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Runtime
-
-if TYPE_CHECKING:
-    from modelyard.training.loop import Trainer
 
 OBJECTS = "objects"
 """A batch's objects, float32 (batch, most, 6): class, left, top, right and bottom in pixels of the
@@ -48,9 +43,10 @@ FLOOR = 0.01
 """Least score of what is judged: what is surer than the rest counts, not what is sure."""
 
 
-class Detection(DetectionData, SquareFamily[DetectionConfig, DetectionSpec]):
+class Detection(DetectionData, ObjectFamily[DetectionConfig, DetectionSpec]):
     """From a folder of pictures with boxes to a served detector."""
 
+    Answering = DetectionHost
     plan = staticmethod(plan)
     network = staticmethod(build)
     ANNOTATIONS = OBJECTS
@@ -83,21 +79,6 @@ class Detection(DetectionData, SquareFamily[DetectionConfig, DetectionSpec]):
         loss: torch.Tensor = model(batch[PIXELS], batch[OBJECTS])["loss"]
         return loss.mean()
 
-    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
-        """Trains into `out`; adds the network's plan and the threshold to the assets.
-
-        Raises:
-            UsageError: the settings do not fit the data.
-        """
-        report = super().fit(features, out, trainer)
-        assets, settings = Path(out) / "assets", self.config.model
-
-        def judged() -> Judged:
-            host, run = DetectionHost(assets), TorchRuntime(self.graphs(out))
-            return self._judged(host, run, features, "validation")
-
-        return choose_answers(assets, settings.threshold, settings.most_overlap, judged, report)
-
     def evaluate(
         self, host: DetectionHost, run: Runtime, features: Path, split: Split = "test"
     ) -> Evaluation:
@@ -112,7 +93,7 @@ class Detection(DetectionData, SquareFamily[DetectionConfig, DetectionSpec]):
         """
         spec = DetectionSpec.load(Path(features) / "assets")
         check_shared(host.spec.classes, spec.classes)
-        judged = self._judged(host, run, features, split)
+        judged = self.judged(host, run, features, split)
         simple = {
             PRIOR: self._against(features, split, prior_boxes(features, split)),
             NEAREST: self._against(features, split, nearest_boxes(features, split)),
@@ -129,7 +110,8 @@ class Detection(DetectionData, SquareFamily[DetectionConfig, DetectionSpec]):
             groups=load_groups(features, split),
         )
 
-    def _judged(self, host: DetectionHost, run: Runtime, features: Path, split: Split) -> Judged:
+    def judged(self, host: DetectionHost, run: Runtime, features: Path, split: Split) -> Judged:
+        """What a host finds in the pictures of a split."""
         return self._against(features, split, found_in(host, run, features, split))
 
     def _against(self, features: Path, split: Split, found: Objects) -> Judged:

@@ -10,17 +10,10 @@ from pydantic import BaseModel
 
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.host import WithWarnings
-from modelyard.kit.boxes.answering import (
-    FoundObject,
-    ObjectAnswers,
-    ObjectBox,
-    ObjectPicture,
-    described,
-)
+from modelyard.kit.boxes.answering import FoundObject, ObjectBox, ObjectHost, ObjectPicture
 from modelyard.kit.boxes.geometry import areas, from_centres, on_grid, out_of_square, suppressed
 from modelyard.kit.classifier.store import load_plan
 from modelyard.kit.logits import softmax
-from modelyard.kit.pictures.host import SquareHost
 from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Arrays
 
@@ -42,17 +35,15 @@ class Things(WithWarnings):
     height: int
 
 
-class DetectionHost(SquareHost[DetectionSpec, Places]):
+class DetectionHost(ObjectHost[DetectionSpec, Places]):
     """Answers for one trained network."""
 
     Spec = DetectionSpec
     Request, Response = ObjectPicture, Things
     chunk = 16
-    rows_by = "objects"
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
-        self.answers = ObjectAnswers.load_or(self.assets, ObjectAnswers())
         self.plan = load_plan(self.assets)
 
     def by_picture(self, outputs: Arrays) -> Iterator[Places]:
@@ -64,9 +55,7 @@ class DetectionHost(SquareHost[DetectionSpec, Places]):
     def answer(self, output: Places, size: Size, request: BaseModel) -> Things:
         """The objects with the threshold's score or more."""
         assert isinstance(request, ObjectPicture)
-        threshold = request.threshold
-        if threshold is None:
-            threshold = self.answers.threshold
+        threshold = self.least_score(request)
         labels, scores, boxes = self.chosen(*output, size, threshold, request.most)
         objects: list[FoundObject] = []
         for label, score, box in zip(labels, scores, boxes, strict=True):
@@ -90,12 +79,11 @@ class DetectionHost(SquareHost[DetectionSpec, Places]):
         kept = suppressed(there, sure, labels, self.answers.most_overlap, most)
         return labels[kept], sure[kept], there[kept]
 
-    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
-        """Figures of the picture as it was sent, and of what was found in it."""
+    def objects_of(self, response: BaseModel) -> list[tuple[FoundObject, float]]:
+        """Boxes and their areas."""
         assert isinstance(response, Things)
         pixels = response.width * response.height
-        covered = [one.box.width * one.box.height / pixels for one in response.objects]
-        return described(self.figures(request), response.objects, covered, self._shown)
+        return [(one, one.box.width * one.box.height / pixels) for one in response.objects]
 
     def _scores(self, logits: np.ndarray) -> np.ndarray:
         """Of logits (n, places, outputs), by class."""

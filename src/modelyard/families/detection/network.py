@@ -46,7 +46,7 @@ class Cnn(Detector):
     layers at every place."""
 
     def __init__(self, made: Plan, spec: DetectionSpec) -> None:
-        super().__init__(spec.mean, spec.std)
+        super().__init__(made, spec.mean, spec.std)
         width, depth = made["width"], made["depth"]
         self.stem = nn.Sequential(
             nn.Conv2d(3, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()

@@ -31,15 +31,10 @@ class Queries(Detector):
     """The last output of this layer stands for nothing; classes that are appended come before it."""
 
     def __init__(self, made: Plan, spec: DetectionSpec, checkpoint: Path | None = None) -> None:
-        super().__init__(made.get("mean", spec.mean), made.get("std", spec.std))
+        super().__init__(made, spec.mean, spec.std)
         self.side = spec.size
-        shape = {**made["config"], "num_labels": len(spec.classes)}
-        more: dict[str, Any] = {}
-        if checkpoint is not None:
-            # Its classes are others: that layer starts untrained.
-            more = {"num_labels": len(spec.classes), "ignore_mismatched_sizes": True}
         auto = transformers.AutoModelForObjectDetection
-        self.net = network(auto, shape, checkpoint, **more)
+        self.net = network(auto, made["config"], checkpoint, classes=len(spec.classes))
 
     def forward(self, pixels: torch.Tensor, objects: torch.Tensor | None = None) -> Batch:
         scaled = self.scaled(pixels)

@@ -12,7 +12,7 @@ from torch import nn
 from modelyard.errors import UsageError
 from modelyard.families.image.config import ImageModel
 from modelyard.families.image.spec import ImageSpec
-from modelyard.kit.pictures.layers import Block
+from modelyard.kit.pictures.layers import Block, Standardizing
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -35,21 +35,18 @@ Plan = dict[str, Any]
 """A network's shape as JSON: `kind`, `dropout`, and what builds the backbone."""
 
 
-class Net(nn.Module):
+class Net(Standardizing):
     """Pixels 0 to 255, float32 (batch, channels, size, size), to `logits` (batch, classes) and
     `features`, the last stage's maps (batch, features, rows, columns). Pixels are standardized
     inside."""
 
     def __init__(self, backbone: nn.Module, width: int, spec: ImageSpec, made: Plan) -> None:
-        super().__init__()
-        shape = (1, spec.channels, 1, 1)
-        self.register_buffer("mean", torch.tensor(spec.mean).reshape(shape))
-        self.register_buffer("std", torch.tensor(spec.std).reshape(shape))
+        super().__init__(made, spec.mean, spec.std)
         self.backbone, self.dropout = backbone, nn.Dropout(made["dropout"])
         self.head = nn.Linear(width, len(spec.classes))
 
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        features = self.backbone((pixels - self.get_buffer("mean")) / self.get_buffer("std"))
+        features = self.backbone(self.scaled(pixels))
         return {"logits": self.head(self.dropout(features.mean((2, 3)))), "features": features}
 
 

@@ -13,17 +13,10 @@ from pydantic import BaseModel, Field
 from modelyard.families.segmentation.host import Runs, as_png
 from modelyard.families.segmentation.spec import SegmentationSpec, answered, palette
 from modelyard.host import Cost, WithWarnings
-from modelyard.kit.boxes.answering import (
-    FoundObject,
-    ObjectAnswers,
-    ObjectBox,
-    ObjectPicture,
-    described,
-)
+from modelyard.kit.boxes.answering import FoundObject, ObjectBox, ObjectHost, ObjectPicture
 from modelyard.kit.classifier.store import load_plan
 from modelyard.kit.logits import softmax
 from modelyard.kit.pictures.answering import DECODE_SECONDS, sent_pixels
-from modelyard.kit.pictures.host import SquareHost
 from modelyard.kit.pictures.pixels import placed
 from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Arrays
@@ -95,16 +88,14 @@ Queries = tuple[np.ndarray, np.ndarray]
 """Of one picture: scores (queries, classes), and logits of masks float32 (queries, rows, columns)."""
 
 
-class InstanceHost(SquareHost[SegmentationSpec, Queries]):
+class InstanceHost(ObjectHost[SegmentationSpec, Queries]):
     """Answers for one trained network whose queries find objects."""
 
     Spec = SegmentationSpec
     Request, Response = InstancePicture, MaskedObjects
-    rows_by = "objects"
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
-        self.answers = ObjectAnswers.load_or(self.assets, ObjectAnswers())
         self.colours = palette(MOST_NUMBERED + 1)
         # The library's own number, where a checkpoint's config.json does not say it.
         self._queries = load_plan(self.assets)["config"].get("num_queries", 100)
@@ -118,9 +109,7 @@ class InstanceHost(SquareHost[SegmentationSpec, Queries]):
     def answer(self, output: Queries, size: Size, request: BaseModel) -> MaskedObjects:
         """The objects with the threshold's score or more, each with its mask."""
         asked = _asked(request)
-        threshold = asked.threshold
-        if threshold is None:
-            threshold = self.answers.threshold
+        threshold = self.least_score(asked)
         width, height = answered(size, MASK_PIXELS)
         # From the mask's pixels to the picture's, which boxes are in.
         scale = np.tile([size[0] / width, size[1] / height], 2)
@@ -191,11 +180,10 @@ class InstanceHost(SquareHost[SegmentationSpec, Queries]):
         drawing = min(pixels, MASK_PIXELS) * most * OBJECT_SECONDS
         return Cost(1.0, pixels * DECODE_SECONDS + drawing)
 
-    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
-        """Figures of the picture as it was sent, and of what was found in it."""
+    def objects_of(self, response: BaseModel) -> list[tuple[FoundObject, float]]:
+        """Masks and their areas."""
         assert isinstance(response, MaskedObjects)
-        shares = [one.share for one in response.objects]
-        return described(self.figures(request), response.objects, shares, self._shown)
+        return [(one, one.share) for one in response.objects]
 
     def _enlarged(self, logits: np.ndarray, size: Size) -> np.ndarray:
         """The mask of a query, bool, in the size of the answered mask of a picture of `size`."""

@@ -6,12 +6,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from modelyard.errors import UsageError
+from modelyard.families.segmentation.config import SegmentationConfig
 from modelyard.families.segmentation.family import MASKS, Segmentation
 from modelyard.families.segmentation.instance_baseline import SIMPLE
 from modelyard.families.segmentation.instance_gallery import gallery
@@ -23,18 +24,14 @@ from modelyard.family import Split
 from modelyard.host import Host
 from modelyard.judging.evaluation import WHOLE, Evaluation, Part
 from modelyard.kit.boxes import report
-from modelyard.kit.boxes.choosing import choose_answers
+from modelyard.kit.boxes.family import ObjectFamily
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.family import Batch
 from modelyard.kit.pictures.host import PIXELS
 from modelyard.kit.splits import load_groups
-from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Runtime
 from modelyard.training.batches import Batches
-
-if TYPE_CHECKING:
-    from modelyard.training.loop import Trainer
 
 LABELS = "labels"
 """A batch's classes, int64 (batch, MOST_TRAINED): of the objects that MASKS numbers from 1 on; -1 where
@@ -45,8 +42,12 @@ FLOOR = 0.01
 """Least score of what is judged: what is surer than the rest counts, not what is sure."""
 
 
-class InstanceSegmentation(InstanceData, Segmentation):
+class InstanceSegmentation(
+    InstanceData, ObjectFamily[SegmentationConfig, SegmentationSpec], Segmentation
+):
     """From a folder of pictures with outlines to a network that finds each object."""
+
+    Answering = InstanceHost
 
     # Queries look where the mask of the layer before is likelier than not (Cheng et al. 2022,
     # section 3.2.1), so that a rounding error turns a pixel on or off.
@@ -91,21 +92,6 @@ class InstanceSegmentation(InstanceData, Segmentation):
         loss: torch.Tensor = model(batch[PIXELS], *targets(batch))["loss"]
         return loss.mean()
 
-    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
-        """Trains into `out`; adds the network's plan and the threshold to the assets.
-
-        Raises:
-            UsageError: the settings do not fit the data.
-        """
-        report = super().fit(features, out, trainer)
-        assets, settings = Path(out) / "assets", self.config.model
-
-        def judged() -> Judged:
-            host, run = InstanceHost(assets), TorchRuntime(self.graphs(out))
-            return self._judged(host, run, features, "validation", WHOLE)
-
-        return choose_answers(assets, settings.threshold, settings.most_overlap, judged, report)
-
     def evaluate_part(
         self, host: Host, run: Runtime, features: Path, split: Split, part: Part
     ) -> Evaluation:
@@ -117,7 +103,7 @@ class InstanceSegmentation(InstanceData, Segmentation):
         if not isinstance(host, InstanceHost):
             raise UsageError("a model of another kind than mask2former does not tell objects apart")
         spec = SegmentationSpec.load(Path(features) / "assets")
-        judged = self._judged(host, run, features, split, part)
+        judged = self.judged(host, run, features, split, part)
         simple = {}
         for name, answers in SIMPLE.items():
             some = itertools.islice(answers(features, split), judged.pictures)
@@ -131,11 +117,11 @@ class InstanceSegmentation(InstanceData, Segmentation):
             threshold=host.answers.threshold,
             compared="masks",
             gallery=gallery(judged, host, run, features, split),
-            groups=load_groups(features, split),
+            groups=load_groups(features, split, judged.pictures),
         )
 
-    def _judged(
-        self, host: InstanceHost, run: Runtime, features: Path, split: Split, part: Part
+    def judged(
+        self, host: InstanceHost, run: Runtime, features: Path, split: Split, part: Part = WHOLE
     ) -> Judged:
         """What a host finds in the pictures of a split, its classes as the split numbers them."""
         classes = SegmentationSpec.load(Path(features) / "assets").classes

@@ -37,16 +37,16 @@ class Mask2Former(Standardizing):
     def __init__(
         self, made: dict[str, Any], spec: SegmentationSpec, checkpoint: Path | None
     ) -> None:
-        super().__init__(made.get("mean", spec.mean), made.get("std", spec.std))
-        count = len(spec.classes)
-        shape = {**made["config"], "num_labels": count}
-        # The library's faster attention cannot be exported.
-        more: dict[str, Any] = {"attn_implementation": "eager"}
-        if checkpoint is not None:
-            # Its classes are others: that layer starts untrained.
-            more |= {"num_labels": count, "ignore_mismatched_sizes": True}
+        super().__init__(made, spec.mean, spec.std)
         auto = transformers.AutoModelForUniversalSegmentation
-        self.net: Any = network(auto, shape, checkpoint, **more)
+        self.net: Any = network(
+            auto,
+            made["config"],
+            checkpoint,
+            classes=len(spec.classes),
+            # The library's faster attention cannot be exported.
+            attn_implementation="eager",
+        )
 
     def forward(
         self,

@@ -28,7 +28,7 @@ class Unet(Standardizing):
     have shortcuts."""
 
     def __init__(self, made: Plan, spec: SegmentationSpec) -> None:
-        super().__init__(spec.mean, spec.std)
+        super().__init__(made, spec.mean, spec.std)
         widths = [made["width"] * 2**level for level in range(made["depth"] + 1)]
         self.first = Block(3, widths[0], 1)
         pairs = list(itertools.pairwise(widths))
@@ -56,16 +56,10 @@ class Library(Standardizing):
 
         from modelyard.kit.transformers import network
 
-        super().__init__(made.get("mean", spec.mean), made.get("std", spec.std))
+        super().__init__(made, spec.mean, spec.std)
         self.side = spec.size
-        count = len(spec.classes)
-        shape = {**made["config"], "num_labels": count}
-        more: dict[str, Any] = {}
-        if checkpoint is not None:
-            # Its classes are others: that layer starts untrained.
-            more = {"num_labels": count, "ignore_mismatched_sizes": True}
         auto = transformers.AutoModelForSemanticSegmentation
-        self.net = network(auto, shape, checkpoint, **more)
+        self.net = network(auto, made["config"], checkpoint, classes=len(spec.classes))
 
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         logits = self.net(pixel_values=self.scaled(pixels)).logits

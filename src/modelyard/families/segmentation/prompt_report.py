@@ -57,10 +57,7 @@ def evaluation(
     mean = table.mean(axis=0)
     metrics = {MAIN: mean[0], "iou_box": mean[1], "found": (table[:, 0] >= HALF).mean()}
     baseline = {MAIN: mean[2], "iou_box": mean[3], "found": (table[:, 2] >= HALF).mean()}
-    groups = load_groups(features, split)
-    if groups is not None:
-        groups = groups[:done]
-    draws = Draws(done, groups)
+    draws = Draws(done, load_groups(features, split, done))
     samples = _samples(table[:, [0, 2]], pictures, done, draws)
     resampled = draws.resampled(mean[[0, 2]], samples)
     return Evaluation(

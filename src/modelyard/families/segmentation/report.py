@@ -16,12 +16,12 @@ from modelyard.families.segmentation.spec import SegmentationSpec
 from modelyard.family import Split
 from modelyard.judging.evaluation import (
     Confusion,
-    Direction,
     Evaluation,
     Plot,
     Series,
     Table,
 )
+from modelyard.kit.boxes.report import rounded
 from modelyard.kit.classifier.store import load_arrays
 from modelyard.kit.intervals import Draws, Resampled
 from modelyard.kit.pictures.pixels import PICTURES
@@ -46,14 +46,10 @@ def evaluation(
     metrics = judged.figures()
     figures = {name: one.figures() for name, one in simple.items()}
     names = list(simple)
-    groups = load_groups(features, split)
-    if groups is not None:
-        groups = groups[: judged.pictures]
-    draws = Draws(judged.pictures, groups)
+    draws = Draws(judged.pictures, load_groups(features, split, judged.pictures))
     samples = np.column_stack([one.samples(draws) for one in (judged, *simple.values())])
     values = np.array([metrics[MAIN], *(figures[name][MAIN] for name in names)])
     resampled = draws.resampled(values, samples)
-    directions: dict[str, Direction] = dict.fromkeys(metrics, "max")
     whole = len(load_arrays(features, split))
     return Evaluation(
         split=split,
@@ -64,7 +60,7 @@ def evaluation(
         baseline=figures[PRIOR],
         baseline_name=PRIOR,
         rivals={name: figures[name][MAIN] for name in names if name != PRIOR},
-        directions=directions,
+        directions=dict.fromkeys(metrics, "max"),
         **resampled.compared(MAIN, "max", *names),
         notes=_notes(judged, resampled, spec),
         confusion=_confusion(judged, spec.classes),
@@ -117,12 +113,6 @@ def _by_class(judged: Judged, classes: list[str]) -> Table:
     whole = max(1, int(true.sum()))
     rows: list[list[str | float]] = []
     for label, name in enumerate(classes):
-        cells = [_cell(float(values[label])) for values in found.values()]
+        cells = [rounded(float(values[label])) for values in found.values()]
         rows.append([name, f"{true[label] / whole:.1%}", *cells])
     return Table(title="Overlap by class", columns=["class", "of the pixels", *found], rows=rows)
-
-
-def _cell(value: float) -> str | float:
-    if np.isnan(value):
-        return "–"
-    return round(value, 3)

@@ -31,7 +31,7 @@ class Sam(Standardizing):
     def __init__(
         self, made: dict[str, Any], spec: SegmentationSpec, checkpoint: Path | None
     ) -> None:
-        super().__init__(made.get("mean", spec.mean), made.get("std", spec.std))
+        super().__init__(made, spec.mean, spec.std)
         self.side = spec.size
         auto = transformers.AutoModelForMaskGeneration
         self.net: Any = network(auto, made["config"], checkpoint)

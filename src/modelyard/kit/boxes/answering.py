@@ -1,8 +1,9 @@
-"""What a host answers of the objects in a picture: numpy and pydantic only."""
+"""Answering with the objects in a picture: numpy, pydantic and Pillow only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from modelyard.kit.assets import Asset
 from modelyard.kit.pictures.answering import SentPicture
+from modelyard.kit.pictures.host import Output, S, SquareHost
 
 MOST = 100
 """Objects of an answer where a request says no other number."""
@@ -60,26 +62,37 @@ class ObjectAnswers(Asset):
     """Of two boxes or masks of a class that overlap by more, the surer one is the answer."""
 
 
-def described(
-    figures: Mapping[str, float | None],
-    objects: Sequence[FoundObject],
-    shares: Sequence[float],
-    shown: Sequence[str],
-) -> dict[str, float | str | None]:
-    """A row for drift: figures of the picture, and of what was found in it.
+class ObjectHost(SquareHost[S, Output]):
+    """Answers for one trained network that finds objects. A family gives `objects_of` too."""
 
-    Args:
-        shares: of the picture, that each object takes.
-        shown: classes whose share of the objects is told.
-    """
-    count = len(objects)
-    row: dict[str, float | str | None] = {**figures, "objects": float(count)}
-    # Of a picture without objects there is no mean, and no share.
-    row |= dict.fromkeys(["mean score", "mean area", *(f"share {name}" for name in shown)])
-    if not count:
+    rows_by = "objects"
+
+    def __init__(self, assets: Path) -> None:
+        super().__init__(assets)
+        self.answers = ObjectAnswers.load_or(self.assets, ObjectAnswers())
+
+    @abstractmethod
+    def objects_of(self, response: BaseModel) -> list[tuple[FoundObject, float]]:
+        """The objects of an answer, and the share of the picture that each takes."""
+
+    def least_score(self, asked: ObjectPicture) -> float:
+        """Of the objects that a request is answered with."""
+        if asked.threshold is None:
+            return self.answers.threshold
+        return asked.threshold
+
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """Figures of the picture as it was sent, and of what was found in it."""
+        found = self.objects_of(response)
+        count = len(found)
+        row: dict[str, float | str | None] = {**self.figures(request), "objects": float(count)}
+        # Of a picture without objects there is no mean, and no share.
+        named = {f"share {name}": name for name in self._shown}
+        row |= dict.fromkeys(["mean score", "mean area", *named])
+        if not count:
+            return row
+        row["mean score"] = sum(one.score for one, _ in found) / count
+        row["mean area"] = sum(share for _, share in found) / count
+        for field, name in named.items():
+            row[field] = sum(one.label == name for one, _ in found) / count
         return row
-    row["mean score"] = sum(one.score for one in objects) / count
-    row["mean area"] = sum(shares) / count
-    for name in shown:
-        row[f"share {name}"] = sum(one.label == name for one in objects) / count
-    return row

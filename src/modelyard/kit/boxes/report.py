@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from modelyard.family import Split
-from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series, Table
+from modelyard.judging.evaluation import Evaluation, Plot, Series, Table
 from modelyard.kit.boxes.precision import SIZES, Judged
 from modelyard.kit.intervals import Draws, Resampled
 from modelyard.kit.pictures.pixels import PICTURES
@@ -39,18 +39,15 @@ def evaluation(
         whole: pictures of the split, of which as many may be judged as time allows.
         threshold: least score of an answer.
         compared: `boxes` or `masks`.
-        groups: of the split's pictures, such as scenes; None: each is one.
+        groups: of the judged pictures, such as scenes; None: each is one.
     """
     metrics = judged.figures() | _at(judged, threshold)
     baseline, *others = simple
     figures = {name: one.figures() for name, one in simple.items()}
-    if groups is not None:
-        groups = groups[: judged.pictures]
     draws = Draws(judged.pictures, groups)
     samples = np.column_stack([judged.samples(draws), simple[baseline].samples(draws)])
     values = np.array([metrics[MAIN], figures[baseline][MAIN]])
     resampled = draws.resampled(values, samples[~np.isnan(samples).any(axis=1)])
-    directions: dict[str, Direction] = dict.fromkeys(metrics, "max")
     return Evaluation(
         split=split,
         rows=judged.pictures,
@@ -60,7 +57,7 @@ def evaluation(
         baseline={name: value for name, value in figures[baseline].items() if name in metrics},
         baseline_name=baseline,
         rivals={name: figures[name][MAIN] for name in others},
-        directions=directions,
+        directions=dict.fromkeys(metrics, "max"),
         **resampled.compared(MAIN, "max", baseline),
         notes=_notes(judged, resampled, threshold, compared),
         plots=[
@@ -161,13 +158,14 @@ def _by_class(judged: Judged, classes: list[str], threshold: float) -> Table:
         if objects[label]:
             recall = right[label] / objects[label]
         cells = [*found.values(), float(precision), float(recall)]
-        rows.append([name, int(objects[label]), *map(_cell, cells)])
+        rows.append([name, int(objects[label]), *map(rounded, cells)])
     columns = ["class", "objects", "AP", "AP50", "AP75", *(f"AP {size}" for size in SIZES)]
     columns += ["precision", "recall"]
     return Table(title="Average precision by class and size", columns=columns, rows=rows)
 
 
-def _cell(value: float) -> str | float:
+def rounded(value: float) -> str | float:
+    """A cell of a table; a dash where there is no number."""
     if np.isnan(value):
         return "–"
     return round(value, 3)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -10,15 +13,17 @@ NATURAL = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
 
 
 class Standardizing(nn.Module):
-    """A network that takes pixels 0 to 255 and standardizes them inside."""
+    """A network that takes pixels 0 to 255 and standardizes them inside: as its plan says, like a
+    checkpoint's, else by the training split."""
 
-    def __init__(self, mean: list[float], std: list[float]) -> None:
+    def __init__(self, made: Mapping[str, Any], mean: list[float], std: list[float]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
+        for name, own in (("mean", mean), ("std", std)):
+            values = torch.tensor(made.get(name, own))
+            self.register_buffer(name, values.reshape(1, -1, 1, 1))
 
     def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels with the mean and deviation of the training split."""
+        """Pixels of mean 0 and deviation 1."""
         return (pixels - self.get_buffer("mean")) / self.get_buffer("std")
 
 
