@@ -162,6 +162,17 @@ def choices(what: str, seen: str, allowed: Iterable[str]) -> str:
     return f"{what} {seen!r} is unknown.{guess} Allowed: {', '.join(names) or 'none'}"
 
 
+def first_of(names: Sequence[str], most: int) -> str:
+    """The first names, for a message.
+
+    >>> first_of(["red", "green", "blue"], 2)
+    'red, green, …'
+    """
+    if len(names) > most:
+        names = [*names[:most], "…"]
+    return ", ".join(names)
+
+
 def option(setting: str, value: str | Sequence[str]) -> str:
     """The option that gives a setting a text or a list of some, as a shell takes it.
 

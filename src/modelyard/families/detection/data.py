@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.errors import BadData
+from modelyard.errors import BadData, first_of
 from modelyard.families.detection.config import DetectionConfig
 from modelyard.families.detection.samples import write_sample
 from modelyard.families.detection.spec import DetectionSpec
@@ -25,7 +25,7 @@ from modelyard.kit.classifier.divide import SPLITS
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
-from modelyard.kit.pictures.data import SquareData, grown, names_of, write_pictures
+from modelyard.kit.pictures.data import NAMED, SquareData, grown, write_pictures
 from modelyard.kit.pictures.parts import parted
 from modelyard.kit.pictures.pixels import PAGES, PICTURES
 from modelyard.kit.splits import save_groups_of
@@ -172,7 +172,7 @@ def _summary(
     listing.drop("boxes: without area in the picture", sum(one.empty for one in some))
     strange = sorted(total.keys() - set(spec.classes))
     lost = sum(total[name] for name in strange)
-    listing.drop(f"boxes: of a class that training lacks ({names_of(strange)})", lost)
+    listing.drop(f"boxes: of a class that training lacks ({first_of(strange, NAMED)})", lost)
     if turns := sum(one.was_turned for one in some):
         listing.notes.append(f"{turns} pictures were turned by EXIF, and their boxes with them.")
     classes = {}

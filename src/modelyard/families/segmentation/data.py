@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from modelyard.errors import BadData
+from modelyard.errors import BadData, first_of
 from modelyard.families.segmentation.config import SegmentationConfig
 from modelyard.families.segmentation.masks import LARGEST
 from modelyard.families.segmentation.reading import Drawn, Pair, Pairs, read_pairs
@@ -39,7 +39,7 @@ from modelyard.kit.classifier.divide import SPLITS
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
-from modelyard.kit.pictures.data import NAMED, SquareData, grown, names_of, write_pictures
+from modelyard.kit.pictures.data import NAMED, SquareData, grown, write_pictures
 from modelyard.kit.pictures.parts import parted
 from modelyard.kit.pictures.pixels import PAGES, PICTURES
 from modelyard.kit.pictures.square import sizes_of
@@ -211,7 +211,7 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
         for value, count in total.items():
             if value in names and table[value] == IGNORED:
                 lost[names[value]] = count
-        named = names_of(sorted(lost))
+        named = first_of(sorted(lost), NAMED)
         listing.drop(f"{self.counted}: of a class that training lacks ({named})", lost.total())
         return {
             "headline": headline,

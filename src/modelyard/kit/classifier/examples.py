@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import FileFeatures
 from modelyard.kit.classifier.kind import FileKind
-from modelyard.store.files import File
+from modelyard.store.files import File, FileSet
 
 SPLIT_NAMES = {
     "train": "train",
@@ -96,6 +96,36 @@ def name_single_flags(listing: Listing) -> None:
     ]
     listing.several = False
     listing.notes.append(f"The one column with a 1 is the class of a {listing.kind.one}.")
+
+
+def complete(listing: Listing, files: FileSet, tables: str) -> None:
+    """Sorts the examples that `tables` list, and counts the files that they do not.
+
+    Raises:
+        BadData: two rows list the same file.
+    """
+    seen: dict[str, Example] = {}
+    for example in listing.examples:
+        first = seen.setdefault(example.name, example)
+        if first is not example:
+            problem = f"{example.name!r} is in row {first.row} already"
+            column = example.columns[0]
+            raise BadData(problem, file=example.table, row=example.row, column=column)
+    others = [file for file in files if listing.kind.reads(file.name) and file.name not in seen]
+    listing.drop(f"not in {tables}", len(others))
+    listing.examples.sort(key=lambda example: example.name)
+
+
+def usual_name(
+    usual: Sequence[str], names: Iterable[str], aside: Collection[str | None] = ()
+) -> str | None:
+    """Of the `names` of columns, but for those aside, the one that is called as the first of the
+    usual ones, in whatever case."""
+    known = {name.casefold(): name for name in names if name not in aside}
+    for name in usual:
+        if name in known:
+            return known[name]
+    return None
 
 
 def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str]) -> None:

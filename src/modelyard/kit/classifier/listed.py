@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from modelyard.errors import BadData, choices
+from modelyard.errors import BadData, choices, first_of
 from modelyard.kit.classifier.examples import (
     SPLIT_NAMES,
     Example,
     Listing,
     check_splits,
+    complete,
+    usual_name,
 )
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.tables import decoded
@@ -58,24 +60,15 @@ def read_listed(table: File, files: FileSet, kind: FileKind, allowed: Sequence[s
     if not rows:
         raise BadData("has no rows below its header", file=table.path)
     roles = _roles(table, names, rows[0][1], kind, allowed)
-    seen: dict[str, int] = {}
-    examples = []
-    for row, cells in rows:
-        example = _example(table, files, kind, row, cells, roles)
-        if example.name in seen:
-            problem = f"{example.name!r} is in row {seen[example.name]} already"
-            raise BadData(problem, file=table.path, row=row, column=roles.file)
-        seen[example.name] = row
-        examples.append(example)
+    examples = [_example(table, files, kind, row, cells, roles) for row, cells in rows]
     check_splits(examples)
-    listed = {example.file.name for example in examples}
-    others = [file for file in files if kind.reads(file.name) and file.name not in listed]
-    examples.sort(key=lambda example: example.name)
     listing = Listing(files.root, kind, examples, several=bool(roles.flags))
-    listing.drop(f"not in {table.name}", len(others))
+    complete(listing, files, table.name)
     listing.notes += notes
     if roles.unused:
-        listing.notes.append(f"No labels are, by features.classes: {shown(roles.unused)}.")
+        listing.notes.append(
+            f"No labels are, by features.classes: {first_of(roles.unused, SHOWN)}."
+        )
     return listing
 
 
@@ -135,7 +128,7 @@ def _roles(
     table: File, names: list[str], first: dict[str, str], kind: FileKind, allowed: Sequence[str]
 ) -> Roles:
     """What the columns are, by their names and the cells of the `first` row."""
-    file, label = _first(FILE_NAMES, names), _first(LABEL_NAMES, names)
+    file, label = usual_name(FILE_NAMES, names), usual_name(LABEL_NAMES, names)
     if file is None:
         own = {name.lower(): name for name in names}
         file = own.get(kind.field, own.get(kind.one))
@@ -146,7 +139,7 @@ def _roles(
         chosen = [name for name in flags if not allowed or name in allowed]
         unused = [name for name in flags if name not in chosen]
         return Roles(file, "", tuple(chosen), tuple(unused))
-    hint = f"Its columns are {shown(names)}; file and label are needed, or file and a column of"
+    hint = f"Its columns are {first_of(names, SHOWN)}; file and label are needed, or file and a column of"
     hint += " 0 and 1 for each label; split and group are allowed"
     missing = "file" if file is None else "label"
     raise BadData("the column is missing", file=table.path, column=missing, hint=hint)
@@ -170,35 +163,49 @@ def _example(
     if not kind.reads(file.name):
         problem = f"{name!r} is no {kind.one}; read are {kind.readable}"
         raise BadData(problem, file=table, row=row, column=column)
+    return example_of(listed_in, row, cells, roles, file)
+
+
+def example_of(
+    table: File,
+    row: int,
+    cells: dict[str, str],
+    roles: Roles,
+    file: File,
+    *,
+    group: str = "group",
+    split: str | None = None,
+) -> Example:
+    """The file that a row lists. `group` is the column of groups, where there is one; `split` that of
+    all rows, where the table says it.
+
+    Raises:
+        BadData: a cell is no split, or none of 0 and 1.
+    """
     if roles.label:
         label = cells[roles.label]
     else:
-        label = flagged(listed_in, row, cells, roles)
+        label = _flagged(table, row, cells, roles)
     return Example(
-        name=pure.as_posix(),
+        name=file.name,
         file=file,
         label=label,
-        split=split_of(cells, table, row),
-        group=cells.get("group") or None,
+        split=split or _split_of(cells, table.path, row),
+        group=cells.get(group) or None,
         row=row,
-        table=table,
-        columns=(column, roles.label),
+        table=table.path,
+        columns=(roles.file, roles.label),
     )
 
 
-def split_of(cells: dict[str, str], table: Path, row: int) -> str | None:
-    """The split that a row's cell names.
-
-    Raises:
-        BadData: it names none.
-    """
+def _split_of(cells: dict[str, str], table: Path, row: int) -> str | None:
     split = cells.get("split", "").lower()
     if split and split not in SPLIT_NAMES:
         raise BadData(choices("split", split, SPLIT_NAMES), file=table, row=row, column="split")
     return SPLIT_NAMES.get(split)
 
 
-def flagged(table: File, row: int, cells: dict[str, str], roles: Roles) -> str:
+def _flagged(table: File, row: int, cells: dict[str, str], roles: Roles) -> str:
     """The labels whose column holds 1, as a JSON list."""
     found = []
     for name in roles.flags:
@@ -214,19 +221,3 @@ def flagged(table: File, row: int, cells: dict[str, str], roles: Roles) -> str:
         if flag:
             found.append(name)
     return json.dumps(sorted(found))
-
-
-def _first(usual: Sequence[str], names: Sequence[str]) -> str | None:
-    """The first of the usual names that is there."""
-    for name in usual:
-        if name in names:
-            return name
-    return None
-
-
-def shown(names: Sequence[str]) -> str:
-    """The first names, for a message."""
-    shown = ", ".join(names[:SHOWN])
-    if len(names) > SHOWN:
-        shown += ", …"
-    return shown

@@ -8,19 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from modelyard.errors import BadData
-from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing
+from modelyard.errors import BadData, first_of
+from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing, complete, usual_name
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import (
     FLAGS,
     LABEL_NAMES,
     OTHERS,
+    SHOWN,
     Roles,
     Row,
-    flagged,
+    example_of,
     rows_of,
-    shown,
-    split_of,
 )
 from modelyard.store.files import File, FileSet
 
@@ -100,12 +99,11 @@ def tables_in(files: FileSet, kind: FileKind, allowed: Sequence[str]) -> list[La
         if roles is None:
             bare.append((file, columns))
         else:
-            found.append(LabelTable(file, roles, _of_groups(columns, roles), rows, notes))
+            group = usual_name(NAMES_OF_GROUPS, columns, {roles.file, roles.label})
+            found.append(LabelTable(file, roles, group, rows, notes))
     if bare and not found and not _in_class_folders(files, kind):
         file, columns = bare[0]
-        problem = (
-            f"lists {kind.many}, and no column is the label by its name; seen: {shown(columns)}"
-        )
+        problem = f"lists {kind.many}, and no column is the label by its name; seen: {first_of(columns, SHOWN)}"
         hint = "Call that column label, or move the table away where folders are the classes"
         raise BadData(problem, file=file.path, hint=hint)
     return found
@@ -149,13 +147,9 @@ def read_tables(tables: Sequence[LabelTable], files: FileSet, kind: FileKind) ->
         if one.group is not None:
             note += f"; those with the same {one.group} stay in one split"
         listing.notes += [f"{note}.", *one.notes]
-    _check_once(listing.examples)
+    complete(listing, files, " or ".join(one.table.name for one in tables))
     if len(tables) == 1 and all(example.split is None for example in listing.examples):
         listing.examples = _by_folder_of_split(listing.examples)
-    listed = {example.name for example in listing.examples}
-    others = [file for file in files if kind.reads(file.name) and file.name not in listed]
-    listing.drop(f"not in {' or '.join(one.table.name for one in tables)}", len(others))
-    listing.examples.sort(key=lambda example: example.name)
     return listing
 
 
@@ -172,11 +166,11 @@ def _of_files(columns: Sequence[str], rows: Sequence[Row], names: FilesByName) -
 def _roles(
     columns: Sequence[str], rows: Sequence[Row], file: str, allowed: Sequence[str]
 ) -> Roles | None:
-    lower = {name.lower(): name for name in columns if name != file}
-    for name in NAMES_OF_LABELS:
-        if name in lower:
-            return Roles(file, lower[name])
-    others = [n for n in lower.values() if n.lower() not in (*OTHERS, *NAMES_OF_GROUPS)]
+    label = usual_name(NAMES_OF_LABELS, columns, {file})
+    if label is not None:
+        return Roles(file, label)
+    aside = (*OTHERS, *NAMES_OF_GROUPS)
+    others = [name for name in columns if name != file and name.lower() not in aside]
     first = [cells for _, cells in rows[:LOOKED_AT]]
     flags = [n for n in others if all(cells[n].lower() in FLAGS for cells in first)]
     if len(flags) > 1:
@@ -184,14 +178,6 @@ def _roles(
         return Roles(file, "", chosen)
     if len(others) == 1:
         return Roles(file, others[0])
-    return None
-
-
-def _of_groups(columns: Sequence[str], roles: Roles) -> str | None:
-    lower = {name.lower(): name for name in columns}
-    for name in NAMES_OF_GROUPS:
-        if name in lower and lower[name] not in (roles.file, roles.label):
-            return lower[name]
     return None
 
 
@@ -209,33 +195,11 @@ def _examples(
             problem = f"{cells[column]!r} may be {files[0].name} or {files[1].name}"
             hint = "Write the path of the file, or remove the other one"
             raise BadData(problem, file=table, row=row, column=column, hint=hint)
-        if one.roles.label:
-            label = cells[one.roles.label]
-        else:
-            label = flagged(one.table, row, cells, one.roles)
-        example = Example(
-            name=files[0].name,
-            file=files[0],
-            label=label,
-            split=split or split_of(cells, table, row),
-            group=(cells[one.group] or None) if one.group else None,
-            row=row,
-            table=table,
-            columns=(column, one.roles.label),
+        example = example_of(
+            one.table, row, cells, one.roles, files[0], group=one.group or "", split=split
         )
         found.append(example)
     return found
-
-
-def _check_once(examples: Sequence[Example]) -> None:
-    """Refuses a file that two rows list."""
-    seen: dict[str, Example] = {}
-    for example in examples:
-        first = seen.setdefault(example.name, example)
-        if first is not example:
-            problem = f"{example.name!r} is in row {first.row} already"
-            column = example.columns[0]
-            raise BadData(problem, file=example.table, row=example.row, column=column)
 
 
 def _by_folder_of_split(examples: list[Example]) -> list[Example]:

@@ -13,7 +13,13 @@ import pyarrow as pa
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import RowFeatures
-from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing, check_splits
+from modelyard.kit.classifier.examples import (
+    SPLIT_NAMES,
+    Example,
+    Listing,
+    check_splits,
+    usual_name,
+)
 from modelyard.kit.classifier.flags import flags_of, join_flags
 from modelyard.kit.classifier.folders import check_no_class_folder, read_folder
 from modelyard.kit.classifier.kind import FileKind
@@ -159,7 +165,7 @@ def _join_flags(parts: Sequence[Rows], widest: Rows, settings: RowFeatures) -> l
     """One column of labels in the place of columns of 0 and 1, where a text may have many; a note."""
     if getattr(settings, "labels", "one") != "many" or settings.label_column is not None:
         return []
-    if _named(widest.columns, LABEL_NAMES, {settings.text_column}) is not None:
+    if usual_name(LABEL_NAMES, widest.columns, {settings.text_column}) is not None:
         return []
     flags = flags_of(widest.columns, settings.classes)
     for part in parts:
@@ -288,8 +294,8 @@ def named_columns(
         if name is not None and name not in columns:
             problem = f"{choices('column', name, columns)} (features.{setting})"
             raise BadData(problem, file=rows.file.path)
-    content = content or _named(columns, contents, {label})
-    return content, label or _named(columns, labels, {content})
+    content = content or usual_name(contents, columns, {label})
+    return content, label or usual_name(labels, columns, {content})
 
 
 def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
@@ -310,15 +316,6 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
             hint += "; where each column of 0 and 1 is a label: --set features.labels=many"
         raise BadData(problem, file=rows.file.path, hint=hint)
     return content, label
-
-
-def _named(columns: Columns, names: Sequence[str], aside: set[str | None]) -> str | None:
-    """The column with the first of these names, in whatever case."""
-    known = {name.casefold(): name for name in columns if name not in aside}
-    for name in names:
-        if name in known:
-            return known[name]
-    return None
 
 
 def _length(cells: list[str | None]) -> float:

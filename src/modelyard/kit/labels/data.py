@@ -12,7 +12,7 @@ from typing import Generic
 
 import numpy as np
 
-from modelyard.errors import BadData, UsageError, choices
+from modelyard.errors import BadData, UsageError, choices, first_of
 from modelyard.kit.classes.positive import Positive
 from modelyard.kit.classifier.data import C, ClassifierData, Parts, S
 from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS
@@ -150,7 +150,9 @@ def _without_rare(
         if count < LEAST_OF_CLASS and name not in earlier:
             rare.append(name)
     if rare:
-        reason = f"labels: in fewer than {LEAST_OF_CLASS} {listing.kind.many} ({_named(rare)})"
+        reason = (
+            f"labels: in fewer than {LEAST_OF_CLASS} {listing.kind.many} ({first_of(rare, NAMED)})"
+        )
         listing.dropped[reason] = sum(counts[name] for name in rare)
     return [sorted(set(names) - set(rare)) for names in labels]
 
@@ -158,13 +160,6 @@ def _without_rare(
 def _counted(labels: Iterable[list[str]]) -> Counter[str]:
     """Examples by label."""
     return Counter(chain.from_iterable(labels))
-
-
-def _named(labels: list[str]) -> str:
-    named = ", ".join(labels[:NAMED])
-    if len(labels) > NAMED:
-        named += ", …"
-    return named
 
 
 def _strata(labels: list[list[str]]) -> list[str]:
@@ -194,6 +189,6 @@ def _check_train(parts: Parts, raw: Path, data: ManyLabelsData[C, S]) -> None:
             raise BadData(f"no example of the {split} split has a label of training", file=raw)
         if strange := sorted(seen - known):
             problem = f"the {split} split has labels that no training example has: "
-            problem += _named(strange)
+            problem += first_of(strange, NAMED)
             hint = "Add training examples of them, remove them, or list features.classes"
             raise BadData(problem, file=raw, hint=hint)

@@ -117,11 +117,3 @@ def write_pictures(
     arrays.flush()
     save_sizes(out, split, sizes)
     store.save_files(out, split, [file.name for file in files], files)
-
-
-def names_of(classes: Sequence[str]) -> str:
-    """Classes in a message, the first NAMED of them."""
-    named = ", ".join(classes[:NAMED])
-    if len(classes) > NAMED:
-        named += ", …"
-    return named
