@@ -63,10 +63,7 @@ def new_lightgbm(config: TabularConfig, table: Table, trees: int) -> Any:
     import lightgbm
 
     model = config.model
-    if table.classes:
-        kind = lightgbm.LGBMClassifier
-    else:
-        kind = lightgbm.LGBMRegressor
+    kind = _kind(table, lightgbm.LGBMClassifier, lightgbm.LGBMRegressor)
     return kind(
         n_estimators=trees,
         learning_rate=model.learning_rate,
@@ -93,10 +90,7 @@ def new_xgboost(config: TabularConfig, table: Table, trees: int) -> Any:
     import xgboost
 
     model = config.model
-    if table.classes:
-        kind = xgboost.XGBClassifier
-    else:
-        kind = xgboost.XGBRegressor
+    kind = _kind(table, xgboost.XGBClassifier, xgboost.XGBRegressor)
     return kind(
         n_estimators=trees,
         learning_rate=model.learning_rate,
@@ -118,10 +112,7 @@ def new_boosting(config: TabularConfig, table: Table, trees: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     model = config.model
-    if table.classes:
-        kind = HistGradientBoostingClassifier
-    else:
-        kind = HistGradientBoostingRegressor
+    kind = _kind(table, HistGradientBoostingClassifier, HistGradientBoostingRegressor)
     return kind(
         learning_rate=model.learning_rate,
         max_iter=trees,
@@ -142,10 +133,7 @@ def new_forest(config: TabularConfig, table: Table, trees: int) -> Any:
     (Breiman 1996)."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    if table.classes:
-        kind = RandomForestClassifier
-    else:
-        kind = RandomForestRegressor
+    kind = _kind(table, RandomForestClassifier, RandomForestRegressor)
     options = _of_loss(FOREST_LOSSES, table)
     if config.model.kind == "bagging":
         options = {**options, "max_features": 1.0}
@@ -181,10 +169,7 @@ def new_tree(config: TabularConfig, table: Table, trees: int) -> Any:
     """scikit-learn's decision tree, of the depth that is set or was chosen."""
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-    if table.classes:
-        kind = DecisionTreeClassifier
-    else:
-        kind = DecisionTreeRegressor
+    kind = _kind(table, DecisionTreeClassifier, DecisionTreeRegressor)
     return kind(
         max_depth=table.chosen.get("max_depth", config.model.max_depth),
         min_samples_leaf=_least_in_leaf(len(table.x)),
@@ -201,10 +186,7 @@ def new_svm(config: TabularConfig, table: Table, trees: int) -> Any:
     """Our support vector machine on libsvm."""
     from modelyard.families.tabular.svm import SvmClassifier, SvmRegressor
 
-    if table.classes:
-        kind = SvmClassifier
-    else:
-        kind = SvmRegressor
+    kind = _kind(table, SvmClassifier, SvmRegressor)
     return kind(cost=1 / config.model.regularization, seed=config.seed)
 
 
@@ -225,6 +207,13 @@ NEW: Mapping[str, Callable[[TabularConfig, Table, int], Any]] = {
     "xgboost": new_xgboost,
     "lightgbm": new_lightgbm,
 }
+
+
+def _kind(table: Table, classifier: Any, regressor: Any) -> Any:
+    """The library's class that the target takes."""
+    if table.classes:
+        return classifier
+    return regressor
 
 
 def _least_in_leaf(rows: int) -> int:
