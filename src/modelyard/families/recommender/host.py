@@ -89,8 +89,7 @@ class RecommenderHost(Host):
             scores = self.scores(outputs)
             for row, place in enumerate(places):
                 answer = self._answer(asked[place], scores[row], _row(outputs, row))
-                if cautions := self._cautions(requests[place], asked[place]):
-                    answer.warnings = cautions
+                answer.warnings = self._cautions(requests[place], asked[place])
                 answers[place] = answer
         return [answer for answer in answers if answer is not None]
 

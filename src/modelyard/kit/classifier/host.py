@@ -70,8 +70,7 @@ class ClassifierHost(Host, Generic[S]):
             arrays = self.decode_all(chunk)
             some = self.answered(self.probabilities(run, arrays))
             for request, array, answer in zip(chunk, arrays, some, strict=True):
-                if cautions := self.cautions(request, array):
-                    answer.warnings = cautions
+                answer.warnings = self.cautions(request, array)
             found += some
         return found
 

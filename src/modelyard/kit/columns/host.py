@@ -60,8 +60,7 @@ class ColumnHost(Host):
     def warn(self, requests: Sequence[BaseModel], found: Sequence[WithWarnings]) -> None:
         """Sets the warnings of answers whose requests hold what training never saw."""
         for request, answer in zip(requests, found, strict=True):
-            if cautions := self._cautions.of(vars(request)):
-                answer.warnings = cautions
+            answer.warnings = self._cautions.of(vars(request))
 
     def cells(self, request: BaseModel) -> tuple[dict[str, Cell], dict[str, Cell]]:
         """A request as drift detection sees it: the columns, and texts and times as figures."""

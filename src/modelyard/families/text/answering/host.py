@@ -71,8 +71,7 @@ class AnswerHost(Host):
         answers: list[BaseModel] = []
         for one, pair, best in zip(asked, pairs, self.found(run, pairs), strict=True):
             answer = self._answer(one.context, best)
-            if cautions := _cautions(one, pair):
-                answer.warnings = cautions
+            answer.warnings = _cautions(one, pair)
             answers.append(answer)
         return answers
 

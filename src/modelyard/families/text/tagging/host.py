@@ -98,8 +98,7 @@ class TagHost(Host):
         for number, found in zip(filled, self.found(run, laid), strict=True):
             answers[number].spans = _spans(texts[number], places[number], found)
         for number, text in enumerate(texts):
-            if cautions := self._cautions(text):
-                answers[number].warnings = cautions
+            answers[number].warnings = self._cautions(text)
         return list(answers)
 
     def found(self, run: Runtime, laid: Sequence[Laid]) -> Iterator[Found]:

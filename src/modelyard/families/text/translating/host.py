@@ -89,8 +89,7 @@ class TranslateHost(Host):
             for place, found in zip(places, self.written(run, texts, beams), strict=True):
                 answers[place] = self._answer(found)
         for one, answer in zip(asked, answers, strict=True):
-            if cautions := self._cautions(one, answer):
-                answer.warnings = cautions
+            answer.warnings = self._cautions(one, answer)
         return list(answers)
 
     def stream(self, run: Runtime, request: BaseModel) -> Iterator[BaseModel]:
@@ -115,8 +114,7 @@ class TranslateHost(Host):
                 yield TranslationPart(text=text[len(sent) :])
                 sent = text
         answer = self._answer(found)
-        if cautions := self._cautions(asked, answer):
-            answer.warnings = cautions
+        answer.warnings = self._cautions(asked, answer)
         yield answer
 
     def _answer(self, found: Written) -> Translation:
