@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelyard.kit.arrays import find_beside, save_beside
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -113,7 +115,7 @@ def draw(
 
 def save_groups(features: Path, split: str, groups: np.ndarray) -> None:
     """Writes the groups of a split's examples, integers (n,), next to them."""
-    np.save(_groups_file(features, split), groups, allow_pickle=False)
+    save_beside(features, split, "groups", groups)
 
 
 def save_groups_of(features: Path, split: str, names: Sequence[str | None]) -> None:
@@ -133,15 +135,10 @@ def save_groups_of(features: Path, split: str, names: Sequence[str | None]) -> N
 def load_groups(features: Path, split: str, most: int | None = None) -> np.ndarray | None:
     """The groups of a split's examples, or of the first `most`, integers (n,); None where they are
     not grouped."""
-    file = _groups_file(features, split)
-    if not file.is_file():
+    groups = find_beside(features, split, "groups")
+    if groups is None:
         return None
-    groups: np.ndarray = np.load(file, allow_pickle=False)
     return groups[:most]
-
-
-def _groups_file(features: Path, split: str) -> Path:
-    return Path(features) / f"{split}.groups.npy"
 
 
 def _single(order: np.ndarray, shares: list[float], strata: np.ndarray, least: int) -> np.ndarray:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modelyard.families.clustering.assets import GRAPH, INPUT, SCALE, load_arrays
+from modelyard.families.clustering.assets import GRAPH, INPUT, SCALE
 from modelyard.families.clustering.config import ClusteringConfig
 from modelyard.families.clustering.evaluate import load_split
 from modelyard.families.clustering.family import Clustering
 from modelyard.families.clustering.host import ClusteringHost, assign
 from modelyard.judging.evaluation import Evaluation
+from modelyard.kit.arrays import load_named
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.runtimes.types import Arrays
 from modelyard.settings.family import resolve
@@ -72,7 +73,7 @@ class Fitted:
             return dict(arrays)
 
     def scaled(self, split: str) -> np.ndarray:
-        scale = load_arrays(self.features / "assets", SCALE)
+        scale = load_named(self.features / "assets" / SCALE)
         x = load_split(self.features, split)["x"].astype(np.float64)
         return (x - scale["mean"]) * scale["weight"]
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from modelyard.kit.arrays import load_named
+
 PARTS = ("train", "calibration", "validation", "test")
 
 
@@ -53,8 +55,7 @@ class Part:
     @classmethod
     def load(cls, features: Path, name: str) -> Part:
         """Reads `<name>.npz`."""
-        with np.load(Path(features) / f"{name}.npz", allow_pickle=False) as arrays:
-            return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        return cls(**load_named(Path(features) / f"{name}.npz"))
 
 
 def join(parts: list[Part]) -> Part:

@@ -7,11 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 from pydantic import ConfigDict, Field
 
 from modelyard.families.clustering.config import Kind
@@ -79,14 +76,3 @@ class Clusters(Asset):
     have."""
     least_stability: float
     """Of the pair that agrees least."""
-
-
-def load_arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
-    """The arrays of a file of assets."""
-    with np.load(Path(folder) / name, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def save_arrays(folder: Path, name: str, arrays: Mapping[str, Any]) -> None:
-    """Writes a file of arrays."""
-    np.savez(Path(folder) / name, **arrays)

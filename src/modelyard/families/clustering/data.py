@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.clustering.assets import SCALE, ClusterSchema, save_arrays
+from modelyard.families.clustering.assets import SCALE, ClusterSchema
 from modelyard.families.clustering.config import ClusteringConfig
 from modelyard.families.clustering.scale import fit_scale
 from modelyard.family import Data, Split
+from modelyard.kit.arrays import save_named
 from modelyard.kit.columns.cautions import save_categories
 from modelyard.kit.columns.edits import companions, find_edits, write_back
 from modelyard.kit.columns.encode import Encoder, completed
@@ -101,7 +102,7 @@ class ClusteringData(Data[ClusteringConfig]):
             if split == "train":
                 _check_varied(x, table)
                 mean, weight = fit_scale(encoder, schema, x)
-                save_arrays(assets, SCALE, {"mean": mean, "weight": weight})
+                save_named(assets / SCALE, {"mean": mean, "weight": weight})
             file = Path(out) / f"{split}.npz"
             np.savez(file, x=x, label=codes[part], labels=np.array(labels, str))
             some.to_parquet(Path(out) / f"{split}.parquet", index=False)

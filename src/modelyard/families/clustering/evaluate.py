@@ -10,11 +10,12 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from modelyard.families.clustering import maps
-from modelyard.families.clustering.assets import NOISE, SCALE, Clusters, Curve, load_arrays
+from modelyard.families.clustering.assets import NOISE, SCALE, Clusters, Curve
 from modelyard.families.clustering.host import ClusteringHost
 from modelyard.families.clustering.kinds import JUDGED, silhouettes
 from modelyard.families.clustering.stability import noise_as_singles
 from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series, Table
+from modelyard.kit.arrays import load_named
 from modelyard.kit.columns.frames import load_columns
 from modelyard.kit.intervals import mean_of, resample
 from modelyard.runtimes.types import Arrays, Runtime
@@ -35,8 +36,7 @@ CUT = "cuts across the first principal component"
 
 def load_split(features: Path, split: str) -> Arrays:
     """`x` float32 (rows, inputs), `label` int64 (rows,) and the `labels` of a split."""
-    with np.load(Path(features) / f"{split}.npz", allow_pickle=False) as arrays:
-        return dict(arrays)
+    return load_named(Path(features) / f"{split}.npz")
 
 
 def evaluate(
@@ -52,7 +52,7 @@ def evaluate(
         BadData: the split lacks a column that the host needs.
     """
     labels = host.labels(run, load_columns(features, split, host.schema))
-    own, scale = load_split(features, split), load_arrays(Path(features) / "assets", SCALE)
+    own, scale = load_split(features, split), load_named(Path(features) / "assets" / SCALE)
     z = _scaled(own["x"], scale)
     z_train = _scaled(load_split(features, "train")["x"], scale)
     rng = np.random.default_rng(seed)

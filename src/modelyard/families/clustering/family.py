@@ -24,8 +24,6 @@ from modelyard.families.clustering.assets import (
     SCALE,
     Clusters,
     ClusterSchema,
-    load_arrays,
-    save_arrays,
 )
 from modelyard.families.clustering.choosing import choose
 from modelyard.families.clustering.config import ClusteringConfig
@@ -36,6 +34,7 @@ from modelyard.families.clustering.profile import effects, names_of, profile_tab
 from modelyard.families.clustering.stability import noise_as_singles, stability
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
+from modelyard.kit.arrays import load_named, save_named
 from modelyard.kit.columns.encode import Encoder
 from modelyard.kit.logits import log_sum
 from modelyard.runtimes.cores import cores
@@ -71,7 +70,7 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
 
     def _fit(self, features: Path, out: Path, x: np.ndarray) -> dict[str, Any]:
         settings, seed, assets = self.config.model, self.config.seed, Path(out) / "assets"
-        scale = load_arrays(assets, SCALE)
+        scale = load_named(assets / SCALE)
         z = (x.astype(np.float64) - scale["mean"]) * scale["weight"]
         density = settings.kind in ("dbscan", "hdbscan")
         some = z
@@ -113,9 +112,9 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
             least = float(log_sum(output[DENSITIES]).min())
             clusters = clusters.model_copy(update={"least_density": least})
         clusters.save(assets)
-        save_arrays(assets, CLUSTERS, _moments(z, assigned, len(found), words_of(encoder, schema)))
+        save_named(assets / CLUSTERS, _moments(z, assigned, len(found), words_of(encoder, schema)))
         places, missing = maps.draw(z, assigned, seed)
-        save_arrays(assets, MAP, places)
+        save_named(assets / MAP, places)
         frame = pd.read_parquet(Path(features) / "train.parquet")
         notes = [_stability_note(clusters, settings.resamples), *missing]
         if density:
@@ -134,7 +133,7 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
     ) -> tuple[list[float], Arrays, np.ndarray]:
         """Writes the model; how far its clusters reach, what it gives for the training rows, and the
         cluster of each."""
-        save_arrays(out, model.MODEL, arrays)
+        save_named(Path(out) / model.MODEL, arrays)
         reach = _reach(plan, arrays)
         output = self.native(out)(GRAPH, {INPUT: x})
         return reach, output, assign(output, reach)[1]

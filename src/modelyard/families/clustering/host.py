@@ -18,9 +18,9 @@ from modelyard.families.clustering.assets import (
     SCALE,
     Clusters,
     ClusterSchema,
-    load_arrays,
 )
 from modelyard.host import Caution, Cell, Explanation, WithWarnings, described
+from modelyard.kit.arrays import load_named
 from modelyard.kit.columns.encode import Columns, completed
 from modelyard.kit.columns.host import ColumnHost
 from modelyard.kit.logits import log_sum
@@ -82,7 +82,7 @@ class ClusteringHost(ColumnHost):
         self.schema = ClusterSchema.load(assets)
         super().__init__(assets, self.schema, "One row of the table, to find its cluster.")
         self.clusters = Clusters.load(assets)
-        scale, found = load_arrays(assets, SCALE), load_arrays(assets, CLUSTERS)
+        scale, found = load_named(self.assets / SCALE), load_named(self.assets / CLUSTERS)
         self._mean, self._weight = scale["mean"], scale["weight"]
         self._centres = found["centres"]
         self._spreads = np.maximum(found["spreads"], LEAST_SPREAD)

@@ -8,9 +8,10 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from modelyard.families.clustering.assets import MAP, Clusters, load_arrays
+from modelyard.families.clustering.assets import MAP, Clusters
 from modelyard.host import Host
 from modelyard.judging.evaluation import Plot, Series
+from modelyard.kit.arrays import load_named
 
 MAPPED = 1_000
 """Most rows that are drawn."""
@@ -40,7 +41,7 @@ def draw(z: np.ndarray, labels: np.ndarray, seed: int) -> tuple[dict[str, np.nda
 
 def plots(host: Host, clusters: Clusters) -> list[Plot]:
     """The maps of a model's training rows, coloured by cluster."""
-    arrays = load_arrays(host.assets, MAP)
+    arrays = load_named(host.assets / MAP)
     count = len(arrays["cluster"])
     if count < MAPPED:
         of = f"{count:,} training rows"

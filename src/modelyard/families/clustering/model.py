@@ -23,9 +23,9 @@ from modelyard.families.clustering.assets import (
     INPUT,
     NOISE,
     SCALE,
-    load_arrays,
 )
 from modelyard.families.clustering.kinds import Plan
+from modelyard.kit.arrays import load_named
 from modelyard.kit.sklearn import check_trained
 from modelyard.runtimes.types import Arrays, Graph, Runtime
 
@@ -88,7 +88,7 @@ def load_model(folder: Path) -> Arrays:
         BrokenArtifact: they are not there.
     """
     check_trained(Path(folder) / MODEL)
-    return load_arrays(folder, MODEL) | load_arrays(Path(folder) / "assets", SCALE)
+    return load_named(Path(folder) / MODEL) | load_named(Path(folder) / "assets" / SCALE)
 
 
 def native_runtime(folder: Path) -> Runtime:

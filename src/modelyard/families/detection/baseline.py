@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modelyard.kit.arrays import load_beside
 from modelyard.kit.boxes.precision import Objects
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.square import sizes_of
@@ -23,7 +24,7 @@ MOST_COMPARED = 5_000
 
 def load_objects(features: Path, split: str) -> Objects:
     """The true objects of a split."""
-    table = np.load(Path(features) / f"{split}.objects.npy", allow_pickle=False)
+    table = load_beside(features, split, "objects")
     return Objects.of(table[:, 0], table[:, 1], table[:, 2:6], ignored=table[:, 6] > 0)
 
 

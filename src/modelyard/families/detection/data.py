@@ -18,6 +18,7 @@ from modelyard.errors import BadData, first_of
 from modelyard.families.detection.config import DetectionConfig
 from modelyard.families.detection.samples import write_sample
 from modelyard.families.detection.spec import DetectionSpec
+from modelyard.kit.arrays import save_beside
 from modelyard.kit.boxes.annotated import Annotated, annotated, look
 from modelyard.kit.boxes.reading import read_scenes
 from modelyard.kit.boxes.scenes import Scene, Scenes
@@ -134,7 +135,7 @@ def _write_split(
             if label in spec.classes:
                 rows.append([place, spec.classes.index(label), *box, ignored])
     objects = np.array(rows, np.float64).reshape(-1, 7)
-    np.save(Path(out) / f"{split}.objects.npy", objects, allow_pickle=False)
+    save_beside(out, split, "objects", objects)
     save_groups_of(out, split, [example.group for example in part])
 
 

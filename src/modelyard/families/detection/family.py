@@ -23,6 +23,7 @@ from modelyard.families.detection.network import build, plan
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation
+from modelyard.kit.arrays import load_beside
 from modelyard.kit.boxes import report
 from modelyard.kit.boxes.family import ObjectFamily
 from modelyard.kit.boxes.geometry import areas, into_square
@@ -55,7 +56,7 @@ class Detection(DetectionData, ObjectFamily[DetectionConfig, DetectionSpec]):
     def annotations(self, features: Path, split: Split) -> np.ndarray:
         """OBJECTS of all pictures of a split; of more than `most_boxes` the largest."""
         spec = DetectionSpec.load(Path(features) / "assets")
-        table = np.load(Path(features) / f"{split}.objects.npy", allow_pickle=False)
+        table = load_beside(features, split, "objects")
         sizes = sizes_of(features, split)
         most = self.config.features.most_boxes
         found = np.zeros((len(sizes), most, 6), np.float32)

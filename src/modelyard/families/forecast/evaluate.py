@@ -15,6 +15,7 @@ from modelyard.families.forecast.config import ForecastTrading
 from modelyard.families.forecast.panel import SMOOTHED, Panel
 from modelyard.families.forecast.window import Schema, inputs_of
 from modelyard.judging.evaluation import Evaluation, Gain
+from modelyard.kit.arrays import load_named
 from modelyard.kit.intervals import FEW_GROUPS, mean_of, resample
 from modelyard.kit.splits import evenly
 
@@ -183,8 +184,8 @@ def _metrics(judged: Judged, point: np.ndarray, quantiles: np.ndarray) -> dict[s
 
 def _smoothing(judged: Judged, features: Path, split: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Windows that exponential smoothing answered, and its forecasts."""
-    with np.load(Path(features) / SMOOTHED, allow_pickle=False) as arrays:
-        origins, forecasts = arrays[split], arrays[f"{split}_forecasts"]
+    arrays = load_named(Path(features) / SMOOTHED)
+    origins, forecasts = arrays[split], arrays[f"{split}_forecasts"]
     _, rows, places = np.intersect1d(judged.origins, origins, return_indices=True)
     if len(rows) >= 2:
         return rows, forecasts[places]

@@ -17,6 +17,7 @@ from modelyard.families.forecast.panel import Panel
 from modelyard.families.forecast.window import Schema, inputs_of
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
+from modelyard.kit.arrays import load_named, save_named
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
@@ -76,15 +77,14 @@ class Forecast(ForecastData, Family[ForecastConfig]):
         origins = panel.origins(schema, "train")
         some = origins[np.linspace(0, len(origins) - 1, EXAMPLE_WINDOWS).astype(np.int64)]
         arrays = inputs_of(schema, panel.windows(schema, some)).arrays
-        np.savez(Path(out) / EXAMPLES, allow_pickle=False, **arrays)
+        save_named(Path(out) / EXAMPLES, arrays)
         self._trained_schema(Path(features) / "assets").save(Path(out) / "assets")
         report = trainer.fit(self, features, out)
         return report | {"headline": f"{self.config.model.kind}, {report['headline']}"}
 
     def graphs(self, model: Path) -> list[Graph]:
         """One graph, `model`: `history` and `future` to `quantiles`, all scaled."""
-        with np.load(Path(model) / EXAMPLES, allow_pickle=False) as arrays:
-            example = {name: arrays[name] for name in arrays.files}
+        example = load_named(Path(model) / EXAMPLES)
         network = load_weights(self.model(Path(model) / "assets"), model)
         return [Graph(GRAPH, example, module=network)]
 

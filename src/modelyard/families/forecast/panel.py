@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from modelyard.families.forecast.window import Schema, Windows
 from modelyard.family import Split
+from modelyard.kit.arrays import load_named
 
 FILE = "panel.npz"
 SMOOTHED = "smoothing.npz"
@@ -104,5 +105,4 @@ class Panel:
     @classmethod
     def load(cls, features: Path) -> Panel:
         """Reads `panel.npz`."""
-        with np.load(Path(features) / FILE, allow_pickle=False) as arrays:
-            return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        return cls(**load_named(Path(features) / FILE))

@@ -37,6 +37,7 @@ from modelyard.families.recommender.sample import write_sample
 from modelyard.families.recommender.side import SideReport, write_side
 from modelyard.families.recommender.summary import summary
 from modelyard.family import Data, Split
+from modelyard.kit.arrays import load_named
 from modelyard.kit.columns.frames import bodies
 from modelyard.kit.tables import is_quickly_read, remarks
 from modelyard.store.base import base_of
@@ -185,8 +186,8 @@ def load_split(features: Path, split: Split) -> tuple[np.ndarray, np.ndarray]:
     On train the last training item of the users that have two or more.
     """
     name = "validation" if split == "train" else split
-    with np.load(Path(features) / f"{name}.npz", allow_pickle=False) as arrays:
-        users, items = arrays["users"], arrays["items"]
+    arrays = load_named(Path(features) / f"{name}.npz")
+    users, items = arrays["users"], arrays["items"]
     if split != "train":
         return users, items
     catalog = Catalog.load(Path(features) / "assets")
@@ -203,8 +204,7 @@ def load_impressions(features: Path, split: Split) -> dict[str, np.ndarray] | No
     file = Path(features) / f"impressions_{split}.npz"
     if not file.is_file():
         return None
-    with np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+    return load_named(file)
 
 
 def _catalog(

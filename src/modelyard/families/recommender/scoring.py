@@ -12,6 +12,7 @@ import numpy as np
 
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.requests import Asked
+from modelyard.kit.arrays import load_named
 from modelyard.runtimes.types import Arrays, Runtime
 
 CHUNK = 32
@@ -58,8 +59,7 @@ class Ordered(Scorer):
     def __init__(self, assets: Path, catalog: Catalog, settings: Mapping[str, Any]) -> None:
         super().__init__(assets, catalog, settings)
         self.length: int = settings["length"]
-        with np.load(Path(assets) / "retrieval.npz", allow_pickle=False) as arrays:
-            self.arrays: Arrays = dict(arrays)
+        self.arrays: Arrays = load_named(Path(assets) / "retrieval.npz")
 
     def history(self, asked: Asked) -> list[int]:
         """The last items that the user had, oldest first, at most `length`."""

@@ -26,6 +26,7 @@ from modelyard.families.segmentation.instance_host import MASK_PIXELS
 from modelyard.families.segmentation.reading import Drawn, Pair, Pairs
 from modelyard.families.segmentation.rle import run_lengths
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec, answered, resized
+from modelyard.kit.arrays import load_beside
 from modelyard.kit.boxes.annotated import Look
 from modelyard.kit.boxes.precision import Objects
 from modelyard.kit.classifier import store
@@ -145,7 +146,7 @@ def _as_judged(one: Drawn, look: Look, table: np.ndarray) -> list[Any]:
 def load_truth(features: Path, split: str) -> Objects:
     """The true objects of a split."""
     found = json.loads((Path(features) / f"{split}.truth.json").read_text())
-    sizes = np.load(Path(features) / f"{split}.sizes.npy", allow_pickle=False)
+    sizes = load_beside(features, split, "sizes")
     pictures: list[int] = []
     labels: list[int] = []
     crowds: list[bool] = []

@@ -15,6 +15,7 @@ from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.target import LARGEST
+from modelyard.kit.arrays import find_beside, save_beside
 from modelyard.kit.classes.answers import class_named
 from modelyard.kit.columns.cells import as_times
 from modelyard.kit.columns.host import request_model
@@ -116,20 +117,12 @@ def divided(keys: np.ndarray, settings: TabularFeatures, *, by_time: bool) -> di
 
 def save_mask(features: Path, split: str, labelled: np.ndarray) -> None:
     """Which rows of a split were requests, bool (rows,)."""
-    np.save(_mask(features, split), labelled, allow_pickle=False)
+    save_beside(features, split, "labelled", labelled)
 
 
 def load_mask(features: Path, split: str) -> np.ndarray | None:
     """Which rows of a split were requests, bool (rows,); None where none were brought."""
-    file = _mask(features, split)
-    if not file.is_file():
-        return None
-    mask: np.ndarray = np.load(file, allow_pickle=False)
-    return mask
-
-
-def _mask(features: Path, split: str) -> Path:
-    return Path(features) / f"{split}.labelled.npy"
+    return find_beside(features, split, "labelled")
 
 
 def _target(label: str, schema: TableSchema) -> float | str:

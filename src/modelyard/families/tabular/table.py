@@ -27,6 +27,7 @@ from modelyard.families.tabular.config import Kind, TabularModel
 from modelyard.families.tabular.loss import Chosen, choose_loss
 from modelyard.families.tabular.scale import IDENTITY, TargetScale
 from modelyard.families.tabular.schema import TableSchema
+from modelyard.kit.arrays import load_named
 from modelyard.kit.assets import Asset
 from modelyard.kit.columns.encode import Encoder
 from modelyard.kit.splits import load_groups
@@ -126,8 +127,8 @@ class Table:
 
 def load_split(features: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Model inputs `x`, float32 (rows, columns), and targets `y` of a split."""
-    with np.load(Path(features) / f"{split}.npz", allow_pickle=False) as arrays:
-        return arrays["x"], arrays["y"]
+    arrays = load_named(Path(features) / f"{split}.npz")
+    return arrays["x"], arrays["y"]
 
 
 def save_split(features: Path, split: str, x: np.ndarray, y: np.ndarray) -> None:

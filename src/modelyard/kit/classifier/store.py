@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.errors import UsageError
+from modelyard.kit.arrays import load_beside, save_beside
 from modelyard.store.files import File
 
 Plan = dict[str, Any]
@@ -85,13 +86,12 @@ def save_arrays(features: Path, split: str, arrays: np.ndarray) -> None:
 
 def load_labels(features: Path, split: str) -> np.ndarray:
     """Class indices, int64 (examples,)."""
-    labels: np.ndarray = np.load(Path(features) / f"{split}.labels.npy", allow_pickle=False)
-    return labels
+    return load_beside(features, split, "labels")
 
 
 def save_labels(features: Path, split: str, labels: np.ndarray) -> None:
     """Writes class indices (examples,)."""
-    np.save(Path(features) / f"{split}.labels.npy", labels.astype(np.int64), allow_pickle=False)
+    save_beside(features, split, "labels", labels.astype(np.int64))
 
 
 def save_files(features: Path, split: str, names: Sequence[str], files: Sequence[File]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from modelyard.kit.arrays import load_beside, save_beside
 from modelyard.kit.assets import Asset
 from modelyard.kit.classifier.store import load_arrays, load_files
 from modelyard.kit.pictures.pixels import Limits, open_picture, to_array
@@ -75,13 +76,12 @@ def limits_of(settings: SquareFeatures) -> Limits:
 
 def save_sizes(features: Path, split: str, sizes: Sequence[Size]) -> None:
     """Writes widths and heights of a split's pictures."""
-    found = np.array(sizes, np.int64)
-    np.save(Path(features) / f"{split}.sizes.npy", found, allow_pickle=False)
+    save_beside(features, split, "sizes", np.array(sizes, np.int64))
 
 
 def sizes_of(features: Path, split: str) -> list[Size]:
     """Widths and heights of a split's pictures."""
-    sizes = np.load(Path(features) / f"{split}.sizes.npy", allow_pickle=False)
+    sizes = load_beside(features, split, "sizes")
     return [(int(width), int(height)) for width, height in sizes]
 
 

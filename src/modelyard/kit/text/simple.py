@@ -11,6 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 
+from modelyard.kit.arrays import find_beside, save_beside
+
 NAME = "TF-IDF and logistic regression"
 WORDS = r"(?u)\w+|[^\w\s]"
 MOST_WORDS = 200_000
@@ -43,17 +45,12 @@ def save_simple(
     for split in ("validation", "test"):
         p = np.zeros((len(texts[split]), classes))
         p[:, columns] = model.predict_proba(texts[split])
-        np.save(_file(features, split), p.astype(np.float32), allow_pickle=False)
+        save_beside(features, split, "simple", p.astype(np.float32))
 
 
 def load_simple(features: Path, split: str) -> np.ndarray | None:
     """Its probabilities for a split, float64 (texts, classes); None for the training split."""
-    file = _file(features, split)
-    if not file.is_file():
+    p = find_beside(features, split, "simple")
+    if p is None:
         return None
-    p: np.ndarray = np.load(file, allow_pickle=False).astype(np.float64)
-    return p
-
-
-def _file(features: Path, split: str) -> Path:
-    return Path(features) / f"{split}.simple.npy"
+    return p.astype(np.float64)
