@@ -42,6 +42,25 @@ def read_utf8(source: File) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def json_value(text: str | bytes, file: Path, row: int | None = None) -> Any:
+    """What the JSON of a file says, or of one row of it. Of bytes it finds the encoding.
+
+    Raises:
+        BadData: it is not JSON: the row.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        problem = f"is not JSON: {error.msg}, at column {error.colno}"
+        raise BadData(problem, file=file, row=row or error.lineno) from None
+    except UnicodeDecodeError:
+        raise BadData("is not UTF-8 text", file=file, row=row) from None
+    except RecursionError:
+        raise BadData("is not JSON: too deeply nested", file=file, row=row) from None
+    except ValueError:
+        raise BadData("is not JSON: a number has too many digits", file=file, row=row) from None
+
+
 def json_rows(text: str, file: Path) -> Iterator[tuple[int, Any]]:
     """Number, from 1, and value of each line that is not blank; of a `.json` with a list, of each of
     its members.
@@ -55,24 +74,16 @@ def json_rows(text: str, file: Path) -> Iterator[tuple[int, Any]]:
     for row, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", "too deeply nested")
-            raise BadData(f"is not JSON: {reason}", file=file, row=row) from None
-        yield row, value
+        yield row, json_value(line, file, row)
 
 
 def _members(text: str, file: Path) -> list[Any] | None:
     """The list that a file holds; None where it has one value a line."""
     try:
-        value = json.loads(text)
-    except RecursionError:
-        raise BadData("is not JSON: too deeply nested", file=file) from None
-    except ValueError as error:
+        value = json_value(text, file)
+    except BadData:
         if text.lstrip().startswith("["):
-            line, reason = getattr(error, "lineno", None), getattr(error, "msg", str(error))
-            raise BadData(f"is not JSON: {reason}", file=file, row=line) from None
+            raise
         return None
     if isinstance(value, list):
         return value

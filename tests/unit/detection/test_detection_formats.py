@@ -312,6 +312,11 @@ BROKEN = {
         _set("annotations", 1, "iscrowd", "yes"),
         r"annotations\[1\].iscrowd: must be 0 or 1, seen 'yes'",
     ),
+    "coco digits": (
+        coco,
+        _write("instances.json", '{"images": ' + "1" * 5_000 + "}"),
+        "json: is not JSON: a number has too many digits",
+    ),
     "coco json": (coco, _write("instances.json", '{"images": [\n1,'), "json, row 2: is not JSON"),
     "yolo class": (yolo, _line("7 .5 .5 .1 .1"), "03.txt, row 2: class '7'; allowed are .* 0 to 1"),
     "yolo cells": (yolo, _line("1 .5 .5 .1"), "03.txt, row 2: 4 cells; allowed are a class numb"),

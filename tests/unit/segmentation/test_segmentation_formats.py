@@ -387,6 +387,11 @@ BROKEN = {
         _write("labels.json", '{"0": "a",\n"1" "b"}'),
         "labels.json, row 2: is not JSON",
     ),
+    "names too deep": (
+        lambda folder: masks(folder, names="labels.json"),
+        _write("labels.json", "[" * 100_000),
+        "labels.json: is not JSON: too deeply nested",
+    ),
     "names key": (
         lambda folder: masks(folder, names="labels.json"),
         _write("labels.json", '{"0": "a", "x": "b"}'),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modelyard.errors import BadData
+from modelyard.kit.json_lines import json_value
 from modelyard.kit.pictures.pixels import Limits, checked
 from modelyard.kit.tables import decoded
 from modelyard.store.files import File, FileSet
@@ -96,11 +96,7 @@ def _lines(text: str, file: File) -> dict[int, str]:
 
 def _entries(text: str, file: File) -> dict[int, str]:
     """A list of names, or names by number."""
-    try:
-        content: Any = json.loads(text)
-    except json.JSONDecodeError as error:
-        problem = f"is not JSON: {error.msg}, at column {error.colno}"
-        raise BadData(problem, file=file.path, row=error.lineno) from None
+    content = json_value(text, file.path)
     if isinstance(content, list):
         content = {str(number): name for number, name in enumerate(content)}
     allowed = 'allowed are ["name of class 0", …] and {"0": "name", …}'

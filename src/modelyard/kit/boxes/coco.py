@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 from modelyard.errors import BadData
 from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.kit.json_lines import json_value
 from modelyard.store.files import File
 
 Document = dict[str, Any]
@@ -26,29 +26,12 @@ def documents(files: list[File]) -> list[tuple[File, Document]]:
     """
     found = []
     for file in files:
-        content = json_of(file)
+        content = json_value(file.read(), file.path)
         if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
             found.append((file, content))
     # The folder of COCO itself holds key points and captions of the same pictures too.
     instances = [(file, content) for file, content in found if "instances" in file.name.lower()]
     return instances or found
-
-
-def json_of(file: File) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        BadData: it is not JSON.
-    """
-    try:
-        return json.loads(file.read())
-    except UnicodeDecodeError:
-        raise BadData("is not UTF-8 text", file=file.path) from None
-    except RecursionError:
-        raise BadData("is not JSON: too deeply nested", file=file.path) from None
-    except json.JSONDecodeError as error:
-        problem = f"is not JSON: {error.msg}, at column {error.colno}"
-        raise BadData(problem, file=file.path, row=error.lineno) from None
 
 
 def read_coco(found: list[tuple[File, Document]], pictures: Pictures) -> Scenes:

@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from modelyard.errors import BadData
-from modelyard.kit.boxes.coco import Document, json_of
+from modelyard.kit.boxes.coco import Document
 from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.kit.json_lines import json_value
 from modelyard.store.files import File
 
 LEAST_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2}
@@ -25,7 +26,7 @@ def labelme_documents(files: list[File]) -> list[tuple[File, Document]]:
     """
     found = []
     for file in files:
-        content = json_of(file)
+        content = json_value(file.read(), file.path)
         if isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys():
             # The picture itself, as text: of some thousand files more than memory holds.
             content.pop("imageData", None)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.columns.schema import FILE, ROLES, Column
+from modelyard.kit.json_lines import json_value
 from modelyard.store.artifact import write_text
 
 TASKS = ("auto", "classification", "regression")
@@ -226,11 +227,8 @@ def _content(file: Path, called: Path) -> dict[str, Any]:
     if not file.is_file():
         hint = "Check the setting features.table_schema"
         raise BadData("no such schema file", file=called, hint=hint)
-    try:
-        # Windows' editor writes a byte order mark.
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BadData(f"is not JSON: {error}", file=called) from None
+    # As bytes: Windows' editor writes a byte order mark.
+    content = json_value(file.read_bytes(), called)
     if not isinstance(content, dict):
         raise BadData("must hold an object with 'columns'", file=called)
     allowed = [*FIELDS, INFERRED]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelyard.errors import BadData
-from modelyard.kit.json_lines import in_utf8, read_utf8
+from modelyard.kit.json_lines import in_utf8, json_value, read_utf8
 from modelyard.store.files import File, files_of
 
 
@@ -87,7 +87,7 @@ def is_squad(file: File) -> bool:
     """Whether a file is as of SQuAD, not a request or a list of them."""
     if file.suffix != ".json":
         return False
-    content = _content(file)
+    content = json_value(read_utf8(file), file.path)
     return isinstance(content, dict) and "data" in content
 
 
@@ -107,7 +107,7 @@ class _Entry(NamedTuple):
 
 
 def _entries_asked(file: File) -> Iterator[_Entry]:
-    content = _content(file)
+    content = json_value(read_utf8(file), file.path)
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         raise BadData("must be an object with a list `data`, as of SQuAD", file=file.path)
     for number, article in enumerate(content["data"]):
@@ -127,15 +127,6 @@ def _title(article: Any, at: str, file: File) -> str:
         return at
     in_utf8(title, file.path, f"{at}.title")
     return title
-
-
-def _content(file: File) -> Any:
-    try:
-        return json.loads(read_utf8(file))
-    except (ValueError, RecursionError) as error:
-        reason = getattr(error, "msg", "too deeply nested")
-        row = getattr(error, "lineno", None)
-        raise BadData(f"is not JSON: {reason}", file=file.path, row=row) from None
 
 
 def _entries(holder: Any, name: str, at: str, file: File) -> Iterator[tuple[str, dict[str, Any]]]:
