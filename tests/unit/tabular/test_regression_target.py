@@ -83,9 +83,7 @@ def judged(family: Tabular, features: Path, model: Path, run: Runtime) -> Evalua
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("center", "width"), [(0, 1e-9), (1e-9, 1e-12), (1, 1), (1e15, 1)]
-)
+@pytest.mark.parametrize(("center", "width"), [(0, 1e-9), (1e-9, 1e-12), (1, 1), (1e15, 1)])
 def test_a_target_of_any_size_is_packaged_as_it_was_trained(
     tmp_path: Path, kind: str, center: float, width: float
 ) -> None:
