@@ -35,13 +35,13 @@ def test_beam_tokens_are_those_of_torch_generate(kind, trained, onnx, prompts):
     host, network = trained(kind).host, load(trained(kind).model)[MAIN].network
     requests = [
         Prompt(prompt=text, max_new_tokens=8, beams=3, length_penalty=0.7, truncate=True)
-        for text in prompts
+        for text in prompts[::2]
     ]
     for often in (False, True):
         if often:
             host = ending_often(host, answers)  # noqa: F821 - of the first round
         answers = host.predict(onnx(kind), requests)
-        assert len(answers) == 50
+        assert len(answers) == 25
         for request, answer in zip(requests, answers, strict=True):
             ids = [host.spec.start, *host.codec.encode(request.prompt)[answer.truncated :]]
             expected = reference(network, ids, host.spec.end, 8, num_beams=3, length_penalty=0.7)

@@ -10,10 +10,10 @@ from pydantic import Field, field_validator, model_validator
 from modelyard.settings.family import DateOrder, FamilyConfig, Settings, TrainingSettings
 from modelyard.settings.search import Range, choice, real
 
-Kind = Literal["patchtst", "lstm"]
+Kind = Literal["patchtst", "lstm", "smoothing"]
 
 SEARCH: Mapping[str, Range] = {
-    "model.kind": choice("patchtst", "lstm"),
+    "model.kind": choice("patchtst", "lstm", "smoothing"),
     "model.width": choice(32, 64, 128),
     "model.layers": choice(1, 2, 3),
     "model.patch": choice(4, 8, 16, when={"model.kind": ("patchtst",)}),
@@ -107,7 +107,9 @@ class ForecastModel(Settings):
 
     kind: Kind = "patchtst"
     """patchtst (a transformer over patches of the history, as in Nie et al. 2023, with the other
-    columns in the patches), lstm."""
+    columns in the patches), lstm; both add to exponential smoothing with trend and season, or to the
+    seasonal naive forecast where that is better on the training steps. smoothing: only that, with
+    bands; no other columns, for short series."""
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.1, 0.5, 0.9)
     """Of the distribution of each step, ascending; 0.5 is one of them."""
     width: int = Field(default=64, ge=4, le=1024)

@@ -96,6 +96,10 @@ class ForecastData(Data[ForecastConfig]):
         if len(origins):
             usual = usual_spread(panel.windows(schema, origins).values)
         schema = schema.model_copy(update={"dates": dates, "usual": usual, "row_names": row_names})
+        # Its library takes time to import, which a check of the data need not wait for.
+        from modelyard.families.forecast.weights import fit_weights
+
+        schema = schema.model_copy(update={"smoothing": fit_weights(panel, schema)})
         base = base_of(out)
         if base is not None:
             schema = _as_earlier(Schema.load(base / "assets"), schema)
@@ -299,6 +303,7 @@ def summarize(
     notes = [
         f"A season is {schema.season} steps, a forecast looks {schema.context} steps back and "
         f"{schema.horizon} ahead. Each series is split by time.",
+        f"The model adds to {_simple(schema)}.",
     ]
     if short:
         shown = [one.name for one in short[:10]]
@@ -330,6 +335,17 @@ def summarize(
     }
 
 
+def _simple(schema: Schema) -> str:
+    """What the model's forecasts begin with."""
+    weights = schema.smoothing
+    if weights is None:
+        return "the seasonal naive forecast"
+    return (
+        f"exponential smoothing of all series (level {weights.level:.2g}, trend {weights.trend:.2g}, "
+        f"season {weights.season:.2g}, damping {weights.damping:.3g})"
+    )
+
+
 def _figures(names: tuple[str, ...], cells: np.ndarray) -> list[Column]:
     found = []
     for name, values in zip(names, cells.T, strict=True):
@@ -355,7 +371,9 @@ def _as_earlier(earlier: Schema, now: Schema) -> Schema:
     check_same("features.season", now.season, earlier.season)
     check_same("features.known", [c.name for c in now.known], [c.name for c in earlier.known])
     check_same("model.quantiles", now.quantiles, earlier.quantiles)
-    kept = {"past": earlier.past, "known": earlier.known, "usual": earlier.usual}
+    kept: dict[str, object] = {"past": earlier.past, "known": earlier.known}
+    # The network has learned to add to them.
+    kept |= {"usual": earlier.usual, "smoothing": earlier.smoothing}
     names = [column.name for column in earlier.past]
     if [column.name for column in now.past] != names:
         needed = ", ".join(names) or "of the target only"

@@ -139,6 +139,8 @@ def _against_smoothing(
         f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
         f"training steps) has a MASE of {other.mean():.4g}, the model {ours.mean():.4g}."
     )
+    if other.mean() < ours.mean():
+        note += " For a few short series: --set model.kind=smoothing."
     return against.gains("mase", "min", SMOOTHING), [note]
 
 

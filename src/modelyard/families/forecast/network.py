@@ -16,8 +16,11 @@ torch.backends.mha.set_fastpath_enabled(False)
 
 
 class ForecastNet(nn.Module):
-    """Adds to the seasonal naive forecast. `forward`: `history` (windows, context, …) and `future`
-    (windows, horizon, …), scaled, to `quantiles` (windows, horizon, quantiles), ascending."""
+    """Adds to a simple forecast: exponential smoothing, or the seasonal naive one.
+
+    `forward`: `history` (windows, context, …) and `future` (windows, horizon, …), scaled, to
+    `quantiles` (windows, horizon, quantiles), ascending.
+    """
 
     def __init__(self, schema: Schema, settings: ForecastModel) -> None:
         super().__init__()
@@ -38,16 +41,22 @@ class ForecastNet(nn.Module):
     def forward(self, history: torch.Tensor, future: torch.Tensor) -> dict[str, torch.Tensor]:
         seen = self.steps(self.dropout(self.read(history))).reshape(-1, *self.shape)
         found = self.output(seen + self.ahead(future))
-        # The first column of what is known ahead is the seasonal naive forecast.
+        # The first column of what is known ahead is the simple forecast.
         middle = found[..., self.median] + future[..., 0]
-        # Each quantile lies a positive distance from the next: they cannot cross.
-        apart = nn.functional.softplus(found)
-        parts = [middle]
-        for place in range(self.median - 1, -1, -1):
-            parts.insert(0, parts[0] - apart[..., place])
-        for place in range(self.median + 1, found.shape[-1]):
-            parts.append(parts[-1] + apart[..., place])
-        return {"quantiles": torch.stack(parts, dim=-1)}
+        return {"quantiles": around(middle, found, self.median)}
+
+
+def around(middle: torch.Tensor, found: torch.Tensor, median: int) -> torch.Tensor:
+    """Quantiles (windows, horizon, quantiles) around the median (windows, horizon), by as many numbers
+    `found` that say how far apart they are."""
+    # Each quantile lies a positive distance from the next: they cannot cross.
+    apart = nn.functional.softplus(found)
+    parts = [middle]
+    for place in range(median - 1, -1, -1):
+        parts.insert(0, parts[0] - apart[..., place])
+    for place in range(median + 1, found.shape[-1]):
+        parts.append(parts[-1] + apart[..., place])
+    return torch.stack(parts, dim=-1)
 
 
 class PatchNet(ForecastNet):
@@ -104,9 +113,28 @@ class LstmNet(ForecastNet):
         return found
 
 
-KINDS: dict[str, Callable[[Schema, ForecastModel], ForecastNet]] = {
+class SmoothingNet(nn.Module):
+    """The simple forecast itself, with bands that are learned: for series too short to teach more."""
+
+    SPEED = 50.0
+    """Of the bands, by a network's: there are few of them, and few optimizer steps."""
+
+    def __init__(self, schema: Schema, settings: ForecastModel) -> None:
+        super().__init__()
+        self.median = schema.quantiles.index(0.5)
+        self.bands = nn.Parameter(torch.zeros(schema.horizon, len(schema.quantiles)))
+
+    def forward(self, history: torch.Tensor, future: torch.Tensor) -> dict[str, torch.Tensor]:
+        """See ForecastNet; the history is in the simple forecast already."""
+        middle = future[..., 0] + 0 * history[:, :1, 0]
+        bands = (self.SPEED * self.bands).expand(middle.shape[0], -1, -1)
+        return {"quantiles": around(middle, bands, self.median)}
+
+
+KINDS: dict[str, Callable[[Schema, ForecastModel], nn.Module]] = {
     "patchtst": PatchNet,
     "lstm": LstmNet,
+    "smoothing": SmoothingNet,
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from modelyard.families.forecast.grid import Grid
+from modelyard.families.forecast.holt_winters import Weights, smoothed
 from modelyard.kit.assets import Asset
 from modelyard.runtimes.types import Arrays
 from modelyard.settings.family import DateOrder
@@ -67,6 +68,9 @@ class Schema(Asset):
     usual: tuple[float, float] | None = None
     """Median spread of training histories that vary, by their level and in the target's unit: what a
     history without any spread is scaled by, see `spread_of`. None in packages of earlier versions."""
+    smoothing: Weights | None = None
+    """Of the exponential smoothing that the network adds to; None: it adds to the seasonal naive
+    forecast, as in packages of earlier versions."""
     example: list[float | None]
     """Values of a training series, `context` of them."""
     example_time: float
@@ -131,6 +135,9 @@ def inputs_of(schema: Schema, windows: Windows) -> Inputs:
     scale = spread_of(schema, level, np.sqrt((off**2).sum(axis=1) / count))
     naive = seasonal_naive(windows.values, schema.season, schema.horizon)
     naive = np.where(np.isfinite(naive), naive, level[:, None])
+    simple = naive
+    if schema.smoothing is not None:
+        simple = smoothed(schema.smoothing, windows.values, schema.season, schema.horizon)
     if schema.grid.dated:
         calendar = schema.grid.calendar(windows.times)
     else:
@@ -138,7 +145,7 @@ def inputs_of(schema: Schema, windows: Windows) -> Inputs:
     known = _scaled(windows.known, schema.known)
     history = [off / scale[:, None], there, *_columns(_scaled(windows.past, schema.past))]
     history += _columns(known[:, : schema.context])
-    future = [(naive - level[:, None]) / scale[:, None], *_columns(known[:, schema.context :])]
+    future = [(simple - level[:, None]) / scale[:, None], *_columns(known[:, schema.context :])]
     if calendar is not None:
         # Where nothing is there, what lies before a series looks like a gap in it.
         history += _columns(calendar[:, : schema.context] * there[..., None])

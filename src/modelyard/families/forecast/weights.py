@@ -1,0 +1,60 @@
+"""The weights of exponential smoothing that forecast the training steps best, of all series
+together."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from modelyard.families.forecast.holt_winters import Weights, smoothed
+from modelyard.families.forecast.panel import Panel
+from modelyard.families.forecast.window import Schema, seasonal_naive
+from modelyard.kit.splits import evenly
+
+MOST = 1_000
+"""Training windows that the weights are fitted on, evenly spread."""
+LONGEST = 1_024
+"""Steps of a history up to which they are fitted: the work grows with their square."""
+STARTS = ((-1.0, -3.0, -1.0, 2.0), (-3.0, -4.0, -3.0, 0.0), (1.0, -4.0, -1.0, 2.0))
+"""Where the search begins: level, trend, season, damping as log odds. The error has several
+valleys: a level that follows at once, or hardly ever."""
+TRIES = 150
+"""Errors that are computed from each start."""
+LEAST_DAMPING = 0.8
+"""A trend that shrinks faster is none."""
+
+
+def fit_weights(panel: Panel, schema: Schema) -> Weights | None:
+    """The weights with the smallest mean absolute scaled error over the whole horizon; None where the
+    seasonal naive forecast has a smaller one, or histories are too long."""
+    if schema.context > LONGEST:
+        return None
+    origins = panel.origins(schema, "train")
+    origins = origins[evenly(len(origins), MOST)]
+    values, truth = panel.windows(schema, origins).values, panel.ahead(schema, origins)
+    usual = panel.usual[panel.series_of(origins)]
+
+    def error(forecast: np.ndarray) -> float:
+        return float((np.abs(forecast - truth).mean(axis=1) / usual).mean())
+
+    def error_of(odds: np.ndarray) -> float:
+        weights = _weights(odds)
+        return error(smoothed(weights, values, schema.season, schema.horizon))
+
+    options = {"maxfev": TRIES, "xatol": 0.05, "fatol": 1e-4}
+    tried = [minimize(error_of, start, method="Nelder-Mead", options=options) for start in STARTS]
+    best = min(tried, key=lambda found: float(found.fun))
+    if best.fun >= error(seasonal_naive(values, schema.season, schema.horizon)):
+        return None
+    return _weights(best.x)
+
+
+def _weights(odds: np.ndarray) -> Weights:
+    level, trend, season, damping = expit(odds).tolist()
+    return Weights(
+        level=level,
+        trend=trend,
+        season=season,
+        damping=LEAST_DAMPING + (1 - LEAST_DAMPING) * damping,
+    )

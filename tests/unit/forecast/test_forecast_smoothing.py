@@ -1,0 +1,139 @@
+"""The exponential smoothing that a network adds to: statsmodels' own, as one matrix."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.tsa.holtwinters import ExponentialSmoothing
+
+from modelyard.families.forecast.config import ForecastConfig
+from modelyard.families.forecast.family import Forecast
+from modelyard.families.forecast.holt_winters import (
+    Weights,
+    smoothed,
+    smoothing_matrix,
+    without_gaps,
+)
+from modelyard.families.forecast.host import ForecastHost
+from modelyard.families.forecast.window import Schema
+from modelyard.judging.evaluation import Evaluation
+from modelyard.training.loop import Trainer
+
+WEIGHTS = Weights(level=0.3, trend=0.2, season=0.4, damping=0.95)
+MONTHS = pd.date_range("2010-01-01", periods=132, freq="MS")
+
+
+def growing(months: int = 132) -> np.ndarray:
+    """Sales that grow, each summer more than in the one before: few, as people have them."""
+    rng = np.random.default_rng(4)
+    step = np.arange(months)
+    return (100 + 2 * step) * (1 + 0.3 * np.sin(2 * np.pi * step / 12)) + rng.normal(0, 4, months)
+
+
+@pytest.mark.parametrize("season", [1, 7])
+def test_it_forecasts_as_statsmodels_does_with_the_same_weights(season: int) -> None:
+    rng = np.random.default_rng(2)
+    y = 50 + 0.3 * np.arange(40) + 5 * np.sin(2 * np.pi * np.arange(40) / 7) + rng.normal(size=40)
+    begin: dict[str, object] = {"initial_level": y[0], "initial_trend": 0.0}
+    form: dict[str, object] = {}
+    if season > 1:
+        whole = y[:35].reshape(5, 7)
+        means = whole.mean(axis=1)
+        slope = (means[-1] - means[0]) / 28
+        begin = {
+            "initial_level": means[0] - 4 * slope,
+            "initial_trend": slope,
+            "initial_seasonal": (whole - means[:, None]).mean(axis=0) - slope * np.arange(-3, 4),
+        }
+        form = {"seasonal": "add", "seasonal_periods": 7}
+    model = ExponentialSmoothing(
+        y, trend="add", damped_trend=True, initialization_method="known", **begin, **form
+    )
+    weights = {"smoothing_level": 0.3, "smoothing_trend": 0.2, "damping_trend": 0.95}
+    if season > 1:
+        weights["smoothing_seasonal"] = 0.4
+    expected = model.fit(optimized=False, **weights).forecast(10)
+    found = smoothed(WEIGHTS, y[None], season, 10)
+    # For a whole season ahead statsmodels 0.14 takes the seasonal part before its latest change.
+    alike = np.ones(10, bool)
+    if season > 1:
+        alike[season - 1 :: season] = False
+    np.testing.assert_allclose(found[0][alike], expected[alike], rtol=1e-10)
+    if season > 1:
+        expected = model.fit(optimized=False, **weights | {"smoothing_seasonal": 0.0}).forecast(10)
+        found = smoothed(WEIGHTS.model_copy(update={"season": 0.0}), y[None], season, 10)
+        np.testing.assert_allclose(found[0], expected, rtol=1e-10)
+
+
+def test_a_level_stays_and_moves_with_its_history() -> None:
+    steps = smoothing_matrix(WEIGHTS, 30, 7, 5)
+    np.testing.assert_allclose(steps.sum(axis=1), 1.0)
+    history = np.random.default_rng(1).normal(size=(3, 30))
+    moved = smoothed(WEIGHTS, 1e9 + history, 7, 5)
+    np.testing.assert_allclose(moved, 1e9 + smoothed(WEIGHTS, history, 7, 5))
+
+
+def test_gaps_lie_on_a_line_and_what_comes_before_a_series_repeats_its_first_season() -> None:
+    nan = np.nan
+    found = without_gaps(np.array([[nan, nan, nan, 1.0, 5.0, 9.0, nan, 3.0, nan]]), 3)
+    assert found[0].tolist() == [1.0, 5.0, 9.0, 1.0, 5.0, 9.0, 6.0, 3.0, 3.0]
+    # Of less than a season nothing can be repeated.
+    assert without_gaps(np.array([[nan, nan, 4.0]]), 3)[0].tolist() == [4.0, 4.0, 4.0]
+
+
+def folder(raw: Path, y: np.ndarray) -> Path:
+    raw.mkdir(parents=True)
+    pd.DataFrame({"month": MONTHS[: len(y)], "sales": y}).to_csv(raw / "sales.csv", index=False)
+    return raw
+
+
+def featured(place: Path, y: np.ndarray) -> Path:
+    (place / "features" / "assets").mkdir(parents=True)
+    family = Forecast(ForecastConfig.model_validate({"features": {"horizon": 12}}))
+    family.features(folder(place / "raw", y), place / "features")
+    return place / "features"
+
+
+def test_what_repeats_exactly_is_left_to_the_seasonal_naive(tmp_path: Path) -> None:
+    year = np.array([3.0, 9, 2, 7, 1, 8, 4, 6, 5, 9, 1, 2])
+    features = featured(tmp_path, np.tile(year, 11))
+    assert Schema.load(features / "assets").smoothing is None
+
+
+def judged(features: Path, out: Path, kind: str) -> Evaluation:
+    config = ForecastConfig.model_validate({"model": {"kind": kind}, "features": {"horizon": 12}})
+    family = Forecast(config)
+    shutil.copytree(features / "assets", out / "assets")
+    family.fit(features, out, Trainer(0, config.training))
+    return family.evaluate(ForecastHost(out / "assets"), family.native(out), features)
+
+
+@pytest.mark.parametrize("kind", ["patchtst", "smoothing"])
+def test_eleven_years_of_sales_are_enough_for_half_the_naive_error(
+    kind: str, tmp_path: Path
+) -> None:
+    features = featured(tmp_path, growing())
+    found = judged(features, tmp_path / "model", kind)
+    assert found.metrics["mase"] < 0.5 * found.baseline["mase"]
+    note = next(note for note in found.notes if "exponential smoothing" in note)
+    assert not any(gain.low < 0 and gain.high < 0 for gain in found.gains), note
+
+
+def test_a_package_of_before_adds_to_the_seasonal_naive(tmp_path: Path) -> None:
+    features = featured(tmp_path, growing())
+    file = features / "assets" / Schema.FILE
+    values = json.loads(file.read_text())
+    assert values.pop("smoothing")
+    file.write_text(json.dumps(values))
+    host = ForecastHost(features / "assets")
+    seen = host.inputs([host.Request(values=[1.0] * 12 + [2.0] * 12, times=months(24))])
+    np.testing.assert_allclose(seen.restored(seen.arrays["future"][..., 0])[0], 2.0, rtol=1e-6)
+
+
+def months(count: int) -> list[str]:
+    return [month.strftime("%Y-%m-%d") for month in MONTHS[:count]]
