@@ -35,6 +35,13 @@ def test_a_family_shows_its_own_settings_and_few_others():
     assert len(names) < len(every) / 2
 
 
+def test_settings_of_a_section_that_are_its_own_come_before_those_that_families_share():
+    names = [one.name for one in settings_of(load("tabular").Config)]
+    assert names.index("features.target") < names.index("features.max_words")
+    assert names.index("features.test_share") < names.index("features.table_schema")
+    assert names.index("data.uri") < names.index("features.target")
+
+
 def test_the_command_shows_the_few_and_with_all_the_rest():
     few = CliRunner().invoke(app, ["families", "image"], env={"COLUMNS": "200"})
     everything = CliRunner().invoke(app, ["families", "image", "--all"], env={"COLUMNS": "200"})

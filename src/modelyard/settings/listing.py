@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -40,9 +41,15 @@ class Setting(NamedTuple):
 
 
 def settings_of(config: type[BaseModel], prefix: str = "") -> list[Setting]:
-    """All settings of a config, sections in the order in which they are declared."""
+    """All settings of a config, sections in the order in which they are declared; of a section those
+    that are its own come first, then those that it shares with other families'."""
     found: list[Setting] = []
-    for name, field in config.model_fields.items():
+    names = list(config.model_fields)
+    if prefix:
+        own = inspect.get_annotations(config)
+        names.sort(key=lambda name: name not in own)
+    for name in names:
+        field = config.model_fields[name]
         kind: Any = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found += settings_of(kind, f"{prefix}{name}.")

@@ -22,6 +22,7 @@ def test_an_edited_schema_beside_the_data_is_followed(tmp_path: Path) -> None:
     (written,) = write_back(out, file)
     assert written.name == "customers.schema.json"
     schema = json.loads(written.read_text())
+    assert list(schema)[:4] == ["target", "task", "classes", "columns"], "the few on top"
     for column in schema["columns"]:
         if column["name"] == "age":
             column.update(role="category", transform=None)

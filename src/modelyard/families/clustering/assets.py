@@ -9,34 +9,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import ConfigDict, Field
-
 from modelyard.families.clustering.config import Kind
 from modelyard.kit.assets import Asset
-from modelyard.kit.columns.schema import FILE, Column
 
 GRAPH, INPUT = "model", "features"
 DISTANCES, DENSITIES = "distances", "log_densities"
 NOISE = -1
 """The cluster of a row that is in none."""
 SCALE, CLUSTERS, MAP = "scale.npz", "clusters.npz", "map.npz"
-
-
-class ClusterSchema(Asset):
-    """The columns of a table."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    FILE: ClassVar[str] = FILE
-
-    columns: list[Column]
-    """All columns but the label, those with role `drop` included."""
-    dropped: dict[str, str] = Field(default_factory=dict)
-    """Columns left out, and why."""
-
-    @property
-    def inputs(self) -> list[Column]:
-        """The columns a request holds: all that are not dropped."""
-        return [column for column in self.columns if column.role != "drop"]
 
 
 class Curve(Asset):

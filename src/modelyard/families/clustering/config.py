@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from modelyard.kit.columns.settings import ColumnFeatures
 from modelyard.settings.family import FamilyConfig, Settings
 from modelyard.settings.search import Range, choice, whole
 
@@ -21,28 +22,16 @@ SEARCH: Mapping[str, Range] = {
 """Not the settings of columns: they change the distances, and with them what a silhouette means."""
 
 
-class ClusteringFeatures(Settings):
+class ClusteringFeatures(ColumnFeatures):
     """From a table to distances."""
 
     label: str | None = None
     """Column of labels that judges the clusters and is never fitted on. None: a column that is
     called `label`, or the built-in data's own."""
-    table_schema: str | None = None
-    """Path of an edited schema.json, whole or with some columns only. None: `<data
-    file>.schema.json` or `schema.json` in the data's folder if there is one, else inferred."""
-    drop: tuple[str, ...] = ()
-    """Columns to leave out."""
     validation_share: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the rows that a search judges by."""
     test_share: float = Field(default=0.2, gt=0, lt=0.5)
     """Share of the rows for the final figures."""
-    max_categories: int = Field(default=50, ge=2)
-    """Categories a column keeps; rarer and unseen ones share a bucket."""
-    max_words: int = Field(default=300, ge=10)
-    """Words of a text column that become TF-IDF inputs, the most frequent first."""
-    numeric: Literal["standardize", "log", "identity"] = "standardize"
-    """Default transform of numeric columns: deviations from the mean, the same of the logarithm, or
-    the column's own unit; the schema can say otherwise for a column."""
 
 
 class ClusteringModel(Settings):

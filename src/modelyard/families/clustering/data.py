@@ -9,25 +9,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.clustering.assets import SCALE, ClusterSchema
+from modelyard.families.clustering.assets import SCALE
 from modelyard.families.clustering.config import ClusteringConfig
 from modelyard.families.clustering.scale import fit_scale
 from modelyard.family import Data, Split
 from modelyard.kit.arrays import save_named
-from modelyard.kit.columns.cautions import save_categories
 from modelyard.kit.columns.edits import companions, find_edits, write_back
-from modelyard.kit.columns.encode import Encoder, completed
+from modelyard.kit.columns.fitting import encoded, fit_columns, save_columns
 from modelyard.kit.columns.frames import (
     bodies,
     check_named,
     check_width,
     dropped_columns,
     judged,
-    to_columns,
     unlisted,
 )
-from modelyard.kit.columns.overview import columns_table, copies, left_out_table, with_ranges
-from modelyard.kit.columns.schema import near
+from modelyard.kit.columns.overview import columns_table, copies, left_out_table
+from modelyard.kit.columns.schema import ColumnSchema, near
 from modelyard.kit.splits import draw, keys_of_rows
 from modelyard.kit.tables import Table, is_quickly_read, read_table, remarks, texts
 
@@ -85,20 +83,16 @@ class ClusteringData(Data[ClusteringConfig]):
         codes, labels, note = _labels(table, label)
         rows = self._divide(table, frame)
         train = frame.iloc[rows["train"]]
-        schema = schema.model_copy(update={"columns": with_ranges(schema.columns, train)})
-        columns = to_columns(train, schema)
-        encoder = Encoder.fit(columns, schema, self.config.features)
+        schema, encoder = fit_columns(schema, train, self.config.features)
         if not encoder.names:
             raise BadData(
                 "the columns hold no words or numbers to compare rows by", file=table.file
             )
         assets = Path(out) / "assets"
-        schema.save(assets)
-        encoder.save(assets)
-        save_categories(assets, schema, columns, None)
+        save_columns(assets, schema, encoder, train)
         for split, part in rows.items():
             some = frame.iloc[part]
-            x = encoder.transform(completed(to_columns(some, schema), schema))
+            x = encoded(some, schema, encoder)
             if split == "train":
                 _check_varied(x, table)
                 mean, weight = fit_scale(encoder, schema, x)
@@ -127,7 +121,7 @@ class ClusteringData(Data[ClusteringConfig]):
         self, features: Path, split: Split, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """Rows of a split as JSON bodies: None for an empty cell, times in ISO 8601."""
-        schema = ClusterSchema.load(Path(features) / "assets")
+        schema = ColumnSchema.load(Path(features) / "assets")
         return bodies(Path(features) / f"{split}.parquet", schema, limit)
 
     def _label(self, table: Table) -> str | None:
@@ -153,7 +147,7 @@ class ClusteringData(Data[ClusteringConfig]):
 
     def _columns(
         self, table: Table, raw: Path, label: str | None
-    ) -> tuple[pd.DataFrame, ClusterSchema, list[str]]:
+    ) -> tuple[pd.DataFrame, ColumnSchema, list[str]]:
         """The values of the columns that are used, what all columns are, and notes."""
         import pandas as pd
 
@@ -169,7 +163,7 @@ class ClusteringData(Data[ClusteringConfig]):
         names = [name for name in table.names if name != label]
         columns, values = judged(table, names, edits, self.config.features)
         columns, left_out = dropped_columns(columns)
-        schema = ClusterSchema(columns=columns, dropped={**table.dropped, **left_out})
+        schema = ColumnSchema(columns=columns, dropped={**table.dropped, **left_out})
         if not schema.inputs:
             why = "; ".join(f"{name}: {reason}" for name, reason in schema.dropped.items())
             problem = f"no column is left to compare rows by ({why or 'only labels'})"

@@ -23,7 +23,6 @@ from modelyard.families.clustering.assets import (
     NOISE,
     SCALE,
     Clusters,
-    ClusterSchema,
 )
 from modelyard.families.clustering.choosing import choose
 from modelyard.families.clustering.config import ClusteringConfig
@@ -36,6 +35,7 @@ from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.arrays import load_named, save_named
 from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.schema import ColumnSchema
 from modelyard.kit.logits import log_sum
 from modelyard.runtimes.cores import cores
 from modelyard.runtimes.types import Arrays, Graph, Runtime
@@ -93,7 +93,7 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
             arrays = model.largest_first(arrays, sizes)
             reach, output, assigned = self._served(out, chosen.plan, arrays, x)
         found = effects(x, assigned, _count(arrays))
-        schema, encoder = ClusterSchema.load(assets), Encoder.load(assets)
+        schema, encoder = ColumnSchema.load(assets), Encoder.load(assets)
         mean_stability, least_stability = stability(chosen.plan, some, settings.resamples, seed)
         clusters = Clusters(
             kind=settings.kind,

@@ -17,12 +17,12 @@ from modelyard.families.clustering.assets import (
     NOISE,
     SCALE,
     Clusters,
-    ClusterSchema,
 )
 from modelyard.host import Caution, Cell, Explanation, WithWarnings, described
 from modelyard.kit.arrays import load_named
 from modelyard.kit.columns.encode import Columns, completed
 from modelyard.kit.columns.host import ColumnHost
+from modelyard.kit.columns.schema import ColumnSchema
 from modelyard.kit.logits import log_sum
 from modelyard.runtimes.types import Arrays, Runtime
 
@@ -79,7 +79,7 @@ class ClusteringHost(ColumnHost):
     """Answers for one set of clusters."""
 
     def __init__(self, assets: Path) -> None:
-        self.schema = ClusterSchema.load(assets)
+        self.schema = ColumnSchema.load(assets)
         super().__init__(assets, self.schema, "One row of the table, to find its cluster.")
         self.clusters = Clusters.load(assets)
         scale, found = load_named(self.assets / SCALE), load_named(self.assets / CLUSTERS)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard.families.clustering.assets import ClusterSchema
 from modelyard.kit.columns.encode import Encoder
-from modelyard.kit.columns.schema import Column
+from modelyard.kit.columns.schema import Column, ColumnSchema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +31,7 @@ def effects(x: np.ndarray, labels: np.ndarray, clusters: int) -> np.ndarray:
     return found
 
 
-def words_of(encoder: Encoder, schema: ClusterSchema) -> np.ndarray:
+def words_of(encoder: Encoder, schema: ColumnSchema) -> np.ndarray:
     """Which inputs say whether a cell holds a certain word, or nothing; bool (inputs,)."""
     found = np.zeros(len(encoder.names), bool)
     for column in schema.inputs:
@@ -48,7 +47,7 @@ def words_of(encoder: Encoder, schema: ClusterSchema) -> np.ndarray:
     return found
 
 
-def names_of(found: np.ndarray, encoder: Encoder, schema: ClusterSchema) -> list[str]:
+def names_of(found: np.ndarray, encoder: Encoder, schema: ColumnSchema) -> list[str]:
     """A name for each cluster: the columns that set it apart most, such as `high age, low income`;
     one more where two would be called the same."""
     described = [_traits(row, encoder, schema) for row in found]
@@ -59,7 +58,7 @@ def names_of(found: np.ndarray, encoder: Encoder, schema: ClusterSchema) -> list
     return names
 
 
-def _traits(row: np.ndarray, encoder: Encoder, schema: ClusterSchema) -> list[str]:
+def _traits(row: np.ndarray, encoder: Encoder, schema: ColumnSchema) -> list[str]:
     """In words, the strongest first, at most one a column."""
     ranked: list[tuple[float, str]] = []
     for column in schema.inputs:
@@ -96,7 +95,7 @@ def _words(column: Column, name: str, effect: float) -> str:
 
 def profile_table(
     frame: pd.DataFrame,
-    schema: ClusterSchema,
+    schema: ColumnSchema,
     encoder: Encoder,
     labels: np.ndarray,
     found: np.ndarray,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from modelyard.families.clustering.assets import ClusterSchema
 from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.schema import ColumnSchema
 
 
 def fit_scale(
-    encoder: Encoder, schema: ClusterSchema, x: np.ndarray
+    encoder: Encoder, schema: ColumnSchema, x: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Means and weights, float64 (inputs,), with which the columns of the training rows `x`,
     float32 (rows, inputs), count about alike.

@@ -13,34 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from modelyard.host import Caution, Cell
-from modelyard.kit.assets import Asset
 from modelyard.kit.columns.cautions import Cautions
 from modelyard.kit.columns.encode import Encoder
 from modelyard.kit.columns.host import request_model, shown
-from modelyard.kit.columns.schema import FILE, Column
+from modelyard.kit.columns.schema import FILE, ColumnSchema
 
 USERS, ITEMS = "user_columns", "item_columns"
 VALUES, SCALE = "values.npy", "scale.npy"
-
-
-class SideSchema(Asset):
-    """The columns of users or items; any cell may be empty."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    FILE: ClassVar[str] = FILE
-
-    columns: list[Column]
-
-    @property
-    def inputs(self) -> list[Column]:
-        """All of them."""
-        return self.columns
 
 
 @dataclass(frozen=True)
@@ -48,7 +33,7 @@ class Side:
     """Columns of users or items."""
 
     folder: Path
-    schema: SideSchema
+    schema: ColumnSchema
     encoder: Encoder
     values: np.ndarray
     """float32 (users or items, outputs)."""
@@ -62,7 +47,7 @@ class Side:
             return None
         values = np.load(folder / VALUES, allow_pickle=False)
         scale = np.load(folder / SCALE, allow_pickle=False)
-        return cls(folder, SideSchema.load(folder), Encoder.load(folder), values, scale)
+        return cls(folder, ColumnSchema.load(folder), Encoder.load(folder), values, scale)
 
     @cached_property
     def missing(self) -> np.ndarray:

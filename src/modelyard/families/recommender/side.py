@@ -13,13 +13,12 @@ import pandas as pd
 from modelyard.families.recommender.config import RecommenderFeatures
 from modelyard.families.recommender.lists import Listing
 from modelyard.families.recommender.naming import ITEM_NAMES
-from modelyard.families.recommender.profiles import SCALE, VALUES, Side, SideSchema
-from modelyard.kit.columns.cautions import save_categories
+from modelyard.families.recommender.profiles import SCALE, VALUES, Side
 from modelyard.kit.columns.edits import Edits
-from modelyard.kit.columns.encode import Encoder
-from modelyard.kit.columns.frames import dropped_columns, judged, to_columns
-from modelyard.kit.columns.overview import columns_table, with_ranges
-from modelyard.kit.columns.schema import Column
+from modelyard.kit.columns.fitting import encoded, fit_columns, save_columns
+from modelyard.kit.columns.frames import dropped_columns, judged
+from modelyard.kit.columns.overview import columns_table
+from modelyard.kit.columns.schema import Column, ColumnSchema
 from modelyard.kit.columns.values import convert
 from modelyard.kit.tables import Table, texts
 
@@ -89,19 +88,14 @@ def write_side(
     frame = _aligned(frames, columns, ids, what, report)
     folder.mkdir(parents=True)
     if earlier is None:
-        schema = SideSchema(columns=with_ranges(columns, frame))
-        cells = to_columns(frame, schema)
-        encoder = Encoder.fit(cells, schema, settings)
-        values = encoder.transform(cells)
+        schema, encoder = fit_columns(ColumnSchema(columns=columns), frame, settings)
+        values = encoded(frame, schema, encoder)
         scale = _scale(values)
-        save_categories(folder, schema, cells, None)
+        save_columns(folder, schema, encoder, frame)
     else:
         schema, encoder, scale = earlier.schema, earlier.encoder, earlier.scale
-        cells = to_columns(frame, schema)
-        values = encoder.transform(cells)
-        save_categories(folder, schema, cells, earlier.folder)
-    schema.save(folder)
-    encoder.save(folder)
+        values = encoded(frame, schema, encoder)
+        save_columns(folder, schema, encoder, frame, earlier.folder)
     np.save(folder / VALUES, values)
     np.save(folder / SCALE, scale)
     table = columns_table(frame, schema)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from modelyard.families.tabular.search import SEARCH
+from modelyard.kit.columns.settings import ColumnFeatures
 from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
 Task = Literal["auto", "classification", "regression"]
@@ -30,7 +31,7 @@ MONOTONE_LOSSES: tuple[Loss, ...] = ("squared", "huber", "log")
 when a tree has grown, and no library keeps the order of neighbours then."""
 
 
-class TabularFeatures(Settings):
+class TabularFeatures(ColumnFeatures):
     """From a table to numbers."""
 
     target: str | None = None
@@ -47,11 +48,6 @@ class TabularFeatures(Settings):
     """Rows of the simulated `fraud` data."""
     sample_drift: float = Field(default=0.0, ge=0, le=1)
     """How far the simulated `fraud` data is shifted from its usual state; 0 is unshifted."""
-    table_schema: str | None = None
-    """Path of an edited schema.json, whole or with some columns only. None: `<data
-    file>.schema.json` or `schema.json` in the data's folder if there is one, else inferred."""
-    drop: tuple[str, ...] = ()
-    """Columns to leave out."""
     split: Literal["auto", "random", "time"] = "auto"
     """`random`: stratified by class. `time`: the latest rows are the test split, those before them
     the validation split. `auto`: by time where `time_column` is set, or where the rows are in the
@@ -68,12 +64,6 @@ class TabularFeatures(Settings):
     """Share of the rows for choosing thresholds, calibration and early stopping."""
     test_share: float = Field(default=0.2, gt=0, lt=0.5)
     """Share of the rows for the final figures."""
-    max_categories: int = Field(default=50, ge=2)
-    """Categories a column keeps; rarer and unseen ones share a bucket."""
-    max_words: int = Field(default=300, ge=10)
-    """Words of a text column that become TF-IDF inputs, the most frequent first."""
-    numeric: Literal["standardize", "log", "identity"] = "standardize"
-    """Default transform of numeric columns; the schema can say otherwise for a column."""
 
 
 class TabularModel(Settings):

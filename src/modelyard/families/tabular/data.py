@@ -18,11 +18,10 @@ from modelyard.families.tabular.samples import write_sample
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import BY_TIME, load_split, save_split
 from modelyard.family import Data, Split
-from modelyard.kit.columns.cautions import save_categories
 from modelyard.kit.columns.edits import Edits, companions, find_edits, write_back
-from modelyard.kit.columns.encode import Encoder, completed
-from modelyard.kit.columns.frames import bodies, check_width, to_columns
-from modelyard.kit.columns.overview import with_ranges
+from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.fitting import encoded, fit_columns, save_columns
+from modelyard.kit.columns.frames import bodies, check_width
 from modelyard.kit.splits import evenly, keys_of_rows, save_groups
 from modelyard.kit.tables import (
     Table,
@@ -102,24 +101,17 @@ class TabularData(Data[TabularConfig]):
         # Ranges, categories and words are learnt from training rows only, labelled ones among them.
         train = prepared.frame.iloc[rows["train"]]
         if earlier is None:
-            ranged = with_ranges(prepared.schema.columns, train)
-            prepared.schema = prepared.schema.model_copy(update={"columns": ranged})
-            inputs = to_columns(train, prepared.schema)
-            encoder = Encoder.fit(inputs, prepared.schema, config.features)
+            prepared.schema, encoder = fit_columns(prepared.schema, train, config.features)
         else:
             encoder = earlier.encoder
         if not encoder.names:
             raise BadData("the columns hold no words or numbers to predict from", file=table.file)
         schema = prepared.schema
-        assets = out / "assets"
-        assets.mkdir(parents=True, exist_ok=True)
-        schema.save(assets)
-        encoder.save(assets)
         if base is None:
             before = None
         else:
             before = base / "assets"
-        save_categories(assets, schema, to_columns(train, schema), before)
+        save_columns(out / "assets", schema, encoder, train, before)
         _write_splits(out, prepared, rows, encoder, own)
         if split_by.by_time:
             (out / BY_TIME).touch()
@@ -177,7 +169,7 @@ def _write_splits(
     schema = prepared.schema
     for split, part in rows.items():
         frame = prepared.frame.iloc[part]
-        x = encoder.transform(completed(to_columns(frame, schema), schema))
+        x = encoded(frame, schema, encoder)
         save_split(out, split, x, prepared.y[part])
         if prepared.groups is not None:
             save_groups(out, split, prepared.groups[part])

@@ -199,7 +199,9 @@ def write_back(features: Path, data: Path) -> list[Path]:
     """
     if data.is_dir() or not os.access(data.parent, os.W_OK) or _schemas(data):
         return []
-    schema = json.loads((Path(features) / "assets" / FILE).read_text())
+    found = json.loads((Path(features) / "assets" / FILE).read_text())
+    # What is predicted stands above the columns, which are many.
+    schema = {name: found[name] for name in FIELDS if name in found}
     # The copy is one line at the end: people edit the lines above it.
     copy = json.dumps(schema, ensure_ascii=False)
     shown = json.dumps(schema, ensure_ascii=False, indent=1).removesuffix("\n}")

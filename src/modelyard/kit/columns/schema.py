@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from modelyard.kit.assets import Asset
 from modelyard.kit.numerals import STYLES
 
 Role = Literal["numeric", "category", "text", "time", "drop"]
@@ -93,6 +94,23 @@ class Column(BaseModel):
                 f"format {self.format!r} is none of numbers. Allowed: {', '.join(allowed)}, or empty"
             )
         return self
+
+
+class ColumnSchema(Asset):
+    """The columns of a table, as an asset. A family that predicts one of them adds which."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    FILE: ClassVar[str] = FILE
+
+    columns: list[Column]
+    """All columns that may be inputs, those with role `drop` included."""
+    dropped: dict[str, str] = Field(default_factory=dict)
+    """Columns left out, and why."""
+
+    @property
+    def inputs(self) -> list[Column]:
+        """The columns a request holds: all that are not dropped."""
+        return [column for column in self.columns if column.role != "drop"]
 
 
 class HasColumns(Protocol):
