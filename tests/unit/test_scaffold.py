@@ -7,12 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from modelyard import scaffold
 from modelyard.contract import CHECKS
 from modelyard.errors import UsageError
 from modelyard.family import names
+from modelyard.kit import splits, tables
+from modelyard.kit.columns import edits, fitting, frames
+from modelyard.kit.columns.host import ColumnHost
+from modelyard.kit.columns.schema import ColumnSchema
+from modelyard.kit.columns.settings import ColumnFeatures
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -120,6 +127,36 @@ def test_the_guide_quotes_the_skeletons(block):
     texts = [*scaffold.render("flat_rent", "flat_rent:FlatRent").values()]
     texts += scaffold.render("sounds", "sounds:Sounds", scaffold.CLASSIFIER).values()
     assert any(block.strip("\n") in text for text in texts)
+
+
+class Rows(ColumnHost):
+    """Only what reads requests."""
+
+    def predict(self, run, requests):
+        raise NotImplementedError
+
+    def describe(self, request, response):
+        raise NotImplementedError
+
+
+def test_rows_of_a_table_are_read_as_the_guide_says(tmp_path):
+    (code,) = re.findall(r"```py\n(.*?)```", (ROOT / "docs/families.md").read_text(), re.S)
+    lines = [f"{number},{'red' if number % 3 else 'blue'},{number % 7}" for number in range(60)]
+    (tmp_path / "table.csv").write_text("age,colour,price\n" + "\n".join(lines))
+    given = {"raw": tmp_path, "out": tmp_path, "names": ["age", "colour"], "seed": 0}
+    given |= {"settings": ColumnFeatures(), "pd": pd, "np": np, "ColumnSchema": ColumnSchema}
+    for module in (edits, fitting, frames, splits, tables):
+        given |= vars(module)
+    exec(code, given)  # noqa: S102 - the guide's own lines
+    schema = ColumnSchema.load(tmp_path / "assets")
+    host = Rows(tmp_path / "assets", schema, "A row.")
+    requests = [
+        host.Request.model_validate(body)
+        for body in frames.bodies(tmp_path / "test.parquet", schema, None)
+    ]
+    assert len(requests) == 12
+    answered = host.encoder.transform(host.columns(requests))
+    assert np.array_equal(answered, np.load(tmp_path / "test.npy"))
 
 
 def test_the_guide_lists_every_check_with_its_own_words():
