@@ -64,8 +64,12 @@ def test_a_fixed_setting_decides_its_conditions():
 
 
 def test_a_search_of_nothing_is_refused():
-    with pytest.raises(UsageError, match="nothing to search"):
+    with pytest.raises(
+        UsageError, match="nothing to search: the family's Config names no settings"
+    ):
         searched({}, CONFIG, [])
+    with pytest.raises(UsageError, match=r"nothing to search: what could be is given.*model\.kind"):
+        searched(SPACE, CONFIG, list(SPACE))
 
 
 def test_a_condition_follows_the_chosen_value_before_the_configs():

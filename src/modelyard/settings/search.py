@@ -108,9 +108,12 @@ def searched(space: Space, config: Mapping[str, Any], fixed: Iterable[str]) -> d
     fixed = set(fixed)
     open_ones = {name: one for name, one in space.items() if name not in fixed}
     found = {name: one for name, one in open_ones.items() if _is_possible(one, open_ones, config)}
+    if not space:
+        said = "the family's Config names no settings in search_space (docs/families.md, section 2)"
+        raise UsageError(f"there is nothing to search: {said}")
     if not found:
         raise UsageError(
-            "there is nothing to search: the family has no search space, or every setting of it is given"
+            f"there is nothing to search: what could be is given, or ruled out by it ({', '.join(space)})"
         )
     parents: set[str] = set()
     for one in found.values():
