@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 from starlette.testclient import TestClient
 
 from modelyard.families.recommender.requests import Query
@@ -411,3 +412,27 @@ def test_a_field_of_several_types_is_one_problem_by_its_own_name(model, body, sa
     (problem,) = refused.value.problems
     assert problem.error.startswith(said)
     assert problem.field == said.split("'")[1]
+
+
+class Drawn(BaseModel, extra="forbid"):
+    nodes: list[str] = Field(min_length=1)
+    edges: list[tuple[int, int]] = []
+
+
+class Graph(BaseModel, extra="forbid"):
+    graph: Drawn
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"nodes": []}, "'graph.nodes' must be a list of at least 1 items, seen []"),
+        ({"nodes": [3]}, "'graph.nodes.0' must be a string, seen 3"),
+        ({"nodes": ["a"], "edges": [[0]]}, "'graph.edges.0.1' is missing: it must be an integer"),
+        ({"nodes": ["a"], "edges": [[0, "b"]]}, "'graph.edges.0.1' must be an integer, seen \"b\""),
+    ],
+)
+def test_what_a_field_of_a_field_may_hold_is_said_as_of_a_field(body, said):
+    with pytest.raises(Refusal) as refused:
+        Reader(Graph)([{"graph": body}], many=False)
+    assert refused.value.problems[0].error == f"field {said}"

@@ -240,19 +240,30 @@ class Reader:
 
     def _line(self, error: Any, path: list[str]) -> str:
         name, kind = ".".join(path), error["type"]
-        known = len(path) == 1 and name in self.fields
+        schema = self._schema_at(path)
         if isinstance(error["input"], float) and not math.isfinite(error["input"]):
             return f"field {name!r} must be a finite number"
         if kind == "missing":
-            hint = f": it must be {self.allowed(name)}" if known else ""
+            hint = f": it must be {self._words(schema)}" if schema is not None else ""
             return f"field {name!r} is missing{hint}"
         if kind == "extra_forbidden":
             if len(path) == 1:
                 return choices("field", name, self.fields)
             return f"field {name!r} is unknown"
-        if kind in ("value_error", "assertion_error") or not known:
+        if kind in ("value_error", "assertion_error") or schema is None:
             return f"field {name!r}: {_message(error)}, seen {shown(error['input'])}"
-        return f"field {name!r} must be {self.allowed(name)}, seen {shown(error['input'])}"
+        return f"field {name!r} must be {self._words(schema)}, seen {shown(error['input'])}"
+
+    def _schema_at(self, path: list[str]) -> dict[str, Any] | None:
+        """The schema of a field, or of what a field holds; None where it is of several kinds."""
+        schema: dict[str, Any] | None = {"properties": self.fields}
+        for part in path:
+            if schema is not None and "$ref" in schema:
+                schema = self._definitions[schema["$ref"].rsplit("/", 1)[-1]]
+            if schema is None:
+                return None
+            schema = _inside(schema, part)
+        return schema
 
     def _words(self, schema: dict[str, Any]) -> str:
         if "$ref" in schema:
@@ -279,6 +290,17 @@ def _path(error: Any, value: Any) -> list[str]:
             continue
         path.append(_short(str(part)))
     return path
+
+
+def _inside(schema: dict[str, Any], part: str) -> dict[str, Any] | None:
+    """The schema of a field of an object, or of an item of a list."""
+    found = None
+    if "properties" in schema:
+        found = schema["properties"].get(part)
+    elif part.isdigit():
+        first = schema.get("prefixItems", [])
+        found = first[int(part)] if int(part) < len(first) else schema.get("items")
+    return found if isinstance(found, dict) else None
 
 
 def not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
