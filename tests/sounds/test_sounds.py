@@ -21,6 +21,7 @@ import pytest
 from modelyard import scaffold
 from modelyard.errors import BadData, UsageError
 from modelyard.kit.classifier import store
+from modelyard.kit.classifier.data import ClassifierData
 from modelyard.kit.classifier.kind import FileLimits
 from modelyard.packages.package import Package
 from modelyard.packages.trust import Trust
@@ -140,6 +141,17 @@ def test_messages_speak_of_clips(tmp_path: Path) -> None:
     (tmp_path / "raw/none").mkdir()
     with pytest.raises(BadData, match=r"none: an empty class: no clip in it \(read are .wav\)"):
         built(tmp_path)
+
+
+def test_empty_files_are_named_as_such_and_not_taken_for_copies(tmp_path: Path) -> None:
+    class Unlooked(data.SoundsData):  # type: ignore[misc,name-defined]
+        look = ClassifierData.look
+
+    for label in ("low", "high"):
+        (tmp_path / "raw" / label).mkdir(parents=True)
+        (tmp_path / "raw" / label / "1.wav").touch()
+    with pytest.raises(BadData, match=r"high/1.wav: is empty. So are 1 more: low/1.wav"):
+        Unlooked(config.SoundsConfig()).features(tmp_path / "raw", tmp_path / "out")
 
 
 def test_a_setting_that_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from modelyard.families.text.config import TextConfig
 from modelyard.families.text.samples import write_sample
 from modelyard.families.text.spec import TEXTS, TextSpec
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.data import Look
+from modelyard.kit.classifier.data import Look, digest_of
 from modelyard.kit.classifier.divide import SPLITS
 from modelyard.kit.classifier.examples import Listing
 from modelyard.kit.classifier.rows import read_rows
@@ -46,7 +46,7 @@ class TextData(TokensData[TextSpec]):
     def look(self, data: bytes) -> Look:
         """Texts are the same but for blanks around and between words."""
         text = as_text(data, self.limits())
-        return Look(super().look(" ".join(text.split()).encode()).digest, text)
+        return Look(digest_of(" ".join(text.split()).encode()), text)
 
     def fitted(self, classes: list[str], counts: list[int], facts: Sequence[str]) -> TextSpec:
         """The tokenizer, trained on the training texts or a checkpoint's, and the length."""

@@ -52,6 +52,11 @@ class Look:
     """What was not used of it: the stage's line says of how many files."""
 
 
+def digest_of(data: bytes) -> str:
+    """Equal for equal bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
 class ClassifierData(Data[C], Generic[C, S]):
     """From a folder of labelled files to arrays. A family gives `Spec`, `sample` and `fitted`."""
 
@@ -73,7 +78,9 @@ class ClassifierData(Data[C], Generic[C, S]):
         Raises:
             BadData: not such a file within the limits.
         """
-        return Look(hashlib.sha256(data).hexdigest())
+        if not data:
+            raise BadData("is empty")
+        return Look(digest_of(data))
 
     def listing(self, raw: Path) -> Listing:
         """The labelled examples of a raw folder: by default files, in class folders or listed in
