@@ -24,7 +24,7 @@ from modelyard.kit.columns.frames import (
     judged,
     unlisted,
 )
-from modelyard.kit.columns.overview import columns_table, copies, left_out_table
+from modelyard.kit.columns.overview import told
 from modelyard.kit.columns.schema import ColumnSchema, near
 from modelyard.kit.splits import draw, keys_of_rows
 from modelyard.kit.tables import Table, is_quickly_read, read_table, remarks, texts
@@ -100,21 +100,12 @@ class ClusteringData(Data[ClusteringConfig]):
             file = Path(out) / f"{split}.npz"
             np.savez(file, x=x, label=codes[part], labels=np.array(labels, str))
             some.to_parquet(Path(out) / f"{split}.parquet", index=False)
-        tables = [columns_table(frame, schema)]
-        if schema.dropped:
-            tables.append(left_out_table(schema.dropped))
-        headline = f"{len(frame):,} rows × {len(schema.inputs)} columns{note}"
-        return {
-            "rows": {split: len(part) for split, part in rows.items()},
-            "dropped": {},
-            "left_out": list(schema.dropped),
-            "columns": len(schema.inputs),
+        summary = told(frame, schema, rows)
+        summary["headline"] += note + remarks(table.notes)
+        return summary | {
             "outputs": len(encoder.names),
             "label": label or "",
-            "tables": tables,
-            "headline": headline + remarks(table.notes),
             "notes": [*table.notes, *notes],
-            "warnings": copies(frame, rows),
         }
 
     def requests(

@@ -10,7 +10,7 @@ import numpy as np
 from modelyard.errors import option
 from modelyard.families.tabular.divide import Rows
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.kit.columns.overview import columns_table, copies, left_out_table
+from modelyard.kit.columns.overview import told
 from modelyard.kit.columns.schema import Column
 
 if TYPE_CHECKING:
@@ -44,24 +44,17 @@ def summarize(
     if schema.classes is not None and len(schema.classes) == 2:
         positive = schema.classes[1]
     given = _determining(frame, schema, y)
-    size = f"{len(frame):,} rows × {len(schema.inputs)} columns"
-    tables = [columns_table(frame, schema), _splits_table(schema, y, rows)]
-    if schema.dropped:
-        tables.append(left_out_table(schema.dropped))
-    return {
-        "rows": {split: len(part) for split, part in rows.items()},
+    summary = told(frame, schema, rows, _splits_table(schema, y, rows))
+    summary["headline"] += f", {kind}{_named(given, schema)}"
+    summary["warnings"] += _giveaways(given, schema)
+    return summary | {
         "dropped": dropped,
-        "left_out": list(schema.dropped),
-        "columns": len(schema.inputs),
         "outputs": outputs,
         "target": schema.target,
         "positive": positive,
         "task": schema.task,
         "classes": classes,
-        "tables": tables,
-        "headline": f"{size}, {kind}{_named(given, schema)}",
         "notes": notes,
-        "warnings": [*copies(frame, rows), *_giveaways(given, schema)],
     }
 
 

@@ -7,10 +7,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard.kit.columns.schema import MOST_CHOICES, Column, HasColumns
+from modelyard.kit.columns.schema import MOST_CHOICES, Column, ColumnSchema, HasColumns
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def told(
+    frame: pd.DataFrame,
+    schema: ColumnSchema,
+    rows: Mapping[str, np.ndarray],
+    *more: dict[str, Any],
+) -> dict[str, Any]:
+    """What `features` returns of the rows of a table, divided as `rows` says; a family adds the rest.
+
+    Args:
+        more: tables for the card, after that of the columns.
+    """
+    tables = [columns_table(frame, schema), *more]
+    if schema.dropped:
+        tables.append(left_out_table(schema.dropped))
+    return {
+        "rows": {split: len(part) for split, part in rows.items()},
+        "dropped": {},
+        "left_out": list(schema.dropped),
+        "columns": len(schema.inputs),
+        "headline": f"{len(frame):,} rows × {len(schema.inputs)} columns",
+        "tables": tables,
+        "warnings": copies(frame, rows),
+    }
 
 
 def with_ranges(columns: Sequence[Column], train: pd.DataFrame) -> list[Column]:
