@@ -169,9 +169,9 @@ class Host(ABC):
             BadData: further axes are larger than one call of the graph may have, in time or memory.
         """
 
-    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
+    def read_file(self, file: Path) -> Sequence[dict[str, Any]] | None:
         """A file of examples as JSON bodies of `Request`, read as the family reads its data; None:
-        as any table.
+        as any table. What is no list has the same columns in all rows.
 
         One a row of the file, in its order. Columns that `Request` lacks may be among them, and go
         along with the answer; a row with nothing of a `Request` has no answer.

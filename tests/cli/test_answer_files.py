@@ -7,6 +7,7 @@ import csv
 import json
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -398,3 +399,22 @@ def test_one_answer_needs_no_library_of_tables(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == golden["response"]
+
+
+def test_a_row_of_a_large_file_takes_little_memory(
+    tmp_path: Path, orders: tuple[Path, pd.DataFrame]
+) -> None:
+    def peak(rows: int) -> int:
+        file = tmp_path / f"{rows}.csv"
+        lines = [f"{number},{number % 20 + 0.5},a note of this row\n" for number in range(rows)]
+        file.write_text("id,weight,note\n" + "".join(lines))
+        tracemalloc.start()
+        answer(str(orders[0]), None, file, tmp_path / "out.csv", False)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    # Rows, bodies, requests and answers as objects are 3,000 bytes and more.
+    assert (peak(20_000) - peak(10_000)) / 10_000 < 800
+    written = (tmp_path / "out.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in written] == ["id", *map(str, range(10_000))]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import chain
+import json
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ def answer(
     if file is not None and file.is_dir():
         write_answers(answers_of_folder(file, package, explain), out, package.host.rows_by)
         return
+    examples: Sequence[Example]
     if text is not None:
         examples = [Example(body) for body in from_text(text)]
     elif file is not None:
@@ -43,10 +46,57 @@ def answer(
         examples = [Example(package.golden()["request"])]
     if not examples:
         raise UsageError(f"{file or '--json'}: there is no example to answer")
-    lacking = [example.whole for example in examples].count(False)
-    if lacking:
-        notes.print(f"{lacking:,} of {len(examples):,} rows have no whole example: no answer")
-    write_answers(_answered(package, examples, explain, file), out, package.host.rows_by)
+    answers = _answered(package, examples, explain, file)
+    if answers.lacking:
+        notes.print(
+            f"{answers.lacking:,} of {len(examples):,} rows have no whole example: no answer"
+        )
+    write_answers(answers, out, package.host.rows_by)
+
+
+class Answers(Sequence[dict[str, Any]]):
+    """Answers, each next to the other columns of its row, which come first; a column that is named
+    as a field of an answer is `input.<name>`.
+
+    Case makes no difference, as in the tables that people load them into. They are kept as JSON,
+    which takes a fifth of the memory: a file may have millions of rows.
+    """
+
+    def __init__(self) -> None:
+        self.lacking = 0
+        """Rows without an answer."""
+        self._lines: list[bytes] = []
+        self._fields: dict[str, None] = {}
+        self._columns: dict[str, None] = {}
+
+    def add(self, unused: dict[str, Any], answer: dict[str, Any]) -> None:
+        self.lacking += not answer
+        # As JSON lines name a field, and as a table does.
+        self._fields |= dict.fromkeys([*answer, *within(answer)])
+        self._columns |= dict.fromkeys(unused)
+        self._lines.append(json.dumps([unused, answer]).encode())
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[place] for place in range(*at.indices(len(self)))]
+        unused, answer = json.loads(self._lines[at])
+        return {self._called[name]: value for name, value in unused.items()} | answer
+
+    @cached_property
+    def _called(self) -> dict[str, str]:
+        """What each other column is called, once all rows are there."""
+        taken = {name.casefold() for name in self._fields}
+        called = {}
+        for name in self._columns:
+            free = name
+            while free.casefold() in taken:
+                free = f"input.{free}"
+            taken.add(free.casefold())
+            called[name] = free
+        return called
 
 
 def answers_of_folder(folder: Path, package: Package, explain: bool) -> list[dict[str, Any]]:
@@ -87,57 +137,33 @@ def answers_of_folder(folder: Path, package: Package, explain: bool) -> list[dic
 
 
 def _answered(
-    package: Package, examples: list[Example], explain: bool, file: Path | None
-) -> list[dict[str, Any]]:
+    package: Package, examples: Sequence[Example], explain: bool, file: Path | None
+) -> Answers:
     """An answer an example next to its other columns; empty where it is not whole."""
-    requests = {}
-    for number, example in enumerate(examples, 1):
-        if example.whole:
-            requests[number] = _parse(package, example.body, number, file)
-    answers = _answers(package, list(requests.values()), explain)
-    answered = dict(zip(requests, answers, strict=True))
-    found = [answered.get(number, {}) for number in range(1, len(examples) + 1)]
-    return _with_columns(found, [example.unused for example in examples])
+    found = Answers()
+    for start in range(0, len(examples), CHUNK):
+        chunk = examples[start : start + CHUNK]
+        requests = {}
+        for number, example in enumerate(chunk, start + 1):
+            if example.whole:
+                requests[number] = _parse(package, example.body, number, file)
+        answers = _answers(package, list(requests.values()), explain)
+        answered = dict(zip(requests, answers, strict=True))
+        for number, example in enumerate(chunk, start + 1):
+            found.add(example.unused, answered.get(number, {}))
+    return found
 
 
 def _answers(package: Package, requests: list[BaseModel], explain: bool) -> list[dict[str, Any]]:
     answers: list[dict[str, Any]] = []
-    for start in range(0, len(requests), CHUNK):
-        for given in package.host.predict(package.run, requests[start : start + CHUNK]):
-            answers.append(given.model_dump(mode="json", by_alias=True))
+    for given in package.host.predict(package.run, requests):
+        answers.append(given.model_dump(mode="json", by_alias=True))
     if explain:
         assert isinstance(package.host, Explains), "looked at before"
         for request, one in zip(requests, answers, strict=True):
             reasons = package.host.explain(package.run, request)
             one["explanation"] = reasons.model_dump(mode="json") if reasons else None
     return answers
-
-
-def _with_columns(
-    answers: list[dict[str, Any]], columns: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """The file's own columns, then the answer; one named as a field of an answer is `input.<name>`.
-
-    Case makes no difference, as in the tables that people load them into.
-    """
-    taken: set[str] = set()
-    for answer in answers:
-        # As JSON lines name a field, and as a table does.
-        for name in (*answer, *within(answer)):
-            taken.add(name.casefold())
-    called: dict[str, str] = {}
-    for name in chain.from_iterable(columns):
-        if name in called:
-            continue
-        free = name
-        while free.casefold() in taken:
-            free = f"input.{free}"
-        taken.add(free.casefold())
-        called[name] = free
-    rows = []
-    for row, answer in zip(columns, answers, strict=True):
-        rows.append({called[name]: value for name, value in row.items()} | answer)
-    return rows
 
 
 def _parse(package: Package, body: Any, number: int, source: Path | None) -> BaseModel:

@@ -35,7 +35,24 @@ class Example:
     """Columns of a file that the model does not use."""
 
 
-def read_examples(file: Path, package: Package) -> list[Example]:
+class _Examples(Sequence[Example]):
+    """Examples of rows, each made when it is looked at: a file may have millions of them."""
+
+    def __init__(
+        self, rows: Sequence[Any], fields: dict[str, FieldInfo], read_by_host: bool
+    ) -> None:
+        self._rows, self._fields, self._read_by_host = rows, fields, read_by_host
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [example_of(row, self._fields, self._read_by_host) for row in self._rows[at]]
+        return example_of(self._rows[at], self._fields, self._read_by_host)
+
+
+def read_examples(file: Path, package: Package) -> Sequence[Example]:
     """Rows of a CSV, Parquet, JSON or JSON-lines file, in its order; columns that the model does
     not use go along, and are named."""
     if not file.is_file():
@@ -43,7 +60,8 @@ def read_examples(file: Path, package: Package) -> list[Example]:
     fields = fields_of(package)
     rows, read_by_host = _rows(file, package)
     columns: dict[str, None] = {}
-    for row in rows:
+    # Rows that are no list are those of a table, which all have the same columns.
+    for row in rows if isinstance(rows, list) else rows[:1]:
         if isinstance(row, dict):
             columns |= dict.fromkeys(row)
     others = [name for name in columns if name not in fields]
@@ -53,7 +71,7 @@ def read_examples(file: Path, package: Package) -> list[Example]:
     if others:
         plural = "s" if len(others) > 1 else ""
         notes.print(f"not used, next to the answers: column{plural} {', '.join(others)}")
-    return [example_of(row, fields, read_by_host) for row in rows]
+    return _Examples(rows, fields, read_by_host)
 
 
 def fields_of(package: Package) -> dict[str, FieldInfo]:
@@ -61,7 +79,7 @@ def fields_of(package: Package) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in package.host.Request.model_fields.items()}
 
 
-def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
+def _rows(file: Path, package: Package) -> tuple[Sequence[Any], bool]:
     """The rows, and whether the package's family read them."""
     name = file.name.lower()
     if name.endswith((".json", *ROWS)):
@@ -77,7 +95,7 @@ def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
     return _read_table(file, fields_of(package)), False
 
 
-def _json_rows(file: Path, package: Package) -> tuple[list[Any], bool]:
+def _json_rows(file: Path, package: Package) -> tuple[Sequence[Any], bool]:
     """JSON rows, and the list or object of a .json file, are bodies of requests; else, where none
     has a field of one, as in training."""
     rows = _from_json(File(file.parent, file.name))

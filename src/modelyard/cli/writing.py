@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ def check_out(out: Path | None) -> None:
         )
 
 
-def write_answers(answers: list[dict[str, Any]], out: Path | None, by: str = "") -> None:
+def write_answers(answers: Sequence[dict[str, Any]], out: Path | None, by: str = "") -> None:
     """To the file `out`, whose ending says how, or as JSON lines to standard output.
 
     Args:
@@ -33,35 +36,39 @@ def write_answers(answers: list[dict[str, Any]], out: Path | None, by: str = "")
     Raises:
         UsageError: another ending.
     """
-    # A person reads 猫, not its escapes, where the terminal can write it.
-    escaped = out is None and "utf" not in (sys.stdout.encoding or "").lower()
-    lines = "".join(json.dumps(one, ensure_ascii=escaped) + "\n" for one in answers)
     if out is None:
-        sys.stdout.write(lines)
+        # A person reads 猫, not its escapes, where the terminal can write it.
+        escaped = "utf" not in (sys.stdout.encoding or "").lower()
+        sys.stdout.writelines(_lines(answers, escaped))
         return
-    from modelyard.store.artifact import write_text
+    from modelyard.store.artifact import write_lines
     from modelyard.store.tables import write_parquet
 
     check_out(out)
     if out.suffix == ".parquet":
-        write_parquet(_flat_rows(answers, by), out)
+        write_parquet(list(_flat_rows(answers, by)), out)
     elif out.suffix == ".csv":
-        write_text(out, _csv(_flat_rows(answers, by)))
+        write_lines(out, _csv(_flat_rows(answers, by)))
     else:
-        write_text(out, lines)
+        write_lines(out, _lines(answers, escaped=False))
     notes.print(f"wrote {len(answers):,} answers to {out}")
 
 
-def _flat_rows(answers: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
-    """All rows with the same columns, None where one has no such value."""
-    rows: list[dict[str, Any]] = []
+def _lines(answers: Sequence[dict[str, Any]], escaped: bool) -> Iterator[str]:
     for answer in answers:
-        rows += [flat(row) for row in _unrolled(answer, by)]
+        yield json.dumps(answer, ensure_ascii=escaped) + "\n"
+
+
+def _flat_rows(answers: Sequence[dict[str, Any]], by: str) -> Iterator[dict[str, Any]]:
+    """All rows with the same columns, None where one has no such value."""
     # In the order in which they first appear.
     empty: dict[str, Any] = {}
-    for row in rows:
-        empty |= dict.fromkeys(row)
-    return [empty | row for row in rows]
+    for answer in answers:
+        for row in _unrolled(answer, by):
+            empty |= dict.fromkeys(within(row))
+    for answer in answers:
+        for row in _unrolled(answer, by):
+            yield empty | flat(row)
 
 
 def _unrolled(answer: dict[str, Any], by: str) -> list[dict[str, Any]]:
@@ -107,12 +114,15 @@ def flat(answer: dict[str, Any]) -> dict[str, Any]:
     return cells
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
-    import csv
-    import io
-
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, rows[0] if rows else [])
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+def _csv(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """The lines of a table, its header first."""
+    line = io.StringIO()
+    writer = None
+    for row in rows:
+        if writer is None:
+            writer = csv.DictWriter(line, row)
+            writer.writeheader()
+        writer.writerow(row)
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -229,14 +229,18 @@ def sha256(file: Path) -> str:
 
 def write_text(file: Path, text: str) -> None:
     """Writes a file whole or not at all."""
+    write_lines(file, [text])
+
+
+def write_lines(file: Path, lines: Iterable[str]) -> None:
+    """The same of a text that comes in parts, which are not held."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    content = text.encode()
     with tempfile.NamedTemporaryFile(
         dir=file.parent, prefix=f".{file.name}.", delete=False
     ) as stream:
         part = Path(stream.name)
         try:
-            stream.write(content)
+            stream.writelines(line.encode() for line in lines)
             stream.flush()
             os.fsync(stream.fileno())
             # As in `create`: temporary files are for their own user only.

@@ -67,7 +67,9 @@ def read_text(file: Path, most: int) -> str:
         BrokenArtifact: it is larger. OSError, UnicodeDecodeError: it cannot be read.
     """
     with Path(file).open("rb") as stream:
-        content = stream.read(most + 1)
+        # Python reserves as much memory as may be read.
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(min(size, most) + 1)
     if len(content) > most:
         raise BrokenArtifact(f"{file} has more than {most:,} bytes: no such file is made here")
     return content.decode()

@@ -83,7 +83,7 @@ class ColumnHost(Host):
                 row[name] = shown(column, value)
         return row, derived
 
-    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
+    def read_file(self, file: Path) -> Sequence[dict[str, Any]] | None:
         """Rows of a CSV or Parquet file, read as the training data were."""
         from modelyard.kit.columns.rows import read_rows
 

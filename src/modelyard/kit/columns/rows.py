@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow as pa
 
 from modelyard.kit.columns.cells import as_json, number_or_word
 from modelyard.kit.columns.schema import Column, HasColumns
 from modelyard.kit.columns.values import convert
 from modelyard.kit.tables import Notation, Table, notation, read_table
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def read_rows(file: Path, schema: HasColumns) -> list[dict[str, Any]]:
+Cells: TypeAlias = "list[Any] | pa.Array | pd.Series[Any]"
+"""A column's cells (rows,), as the one who read them left them."""
+
+
+class Rows(Sequence[dict[str, Any]]):
+    """Rows of columns, each made when it is looked at: a dict takes ten times what its cells take."""
+
+    def __init__(self, columns: dict[str, Cells]) -> None:
+        """`columns`: cells (rows,) by name."""
+        self._columns = columns
+
+    def __len__(self) -> int:
+        return len(next(iter(self._columns.values())))
+
+    def __getitem__(self, at: Any) -> Any:
+        if not isinstance(at, slice):
+            return self[range(len(self))[at] : range(len(self))[at] + 1][0]
+        parts = {}
+        for name, cells in self._columns.items():
+            parts[name] = [as_json(cell) for cell in _as_objects(cells[at])]
+        return [dict(zip(parts, row, strict=True)) for row in zip(*parts.values(), strict=True)]
+
+
+def read_rows(file: Path, schema: HasColumns) -> Rows:
     """One JSON body a row of a CSV or Parquet file; columns that the model does not know stay as
     they came.
 
@@ -23,17 +51,36 @@ def read_rows(file: Path, schema: HasColumns) -> list[dict[str, Any]]:
     """
     table = read_table(file)
     known = {column.name: column for column in schema.inputs}
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, Cells] = {}
     for name in table.names:
-        cells = table.column(name).to_pylist()
+        columns[name] = table.column(name)
         if name in known:
-            column = _as_written(known[name], table)
-            values = convert(column, table, required=not column.nullable)
-            cells = values.astype(object).where(values.notna(), None).tolist()
-            if column.words:
-                cells = [number_or_word(cell, column.words) for cell in cells]
-        columns[name] = [as_json(cell) for cell in cells]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            columns[name] = _converted(known[name], table)
+    return Rows(columns)
+
+
+def _converted(column: Column, table: Table) -> Cells:
+    column = _as_written(column, table)
+    values = convert(column, table, required=not column.nullable)
+    if column.words:
+        texts = values.where(values.notna(), None).tolist()
+        return [number_or_word(text, column.words) for text in texts]
+    if values.dtype == object:
+        # Arrow keeps the letters of a text and no object around them.
+        return pa.array(values, from_pandas=True)
+    return values
+
+
+def _as_objects(cells: Cells) -> list[Any]:
+    """Cells as Python has them, None for what is missing."""
+    if isinstance(cells, list):
+        return cells
+    found: list[Any]
+    if isinstance(cells, pa.Array):
+        found = cells.to_pylist()
+    else:
+        found = cells.astype(object).where(cells.notna(), None).tolist()
+    return found
 
 
 def _as_written(column: Column, table: Table) -> Column:
