@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from modelyard.judging.evaluation import DATA, LABELLED, Evaluation
+from modelyard.judging.evaluation import DATA, LABELLED, Evaluation, GateResult
 from modelyard.settings.family import RegistrySettings
 
 DECIDE_SPLITS = {
@@ -50,6 +50,22 @@ def compare(
     if forgot:
         reason += f": worse by more than {settings.most_lost:.0%} there (registry.most_lost)"
     return Compared(found.better and not forgot, reason)
+
+
+def unproven(challenger: GateResult, champion: GateResult) -> str:
+    """Why a challenger that is better on these rows does not take over, or empty: it is not better
+    than its baseline beyond chance, and the champion was, on its own test split.
+
+    Labels that became noise make every model look alike: the better of two is then chance.
+    """
+    if challenger.gain is None or challenger.gain.low > 0:
+        return ""
+    if champion.gain is None or champion.gain.low <= 0:
+        return ""
+    return (
+        f"but not better than its baseline beyond chance ({challenger.gain.words}), as the "
+        "champion was on its own test split. Look at the data"
+    )
 
 
 def other_splits(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from modelyard.registry.tracking import track
 from modelyard.registry.version import Version
 from modelyard.release.noted import FAILED, RELEASE, Release, disagreement
 from modelyard.release.release import Releaser
-from modelyard.stages.challenge import compare, other_splits
+from modelyard.stages.challenge import compare, other_splits, unproven
 from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact
@@ -162,8 +162,12 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         )
         return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
     found = compare(gate.metric, result, other, run.config.registry)
+    chance = unproven(gate, read_info(champion).gate)
+    wins = found.better and not chance
     reason = f"{new}: {found.reason}"
-    if not found.better:
+    if found.better and chance:
+        reason = f"kept version {serving.version}: version {version} has {found.reason}, {chance}. {switch}"
+    elif not found.better:
         reason = f"kept version {serving.version}: version {version} has {found.reason}"
         if differs := other_splits(read_info(champion).config, challenger.info.config):
             reason += (
@@ -171,9 +175,7 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
                 f"from these test {result.unit}. {switch}"
             )
     value = other.metrics[gate.metric]
-    return made(
-        champion=found.better, previous=serving.version, champion_metric=value, reason=reason
-    )
+    return made(champion=wins, previous=serving.version, champion_metric=value, reason=reason)
 
 
 def _code_since(serving: Version, run: Run) -> str:
