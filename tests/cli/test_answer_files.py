@@ -418,3 +418,55 @@ def test_a_row_of_a_large_file_takes_little_memory(
     assert (peak(20_000) - peak(10_000)) / 10_000 < 800
     written = (tmp_path / "out.csv").read_text().splitlines()
     assert [line.partition(",")[0] for line in written] == ["id", *map(str, range(10_000))]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            "weight,note\n9.5,a\nheavy,b\n",
+            "row 2, column 'weight': 'heavy' is not a number. Fix the cell",
+        ),
+        ("Weight\n9.5\n", "no column is one that the model takes; seen: Weight. Allowed: weight"),
+    ],
+)
+def test_a_row_that_cannot_be_answered_is_told_without_the_advice_of_training(
+    tmp_path: Path, orders: tuple[Path, pd.DataFrame], rows: str, said: str
+) -> None:
+    file = tmp_path / "new.csv"
+    file.write_text(rows)
+    with pytest.raises(BadData) as refused:
+        answer(str(orders[0]), None, file, tmp_path / "out.csv", False)
+    assert str(refused.value) == f"{file}{', ' if said.startswith('row') else ': '}{said}"
+
+
+def test_a_body_is_refused_in_the_words_of_the_service(orders: tuple[Path, pd.DataFrame]) -> None:
+    for body, said in (
+        ("{}", "row 1, column 'weight': is missing: it must be a number"),
+        (
+            '[{"weight": 1}, {"weight": "x"}]',
+            "row 2, column 'weight': must be a number, seen \"x\"",
+        ),
+        (
+            '{"weight": 1, "wieght": 2}',
+            "row 1, column 'wieght': is unknown. Did you mean 'weight'?",
+        ),
+    ):
+        with pytest.raises(BadData) as refused:
+            answer(str(orders[0]), body, None, None, False)
+        assert str(refused.value).startswith(said)
+
+
+def test_the_row_that_a_family_cannot_use_is_found_among_many(
+    tmp_path: Path, orders: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict(self: object, run: object, requests: list[BaseModel]) -> list[BaseModel]:
+        if any("6.5" in str(request) for request in requests):
+            raise BadData("is too heavy", column="weight")
+        return requests
+
+    monkeypatch.setattr("modelyard.families.tabular.host.TabularHost.predict", predict)
+    file = tmp_path / "new.csv"
+    file.write_text("weight\n" + "".join(f"{number}.5\n" for number in range(9)))
+    with pytest.raises(BadData, match=r"new.csv, row 7, column 'weight': is too heavy"):
+        answer(str(orders[0]), None, file, None, False)

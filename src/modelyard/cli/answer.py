@@ -8,13 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from modelyard.cli.examples import Example, example_of, fields_of, from_text, read_examples
 from modelyard.cli.writing import check_out, notes, within, write_answers
 from modelyard.errors import BadData, UsageError
 from modelyard.host import Explains
 from modelyard.packages.package import Package
+from modelyard.serving.problems import Reader, Refusal
 
 CHUNK = 4096
 FILE = "file"
@@ -121,14 +122,7 @@ def answers_of_folder(folder: Path, package: Package, explain: bool) -> list[dic
             others += 1
             continue
         examples = [example_of({FILE: name} | row, fields, True) for row in rows]
-        try:
-            answers += _answered(package, examples, explain, path)
-        except BadData as error:
-            if error.file is not None:
-                raise
-            raise BadData(
-                error.problem, file=path, row=error.row, column=error.column, hint=error.hint
-            ) from None
+        answers += _answered(package, examples, explain, path)
     if not answers:
         raise BadData("holds no file that this model reads", file=folder)
     if others:
@@ -140,14 +134,17 @@ def _answered(
     package: Package, examples: Sequence[Example], explain: bool, file: Path | None
 ) -> Answers:
     """An answer an example next to its other columns; empty where it is not whole."""
-    found = Answers()
+    found, reader = Answers(), Reader(package.host.Request)
     for start in range(0, len(examples), CHUNK):
         chunk = examples[start : start + CHUNK]
         requests = {}
         for number, example in enumerate(chunk, start + 1):
             if example.whole:
-                requests[number] = _parse(package, example.body, number, file)
-        answers = _answers(package, list(requests.values()), explain)
+                requests[number] = _parse(reader, example.body, number, file)
+        try:
+            answers = _answers(package, list(requests.values()), explain)
+        except BadData as error:
+            raise _placed(error, package, requests, file) from None
         answered = dict(zip(requests, answers, strict=True))
         for number, example in enumerate(chunk, start + 1):
             found.add(example.unused, answered.get(number, {}))
@@ -166,16 +163,36 @@ def _answers(package: Package, requests: list[BaseModel], explain: bool) -> list
     return answers
 
 
-def _parse(package: Package, body: Any, number: int, source: Path | None) -> BaseModel:
+def _placed(
+    error: BadData, package: Package, requests: dict[int, BaseModel], file: Path | None
+) -> BadData:
+    """The error of a request among several, with its file and row."""
+    if error.file is not None:
+        return error
+    row = error.row
+    # A picture has no rows.
+    for number, request in requests.items() if len(requests) > 1 else ():
+        try:
+            package.host.predict(package.run, [request])
+        except BadData as own:
+            error, row = own, number
+            break
+    return BadData(error.problem, file=file, row=row, column=error.column, hint=error.hint)
+
+
+def _parse(reader: Reader, body: Any, number: int, source: Path | None) -> BaseModel:
     try:
-        return package.parse(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
+        (request,) = reader([body], many=False)
+    except Refusal as refused:
+        # In the words of the service.
+        first = refused.problems[0]
+        problem = first.error.removeprefix(f"field {first.field!r}").lstrip(": ")
+        is_list = "must be a list" in problem
         raise BadData(
-            f"{first['msg']}, seen {str(first['input'])[:80]!r}",
+            problem,
             file=source,
             row=number,
-            column=field,
-            hint='In a table, write it as ["a", "b"]' if first["type"] == "list_type" else "",
+            column=first.field,
+            hint='In a table, write it as ["a", "b"]' if is_list else "",
         ) from None
+    return request

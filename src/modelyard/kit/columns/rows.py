@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
+from modelyard.errors import BadData
 from modelyard.kit.columns.cells import as_json, number_or_word
 from modelyard.kit.columns.schema import Column, HasColumns
 from modelyard.kit.columns.values import convert
@@ -61,7 +62,14 @@ def read_rows(file: Path, schema: HasColumns) -> Rows:
 
 def _converted(column: Column, table: Table) -> Cells:
     column = _as_written(column, table)
-    values = convert(column, table, required=not column.nullable)
+    try:
+        values = convert(column, table, required=not column.nullable)
+    except BadData as error:
+        # What a person may do about it in training, such as leaving the column out, comes too late.
+        hint = "Fix or empty the cell" if column.nullable else "Fix the cell"
+        raise BadData(
+            error.problem, file=error.file, row=error.row, column=error.column, hint=hint
+        ) from None
     if column.words:
         texts = values.where(values.notna(), None).tolist()
         return [number_or_word(text, column.words) for text in texts]
