@@ -470,3 +470,13 @@ def test_the_row_that_a_family_cannot_use_is_found_among_many(
     file.write_text("weight\n" + "".join(f"{number}.5\n" for number in range(9)))
     with pytest.raises(BadData, match=r"new.csv, row 7, column 'weight': is too heavy"):
         answer(str(orders[0]), None, file, None, False)
+
+
+def test_a_blank_line_among_rows_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a table of one column it may be meant as an empty cell: then answers are fewer than lines."""
+    (tmp_path / "new.csv").write_text("x\n1\n\n2\n")
+    found = read_examples(tmp_path / "new.csv", package(LineHost.Request, LineHost))
+    assert [one.body for one in found] == [{"x": 1}, {"x": 2}]
+    assert "1 blank line is no row of new.csv" in capsys.readouterr().err

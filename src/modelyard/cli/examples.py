@@ -165,6 +165,8 @@ def _read_text(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]]
     from modelyard.kit.tables import read_file
 
     table = read_file(File(file.parent, file.name))
+    for note in table.notes:
+        notes.print(note)
     columns: dict[str, list[Any]] = {}
     for name in table.names:
         cells = table.column(name).to_pylist()

@@ -67,6 +67,11 @@ def parse_text(text: Text) -> Table:
         notes.append(f"{text.file.name} is separated by {_called(text.delimiter)}s")
     if not quoted:
         notes.append(f"quotes in {text.file.name} enclose no cells: they are read as they stand")
+    # Of one column it may be meant as an empty cell.
+    if numbers is not None and len(header) == 1:
+        blank = numbers[-1] - len(numbers)
+        lines = "1 blank line is" if blank == 1 else f"{blank:,} blank lines are"
+        notes.append(f"{lines} no row of {text.file.name}")
     if words:
         notes.append(f"cells such as NA or null were read as empty: {', '.join(words)}")
     file = TableFile(text.file, rows.num_rows, numbers)
