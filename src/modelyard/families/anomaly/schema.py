@@ -68,7 +68,6 @@ class Schema(Asset):
 
     @property
     def names(self) -> list[str]:
-        """The columns' names."""
         return [column.name for column in self.columns]
 
     @property

@@ -50,7 +50,6 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
         write_sample(raw, name, settings.sample_images, settings.sample_drift, self.config.seed)
 
     def limits(self) -> Limits:
-        """What the settings allow a picture to be at most."""
         settings = self.config.features
         return Limits(bytes=super().limits().bytes, pixels=round(settings.most_megapixels * 1e6))
 

@@ -120,5 +120,4 @@ class LabelsImageHost(ManyLabelsHost[ImageSpec], ImageHost):
 
     @property
     def evidence_of(self) -> str:
-        """What evidence is for, in a caption."""
         return "for the most probable label"

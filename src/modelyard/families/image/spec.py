@@ -49,6 +49,5 @@ class ImageSpec(FileSpec):
         return to_array(open_picture(data, self.limits), self.size, self.channels, self.fit)
 
     def sees_like(self, other: FileSpec) -> bool:
-        """Whether both make the same pixels of a file."""
         assert isinstance(other, ImageSpec)
         return (self.size, self.channels, self.fit) == (other.size, other.channels, other.fit)

@@ -215,7 +215,6 @@ def write_split(folder: Path, split: str, documents: list[Document]) -> None:
 
 
 def read_split(folder: Path, split: str) -> list[Document]:
-    """The documents of a split."""
     with (Path(folder) / f"{split}.jsonl").open(encoding="utf-8") as lines:
         return [Document(**json.loads(line)) for line in lines]
 

@@ -88,11 +88,6 @@ class PromptHost(SegmentationHost):
         self._encoding = encoder_share(load_plan(self.assets)["config"])
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
-        """One answer a request, in order.
-
-        Raises:
-            BadData: a request whose text is not a picture within the limits.
-        """
         found: list[BaseModel] = []
         for start in range(0, len(requests), self.chunk):
             chunk = [_asked(request) for request in requests[start : start + self.chunk]]

@@ -69,7 +69,6 @@ class Blend(BaseEstimator):  # type: ignore[misc]  # the library has no types
         self.estimators, self.weights, self.classes = estimators, weights, classes
 
     def fit(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
-        """Fits each."""
         self.fitted_ = [fit_weighted(clone(one), x, y, sample_weight) for one in self.estimators]
         if self.classes:
             self.classes_ = np.unique(y)

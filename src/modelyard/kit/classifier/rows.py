@@ -74,11 +74,9 @@ class Content(File):
 
     @property
     def size(self) -> int:
-        """Bytes."""
         return len(self.data)
 
     def open(self) -> BufferedIOBase:
-        """Its bytes as a stream."""
         return BytesIO(self.data)
 
 

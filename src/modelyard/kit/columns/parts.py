@@ -33,7 +33,6 @@ class FittedColumn(BaseModel, ABC):
 
     @property
     def names(self) -> list[str]:
-        """Names of the outputs."""
         if not self.indicator:
             return self._names()
         return [*self._names(), f"{self.column} is missing"]

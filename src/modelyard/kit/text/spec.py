@@ -74,7 +74,6 @@ class TokenSpec(FileSpec):
 
     @cached_property
     def opened(self) -> Tokenizer:
-        """The tokenizer."""
         return open_tokenizer(self.tokenizer, f"the tokenizer of {self.FILE}")
 
     def encoded(self, text: str) -> Encoding:

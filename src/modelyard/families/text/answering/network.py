@@ -72,7 +72,6 @@ class AnswerRecurrent(Asking, Recurrent):
         return found
 
     def scores(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, length, 2)."""
         states = self.dropout(self.read(tokens).by_token())
         asked = self.asks(mean_of(states, self.question(tokens)))
         wanted = asked.unflatten(1, (2, -1))
@@ -90,5 +89,4 @@ class AnswerEncoder(Asking, Encoder):
         self.head = nn.Linear(width, 2)
 
     def scores(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, length, 2)."""
         return self.scored(self.states(tokens))

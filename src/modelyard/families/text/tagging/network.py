@@ -122,7 +122,6 @@ class TagRecurrent(Tagged, Recurrent):
         self.chain = TorchChain(spec.classes)
 
     def scores(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens (batch, length) to logits (batch, length, tags)."""
         states = self.read(tokens).by_token()
         logits: torch.Tensor = self.head(self.dropout(states))
         return logits
@@ -136,5 +135,4 @@ class TagEncoder(Tagged, Encoder):
         self.chain = TorchChain(spec.classes)
 
     def scores(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens (batch, length) to logits (batch, length, tags)."""
         return self.scored(self.states(tokens))

@@ -34,7 +34,6 @@ class TranslateText(TranslateData, OtherNetworks[TranslationSpec]):
     """From pairs of texts to a service that translates."""
 
     def plan(self, spec: TranslationSpec) -> Plan:
-        """The network that the settings ask for."""
         return network.plan(self.config.model, spec, self._shape())
 
     def build(
