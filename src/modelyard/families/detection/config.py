@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -67,7 +67,6 @@ class DetectionModel(CheckpointModel):
 class DetectionConfig(SquareConfig):
     """A run on pictures with boxes."""
 
-    shortcuts: ClassVar[Mapping[str, str]] = {"kind": "model.kind"}
     search_space = SEARCH
 
     features: DetectionFeatures = DetectionFeatures()

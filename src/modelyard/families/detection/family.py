@@ -27,7 +27,7 @@ from modelyard.kit.arrays import load_beside
 from modelyard.kit.boxes import report
 from modelyard.kit.boxes.family import ObjectFamily
 from modelyard.kit.boxes.geometry import areas, into_square
-from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
+from modelyard.kit.boxes.precision import LEAST_SCORE, MOST_FOUND, Judged, Objects
 from modelyard.kit.classes.answers import check_shared
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.changes import Changes
@@ -40,8 +40,6 @@ from modelyard.runtimes.types import Runtime
 OBJECTS = "objects"
 """A batch's objects, float32 (batch, most, 6): class, left, top, right and bottom in pixels of the
 square, ignored; class -1 where there is none."""
-FLOOR = 0.01
-"""Least score of what is judged: what is surer than the rest counts, not what is sure."""
 
 
 class Detection(DetectionData, ObjectFamily[DetectionConfig, DetectionSpec]):
@@ -132,7 +130,7 @@ def found_in(host: DetectionHost, run: Runtime, features: Path, split: Split) ->
     box: list[np.ndarray] = []
     score: list[np.ndarray] = []
     for place, (scores, boxes) in enumerate(host.outputs(run, pixels)):
-        labels, sure, there = host.chosen(scores, boxes, sizes[place], FLOOR, MOST_FOUND)
+        labels, sure, there = host.chosen(scores, boxes, sizes[place], LEAST_SCORE, MOST_FOUND)
         # A class that the split does not know is not judged.
         known = numbers[labels] >= 0
         picture.append(np.full(known.sum(), place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -82,7 +82,6 @@ class SegmentationTraining(ChangesTraining):
 class SegmentationConfig(SquareConfig):
     """A run on pictures with masks."""
 
-    shortcuts: ClassVar[Mapping[str, str]] = {"kind": "model.kind"}
     search_space = SEARCH
 
     features: SegmentationFeatures = SegmentationFeatures()

@@ -25,7 +25,7 @@ from modelyard.host import Host
 from modelyard.judging.evaluation import WHOLE, Evaluation, Part
 from modelyard.kit.boxes import report
 from modelyard.kit.boxes.family import ObjectFamily
-from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
+from modelyard.kit.boxes.precision import LEAST_SCORE, MOST_FOUND, Judged, Objects
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.family import Batch
 from modelyard.kit.pictures.host import PIXELS
@@ -38,8 +38,6 @@ LABELS = "labels"
 there is none."""
 VIEWS = 2
 """How often an epoch shows each training picture."""
-FLOOR = 0.01
-"""Least score of what is judged: what is surer than the rest counts, not what is sure."""
 
 
 class InstanceSegmentation(
@@ -84,7 +82,6 @@ class InstanceSegmentation(
         return Batches(order, plain[0].size, take, plain[0].least)
 
     def replayed(self, memory: Batch, features: Path, epoch: int) -> Batch:
-        """Exemplars, changed at random as new pictures are."""
         return super().replayed(memory, features, epoch) | {LABELS: memory[LABELS]}
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
@@ -123,7 +120,6 @@ class InstanceSegmentation(
     def judged(
         self, host: InstanceHost, run: Runtime, features: Path, split: Split, part: Part = WHOLE
     ) -> Judged:
-        """What a host finds in the pictures of a split, its classes as the split numbers them."""
         classes = SegmentationSpec.load(Path(features) / "assets").classes
         numbers = host.spec.numbered_in(classes, -1).tolist()
         pixels, sizes = host.spec.seen(features, split)
@@ -131,7 +127,7 @@ class InstanceSegmentation(
         found = []
         for one, size in part.take(outputs):
             own = []
-            for seen in host.objects(one, size, FLOOR, MOST_FOUND):
+            for seen in host.objects(one, size, LEAST_SCORE, MOST_FOUND):
                 label = numbers[seen.label]
                 # A class that the split does not know is not judged.
                 if label >= 0:

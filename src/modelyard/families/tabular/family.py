@@ -9,7 +9,7 @@ import numpy as np
 
 from modelyard.families.tabular.calibrate import calibrate
 from modelyard.families.tabular.choosing import choose_kind
-from modelyard.families.tabular.config import TabularConfig, TabularModel
+from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.data import TabularData
 from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.fitting import FITTERS
@@ -189,24 +189,21 @@ def _decide(
     line, and notes."""
     assert table.classes is not None
     settings = config.model
+    aim = Aim(
+        settings.aim,
+        settings.least_recall,
+        settings.false_positive_cost,
+        settings.false_negative_cost,
+    )
     raw = run(GRAPH, {INPUT: table.x_validation})["probabilities"]
     decision = fit_on_probabilities(
-        raw, table.y_validation, table.classes, _aim(settings), method=settings.calibration
+        raw, table.y_validation, table.classes, aim, method=settings.calibration
     )
     decision.save(assets)
     notes = [decision.note]
     if decision.headline and settings.aim == "f1":
         notes.append(MOST_PROBABLE)
     return decision.headline, notes
-
-
-def _aim(settings: TabularModel) -> Aim:
-    return Aim(
-        settings.aim,
-        settings.least_recall,
-        settings.false_positive_cost,
-        settings.false_negative_cost,
-    )
 
 
 def _background(x: np.ndarray, seed: int) -> np.ndarray:

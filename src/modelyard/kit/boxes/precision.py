@@ -16,8 +16,9 @@ from modelyard.kit.boxes.geometry import areas
 
 SIZES = ("small", "medium", "large")
 """Under 32 x 32 pixels, under 96 x 96, and the rest, as COCO has them."""
-MOST_FOUND = 100
-"""Objects of a class and picture that are judged: the surest."""
+MOST_FOUND, LEAST_SCORE = 100, 0.01
+"""Objects of a class and picture that are judged, the surest; and how sure at least: what is surer than
+the rest counts, not what is sure."""
 HALF, THREE_QUARTERS = 0, 5
 """Places of the overlaps 0.5 and 0.75 among those that an average precision is the mean of."""
 

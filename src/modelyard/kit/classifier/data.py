@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from abc import abstractmethod
 from collections import Counter
@@ -187,7 +186,7 @@ class ClassifierData(Data[C], Generic[C, S]):
 
     def body(self, data: bytes) -> dict[str, Any]:
         """A file's bytes as JSON body of a request."""
-        return {self.Spec.KIND.field: base64.b64encode(data).decode()}
+        return self.Spec.KIND.request(data)
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None

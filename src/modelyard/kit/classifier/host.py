@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -159,7 +158,4 @@ class ClassifierHost(Host, Generic[S]):
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A file of the kind as one request; None for any other file."""
-        kind = self.Spec.KIND
-        if not kind.reads(file.name):
-            return None
-        return [{kind.field: base64.b64encode(file.read_bytes()).decode()}]
+        return self.Spec.KIND.requests(file)

@@ -6,8 +6,8 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import BadData
 
@@ -59,6 +59,16 @@ class FileKind:
     def reads(self, name: str) -> bool:
         """Whether a file of this name has an ending that is read."""
         return PurePosixPath(name).suffix.lower() in self.suffixes
+
+    def request(self, data: bytes) -> dict[str, Any]:
+        """A file's bytes as the body of a request."""
+        return {self.field: base64.b64encode(data).decode()}
+
+    def requests(self, file: Path) -> list[dict[str, Any]] | None:
+        """A file of the kind as one request; None for any other: what `Host.read_file` gives."""
+        if not self.reads(file.name):
+            return None
+        return [self.request(file.read_bytes())]
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -96,10 +93,3 @@ def page_cautions(image: str, limits: FileLimits) -> tuple[Caution, ...]:
     if not has_pages(from_base64(image, limits)):
         return ()
     return (Caution(field=PICTURES.field, message=f"is a picture {PAGES}"),)
-
-
-def as_request(file: Path) -> list[dict[str, Any]] | None:
-    """A picture as one request; None for any other file: what `Host.read_file` gives."""
-    if not PICTURES.reads(file.name):
-        return None
-    return [{PICTURES.field: base64.b64encode(file.read_bytes()).decode()}]

@@ -7,7 +7,6 @@ train.files …           the files' own bytes
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,7 +42,7 @@ class SquareData(Data[C], Generic[C, S]):
     ) -> list[dict[str, Any]]:
         """Pictures of a split as JSON bodies."""
         found = store.load_files(features, split, limit)
-        return [{PICTURES.field: base64.b64encode(data).decode()} for _, data in found]
+        return [PICTURES.request(data) for _, data in found]
 
     @property
     def limits(self) -> Limits:

@@ -15,7 +15,6 @@ from modelyard.kit.classifier.kind import from_base64
 from modelyard.kit.pictures.answering import (
     SentPicture,
     Turns,
-    as_request,
     cautions,
     decoding_cost,
     seen_in,
@@ -102,7 +101,7 @@ class SquareHost(Host, Generic[S, Output]):
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A picture as one request; None for any other file."""
-        return as_request(file)
+        return PICTURES.requests(file)
 
 
 def image_of(request: BaseModel) -> str:

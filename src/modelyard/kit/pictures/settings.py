@@ -3,7 +3,8 @@ sections by its own."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -72,6 +73,8 @@ class ChangesTraining(TrainingSettings):
 
 class SquareConfig(FamilyConfig):
     """A run on annotated pictures."""
+
+    shortcuts: ClassVar[Mapping[str, str]] = {"kind": "model.kind"}
 
     features: SquareFeatures = SquareFeatures()
     """From annotated pictures to pixels."""
