@@ -1,6 +1,7 @@
 import pytest
 
 from modelyard.errors import UsageError
+from modelyard.families.anomaly.config import AnomalyConfig
 from modelyard.settings.family import (
     FamilyConfig,
     Settings,
@@ -185,3 +186,9 @@ def test_the_hash_of_sections_ignores_the_others():
     assert config_hash(Config()) != config_hash(other)
     assert config_hash(Config(), ["data", "seed"]) == config_hash(other, ["seed", "data"])
     assert config_hash(Config(), ["model"]) != config_hash(other, ["model"])
+
+
+def test_one_name_is_a_list_of_one_where_several_may_be_given():
+    one = AnomalyConfig.model_validate({"features": {"drop": "Time"}})
+    assert one == AnomalyConfig.model_validate({"features": {"drop": ["Time"]}})
+    assert one.features.drop == ("Time",)

@@ -50,7 +50,8 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _words(cls, values: Any) -> Any:
-        """`true` and `false` where a text is wanted are these words: a class may be called so."""
+        """`true` and `false` where a text is wanted are these words: a class may be called so. One
+        name where several may be given is a list of one."""
         if not isinstance(values, Mapping):
             return values
         found = dict(values)
@@ -58,6 +59,8 @@ class Settings(BaseModel):
             is_text = field.annotation is str or field.annotation == (str | None)
             if is_text and isinstance(values.get(name), bool):
                 found[name] = str(values[name]).lower()
+            if field.annotation == tuple[str, ...] and isinstance(values.get(name), str):
+                found[name] = (values[name],)
         return found
 
 

@@ -67,6 +67,16 @@ def test_columns_are_found_by_their_names_or_by_what_they_hold(tmp_path: Path) -
     assert "The text is the column 'отзыв', the label 'оценка'." in summary["notes"]
 
 
+def test_columns_that_a_spreadsheet_left_behind_the_last_one_are_none(tmp_path: Path) -> None:
+    """As in the table of SMS that people try first."""
+    rows = [
+        (label, text, "", "and more" if text.endswith("7") else "") for text, label in reviews()
+    ]
+    summary, out = built(table(tmp_path / "raw", ("v1", "v2", "Unnamed: 2", "Unnamed: 3"), rows))
+    assert "The text is the column 'v2', the label 'v1'." in summary["notes"]
+    assert len(stored(out)) == len(rows)
+
+
 def test_a_table_whose_label_nobody_can_tell_is_refused_with_what_to_type(tmp_path: Path) -> None:
     rows = [(text, label, "x") for text, label in reviews()]
     raw = table(tmp_path / "raw", ("words", "a", "b"), rows)

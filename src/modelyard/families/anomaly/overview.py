@@ -9,6 +9,7 @@ from modelyard.families.anomaly.resample import RULE
 from modelyard.families.anomaly.schema import Schema
 from modelyard.families.anomaly.series import Series
 from modelyard.kit.tables import remarks
+from modelyard.kit.wording import count_of
 
 
 def summarize(
@@ -43,7 +44,7 @@ def summarize(
         column = f"by the column {schema.time_column!r} (dates: in seconds)"
         apart = f"Rows are {schema.step:g} apart {column}"
     rows = sum(counts.values())
-    headline = f"{rows:,} rows × {len(schema.columns)} columns, {len(series)} series"
+    headline = f"{rows:,} rows × {count_of(len(schema.columns), 'column')}, {len(series)} series"
     if schema.most_fill is not None:
         filled, moments = sum(one.filled for one in series), sum(len(one.x) for one in series)
         headline += (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.errors import BadData
+from modelyard.errors import BadData, option
 from modelyard.families.anomaly.cells import kinds, labels, measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
 from modelyard.families.anomaly.gaps import breaks_of
@@ -267,5 +267,7 @@ def _repeated(file: _File, rows: np.ndarray, machine: str | None) -> np.ndarray:
         seen = table.shown(column, row)
         problem = f"the time {seen}{of} stands twice, with different measurements"
         hint = "Keep one of the rows" + ("" if machine else f", or {machines}")
+        away = option("features.drop", [column])
+        hint += f". Where rows do not follow each other, leave the time out: {away}"
         raise table.fault(column, row, problem, hint)
     return np.asarray(np.r_[False, same])

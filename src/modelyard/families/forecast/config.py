@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -93,13 +93,6 @@ class ForecastFeatures(Settings):
     """Shops or shares of the simulated data."""
     sample_days: int = Field(default=900, ge=100)
     """Days of each."""
-
-    @field_validator("series", mode="before")
-    @classmethod
-    def _one_column_is_a_list_too(cls, found: Any) -> Any:
-        if isinstance(found, str):
-            return (found,)
-        return found
 
 
 class ForecastModel(Settings):

@@ -55,6 +55,12 @@ NAMES = {
         "sku",
         "stockcode",
         "asin",
+        "businessid",
+        "business_id",
+        "anime_id",
+        "game_id",
+        "recipe_id",
+        "song_id",
     ),
     "rating": ("rating", "score", "stars", "overall"),
     "timestamp": (

@@ -21,6 +21,7 @@ from modelyard.kit.columns.overview import columns_table
 from modelyard.kit.columns.schema import Column, ColumnSchema
 from modelyard.kit.columns.values import convert
 from modelyard.kit.tables import Table, texts
+from modelyard.kit.wording import count_of
 
 SEPARATOR = "|"
 """Between the values of a cell that holds several, as in MovieLens' genres."""
@@ -39,7 +40,9 @@ class SideReport:
     @property
     def headline(self) -> str:
         """A clause for the stage's line."""
-        return "".join(f"; {count} columns of {what}" for what, count in self.columns.items())
+        return "".join(
+            f"; {count_of(count, 'column')} of {what}" for what, count in self.columns.items()
+        )
 
     def unused(self, what: str, listings: Sequence[Listing], continued: bool) -> None:
         """Notes columns of `what` that the model does not take."""

@@ -48,6 +48,7 @@ TEXT_NAMES = (
 """Usual names of a table's column with the text, the likeliest first, in lower case."""
 LABEL_NAMES = (
     *("label", "labels", "class", "category", "target", "sentiment", "topic", "intent", "y"),
+    *("class index", "class_index", "polarity", "emotion"),
     *("tag", "kind", "type", "area", "rating", "spam"),
     *("klasse", "kategorie", "thema", "etikett"),
     *("etiqueta", "categoria", "categoría", "clase", "tema", "etichetta"),
@@ -301,7 +302,8 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
     columns = rows.columns
     content, label = named_columns(rows, settings, TEXT_NAMES, LABEL_NAMES)
     aside = {content, label, "split", "group"}
-    others = [name for name in columns if name not in aside]
+    # What spreadsheets leave behind the last column, `Unnamed: 2`, holds next to nothing.
+    others = [n for n, cells in columns.items() if n not in aside and not _mostly_empty(cells)]
     if content is None and others:
         content = max(others, key=lambda name: _length(columns[name]))
         others.remove(content)
@@ -314,6 +316,10 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
             hint += "; where each column of 0 and 1 is a label: --set features.labels=many"
         raise BadData(problem, file=rows.file.path, hint=hint)
     return content, label
+
+
+def _mostly_empty(cells: list[str | None]) -> bool:
+    return 2 * cells.count(None) > len(cells)
 
 
 def _length(cells: list[str | None]) -> float:

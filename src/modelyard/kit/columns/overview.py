@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.kit.columns.schema import MOST_CHOICES, Column, ColumnSchema, HasColumns
+from modelyard.kit.wording import count_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ def told(
         "dropped": {},
         "left_out": list(schema.dropped),
         "columns": len(schema.inputs),
-        "headline": f"{len(frame):,} rows × {len(schema.inputs)} columns",
+        "headline": f"{len(frame):,} rows × {count_of(len(schema.inputs), 'column')}",
         "tables": tables,
         "warnings": copies(frame, rows),
     }
