@@ -15,8 +15,10 @@ from modelyard.packages.package import Package
 from modelyard.predictions.files import FEEDBACK, Writer, hour_of, iso
 from modelyard.predictions.labels import read_labels
 from modelyard.predictions.log import PredictionLog
+from modelyard.stages.labels import bring_labelled
 from modelyard.stages.monitor import monitor
 from modelyard.stages.run import Run
+from modelyard.store.labelled import labelled_of
 from tests.toy.build import build
 
 ROWS = 600
@@ -72,7 +74,7 @@ class Traffic:
             for one, other in zip(income, age, strict=True)
         ]
         requests = [self.package.parse(body) for body in bodies]
-        log = PredictionLog(self.folder, self.package)
+        log = PredictionLog(self.folder, self.package, whole=True)
         moment = (datetime.now(UTC) - timedelta(hours=hours_ago)).timestamp()
         answers = self.package.host.predict(self.package.run, requests)
         log.add(call, moment, 1.0, requests, answers)
@@ -199,3 +201,16 @@ def test_the_newest_labels_are_read_where_there_are_more_than_fit(traffic):
     )
     assert [row["_label"] for row in read.rows] == ["yes"] * 10
     assert set(read.rows[0]) == {"_id", "_time", "_label", "income"}
+
+
+def test_a_labelled_request_comes_with_what_was_described_of_its_answer(traffic, tmp_path):
+    income, age = people(5, seed=13)
+    traffic.ask(income, age, "a")
+    traffic.label("a", ["yes"] * 5)
+    run = Run.of("tabular", {"data": {"labels": str(traffic.folder)}})
+    said, _ = bring_labelled(run, tmp_path)
+    assert said == "5 labelled requests"
+    first = labelled_of(tmp_path / "raw")[0]
+    request = traffic.package.parse(first.request)
+    (answer,) = traffic.package.predict([first.request])
+    assert first.row == pytest.approx(traffic.package.host.describe(request, answer))

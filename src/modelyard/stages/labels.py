@@ -33,7 +33,7 @@ def bring_labelled(run: Run, dataset: Path) -> tuple[str, str]:
             "Type: --set data.labels=null"
         )
     since = datetime.now(UTC) - timedelta(days=data.labels_days)
-    read = read_labels(data.labels, since, most=data.most_labels, columns=(REQUEST,))
+    read = read_labels(data.labels, since, most=data.most_labels)
     requests = []
     for row in read.rows:
         if row.get(REQUEST) is None or row["_label"] is None:
@@ -43,6 +43,7 @@ def bring_labelled(run: Run, dataset: Path) -> tuple[str, str]:
             time=row["_time"],
             request=json.loads(row[REQUEST]),
             label=str(row["_label"]),
+            row={name: cell for name, cell in row.items() if not name.startswith("_")},
         )
         requests.append(request)
     if read.rows and not requests:

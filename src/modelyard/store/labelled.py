@@ -1,7 +1,7 @@
 """Requests whose label came, as further examples next to the raw data.
 
 <dataset>/raw/                what data.uri names
-<dataset>/labelled.jsonl      {"id": …, "time": …, "request": {…}, "label": …} a line
+<dataset>/labelled.jsonl      {"id": …, "time": …, "request": {…}, "label": …, "row": {…}} a line
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ class LabelledRequest(BaseModel):
     """The body, without sensitive fields."""
     label: str
     """As text; a number as Python writes it."""
+    row: dict[str, Any] = {}
+    """What `Host.describe` made of it and of its answer, for labels that are of the answer, such as the
+    reward of an action."""
 
 
 def labelled_of(raw: Path) -> list[LabelledRequest]:
