@@ -177,6 +177,10 @@ def test_a_clip_is_changed_alike_in_whatever_batch_it_is_and_not_in_epoch_0(tmp_
     assert np.array_equal(still.take(rows)["spectrogram"].numpy(), stored)
 
 
+def test_what_the_kit_judges_by_is_asked_for_before_a_run() -> None:
+    assert config.SoundsConfig().requires() == {"sklearn": "image", "torch": "torch"}
+
+
 def test_the_whole_family_takes_at_most_370_lines() -> None:
     files = [file for file in FILES if file.suffix == ".py" and not file.name.startswith("test_")]
     assert sum(len(file.read_text().splitlines()) for file in files) <= 370

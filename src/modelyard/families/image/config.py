@@ -107,7 +107,7 @@ class ImageConfig(ClassifierConfig):
 
     def requires(self) -> Mapping[str, str]:
         """Pillow, torch, and transformers for its kinds."""
-        needs = {"PIL": "image", "sklearn": "image", "torch": "torch"}
+        needs = {"PIL": "image", **super().requires()}
         if self.model.kind != "cnn":
             needs["transformers"] = "image"
         return needs

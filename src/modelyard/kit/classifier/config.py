@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -90,3 +91,7 @@ class ClassifierConfig(FamilyConfig):
     """Which network."""
     training: ClassifierTraining = ClassifierTraining()
     """How it is trained."""
+
+    def requires(self) -> Mapping[str, str]:
+        """torch, and scikit-learn to calibrate and judge."""
+        return {"sklearn": "image", "torch": "torch"}
