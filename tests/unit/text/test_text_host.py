@@ -87,6 +87,7 @@ def test_a_text_that_is_refused_is_named_among_others(features: Path) -> None:
         ("  \n", "is empty, which no training example was"),
         ("word " * 40, "only 16 tokens of it were read"),
         ("∰ ∮", "is mostly of characters that were not in the training data"),
+        ("\x01\x02", "is mostly of characters that were not in the training data"),
     ],
 )
 def test_what_training_never_saw_or_nobody_reads_is_warned_of(

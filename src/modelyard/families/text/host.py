@@ -71,7 +71,8 @@ class TextHost(ClassifierHost[TextSpec]):
         if not request.text.strip():
             return (empty(TEXTS.field),)
         unknown = int((array == self.spec.unknown).sum())
-        if unknown > 0 and unknown >= int((~np.isin(array, self.spec.special)).sum()):
+        # Of control characters alone there is no token at all.
+        if unknown >= int((~np.isin(array, self.spec.special)).sum()):
             return (mostly_unknown(TEXTS.field),)
         if array[-1] == self.spec.pad:
             return ()
