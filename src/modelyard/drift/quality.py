@@ -26,6 +26,8 @@ ERROR_SHARE = 0.5
 MOST_ROWS = 100_000
 """Labelled answers that are looked at, those with the newest labels."""
 CONFIDENCE = 0.95
+LARGEST = 1e100
+"""An error beyond it comes of a label that is no measurement, and counts as unclear."""
 
 
 class Quality(BaseModel):
@@ -128,9 +130,15 @@ def _outcomes(
     found = []
     for row, label in zip(rows, labels, strict=True):
         outcome = host.outcome(row, label)
-        if outcome is not None:
+        if outcome is not None and _is_measurable(outcome):
             found.append(outcome)
     return found
+
+
+def _is_measurable(outcome: Outcome) -> bool:
+    """Whether means and variances of such figures are finite: callers send labels up to 1e308."""
+    figures = (outcome.error, outcome.predicted or 0.0, outcome.happened or 0.0)
+    return all(abs(number) <= LARGEST for number in figures)
 
 
 def of_package(package: Path, host: Host) -> list[Outcome]:

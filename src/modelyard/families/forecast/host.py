@@ -224,7 +224,7 @@ def _cells_of(columns: list[Column]) -> Any:
 
     def check(found: dict[str, Any]) -> dict[str, Any]:
         if set(found) != set(names):
-            raise ValueError(f"it has the columns {', '.join(names)}; seen: {', '.join(found)}")
+            raise ValueError(f"it must have the columns {', '.join(names)}")
         return found
 
     return Annotated[dict[str, Cells], AfterValidator(check)]
