@@ -21,7 +21,7 @@ def test_labels_near_the_largest_number_are_unclear_and_leave_the_figures_finite
 ):
     labels = [910.0, 880.0, 1e308, -1e308, 900.0]
     rows = [{"_label": label} for label in labels]
-    read = SimpleNamespace(rows=rows, labels=len(rows), unmatched=0, skipped=[])
+    read = SimpleNamespace(rows=rows, labels=len(rows), unmatched=4, skipped=[])
     monkeypatch.setattr(quality, "read_labels", lambda *place, **most: read)
     host = SimpleNamespace(
         error_name="mean absolute error",
@@ -31,5 +31,6 @@ def test_labels_near_the_largest_number_are_unclear_and_leave_the_figures_finite
     found = quality.labelled("log", datetime.now(UTC), "v", tmp_path, host, least=50).quality
     assert (found.rows, found.unclear) == (3, 2)
     assert found.value == pytest.approx(10.0)
+    assert "labels without an answer of this version in the log: 4" in found.in_words()
     assert found.happened == pytest.approx(2690 / 3)
     write_json(tmp_path / "verdict.json", found)  # refuses what is not finite

@@ -61,7 +61,7 @@ class Quality(BaseModel):
     def in_words(self) -> str:
         """A clause for the line of the verdict."""
         counts = {
-            "labels without an answer in the log": self.unmatched,
+            "labels without an answer of this version in the log": self.unmatched,
             "labels unknown to the model": self.unclear,
             "files that cannot be read": self.skipped,
         }
