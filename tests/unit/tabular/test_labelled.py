@@ -133,10 +133,13 @@ def test_what_does_not_fit_the_table_is_left_out_and_counted(dataset, tmp_path):
         asked(22, amount=None),
         asked(23, label="0.0"),
         asked(24, extra=7),
+        asked(25, amount=1e140),
+        asked(26, since="0001-01-01"),
     ]
     summary = read(dataset, tmp_path / "out", requests)
     assert summary["dropped"]["labelled: the label is no class"] == 1
-    assert summary["dropped"]["labelled: amount does not fit the table"] == 2
+    assert summary["dropped"]["labelled: amount does not fit the table"] == 3
+    assert summary["dropped"]["labelled: since does not fit the table"] == 1
     assert sum(int(load_mask(tmp_path / "out", split).sum()) for split in summary["rows"]) == 22
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 LEAST = 10
 """Fewer labelled rows only train: a test split of one or two would tell nothing."""
+MOST_TIMES = 1e6
+"""A number so many times larger than any of the table's is no measurement."""
+FIRST_TIME, LAST_TIME = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
 
 
 @dataclass
@@ -52,6 +55,7 @@ def labelled_rows(
 
     model = request_model(schema, "")
     names = [column.name for column in schema.inputs]
+    most = _largest(schema, like)
     rows: list[dict[str, Any]] = []
     targets: list[float] = []
     dropped: Counter[str] = Counter()
@@ -68,7 +72,12 @@ def labelled_rows(
             column = str(error.errors()[0]["loc"][0])
             dropped[f"labelled: {column} does not fit the table"] += 1
             continue
-        rows.append(_cells(request, schema))
+        cells = _cells(request, schema)
+        extreme = [name for name, value in cells.items() if _is_extreme(value, most.get(name))]
+        if extreme:
+            dropped[f"labelled: {extreme[0]} does not fit the table"] += 1
+            continue
+        rows.append(cells)
         targets.append(target)
     frame = pd.DataFrame(rows, columns=names)
     if schema.classes is None:
@@ -141,6 +150,24 @@ def _target(label: str, schema: TableSchema) -> float | str:
     if abs(value) > LARGEST:
         return "too large"
     return value
+
+
+def _largest(schema: TableSchema, like: pd.DataFrame) -> dict[str, float]:
+    """The largest number, without its sign, that a request may bring into each column of numbers: one
+    of 1e300 would be the mean and the scale of its column."""
+    found = {}
+    for column in schema.inputs:
+        if column.role == "numeric" and not column.boolean and not column.words:
+            largest = np.nanmax(np.abs(like[column.name].to_numpy(np.float64, na_value=np.nan)))
+            found[column.name] = MOST_TIMES * max(1.0, float(largest))
+    return found
+
+
+def _is_extreme(value: Any, most: float | None) -> bool:
+    """Whether a table cannot hold a cell that a request may; pandas counts nanoseconds."""
+    if isinstance(value, np.datetime64):
+        return not FIRST_TIME <= value <= LAST_TIME
+    return most is not None and value is not None and abs(value) > most
 
 
 def _cells(request: BaseModel, schema: TableSchema) -> dict[str, Any]:
