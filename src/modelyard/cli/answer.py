@@ -15,7 +15,7 @@ from modelyard.cli.writing import check_out, notes, within, write_answers
 from modelyard.errors import BadData, UsageError
 from modelyard.host import Explains
 from modelyard.packages.package import Package
-from modelyard.serving.problems import Reader, Refusal
+from modelyard.serving.problems import Reader
 
 CHUNK = 4096
 FILE = "file"
@@ -181,18 +181,11 @@ def _placed(
 
 
 def _parse(reader: Reader, body: Any, number: int, source: Path | None) -> BaseModel:
+    """A body as the service would take it, refused in its words."""
     try:
-        (request,) = reader([body], many=False)
-    except Refusal as refused:
-        # In the words of the service.
-        first = refused.problems[0]
-        problem = first.error.removeprefix(f"field {first.field!r}").lstrip(": ")
-        is_list = "must be a list" in problem
+        return reader.example(body)
+    except BadData as error:
+        hint = 'In a table, write it as ["a", "b"]' if "must be a list" in error.problem else ""
         raise BadData(
-            problem,
-            file=source,
-            row=number,
-            column=first.field,
-            hint='In a table, write it as ["a", "b"]' if is_list else "",
+            error.problem, file=source, row=number, column=error.column, hint=hint
         ) from None
-    return request

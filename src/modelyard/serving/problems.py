@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
-from modelyard.errors import choices
+from modelyard.errors import BadData, choices
 
 MOST = 20
 """Most problems that one answer lists."""
@@ -183,6 +183,20 @@ class Reader:
         if problems:
             raise Refusal(400, *problems)
         return examples
+
+    def example(self, value: Any) -> BaseModel:
+        """One value, outside of a service.
+
+        Raises:
+            BadData: its first problem, with the field as the column.
+        """
+        try:
+            (example,) = self([value], many=False)
+        except Refusal as refused:
+            first = refused.problems[0]
+            said = first.error.removeprefix(f"field {first.field!r}").lstrip(": ")
+            raise BadData(said, column=first.field) from None
+        return example
 
     def allowed(self, field: str) -> str:
         """What a field takes, in words: `a number of at least 0`."""
