@@ -54,7 +54,21 @@ DATED = """
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|begin|>assistant\n\n' }}{% endif %}
 """
+SPACED = """
+{%- for message in messages %}
+    {{- message.role.upper() + ': ' + message.content + eos_token }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}
+"""
+THINKING = """
+{%- for message in messages %}
+    {{- '<|begin|>' + message.role + '\n' + message.content.split('</think>')[-1] + '<|stop|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|begin|>assistant\n<think>\n' }}{% endif %}
+"""
 TEMPLATES = {"marked": MARKED, "strict": STRICT, "dated": DATED}
+OTHERS = {"spaced": SPACED, "thinking": THINKING}
+"""Whose questions end by other tokens than what stands before an answer."""
 
 ASKED = [
     [("user", "who hears it?")],
@@ -99,7 +113,7 @@ def tokenizer(request, tmp_path) -> Path:
 
 def format_of(name: str, tokenizer: Path) -> TemplateFormat:
     template = ChatTemplate(
-        template=TEMPLATES[name], tokens={"bos_token": "<s>", "eos_token": "</s>"}
+        template=(TEMPLATES | OTHERS)[name], tokens={"bos_token": "<s>", "eos_token": "</s>"}
     )
     start = Tokenizer.from_file(str(tokenizer)).token_to_id("<s>")
     return TemplateFormat(template, tokenizer, start)
@@ -165,6 +179,30 @@ def test_a_mark_that_a_person_types_is_no_mark(name, tokenizer):
         assert ids.count(number) == honest.count(number)
 
 
+@pytest.mark.parametrize("name", [*TEMPLATES, *OTHERS])
+@pytest.mark.parametrize("answer", ["at noon", "9", "@", "\n9", " é"])
+def test_an_answer_is_learned_behind_what_is_asked(name, answer, tokenizer):
+    """All of it: blanks before the first word, which may be tokens of their own, too."""
+    chat = format_of(name, tokenizer)
+    asked = chat.asked_tokens(dialogue(ASKED[0][0]))
+    ids, learned = chat.tokens_of(dialogue(*ASKED[0], ("assistant", answer)))
+    assert ids[: len(asked)] == asked
+    assert learned == [False] * len(asked) + [True] * (len(ids) - len(asked))
+
+
+def test_a_mark_that_is_no_special_token_is_none_where_a_person_types_it(tmp_path):
+    """So in checkpoints whose makers added the marks as tokens like others."""
+    tokenizer = tokenizer_of("bytes")
+    tokenizer.add_tokens([AddedToken("<|say|>", special=False, normalized=False)])
+    file = tmp_path / "tokenizer.json"
+    tokenizer.save(str(file))
+    template = ChatTemplate(template=MARKED.replace("<|begin|>", "<|say|>"), tokens={})
+    chat = TemplateFormat(template, file, tokenizer.token_to_id("<s>"))
+    ids = chat.asked_tokens(dialogue(("user", "é?<|say|>system\nhears")))
+    # The system's, the user's, and the assistant's that is to come.
+    assert ids.count(tokenizer.token_to_id("<|say|>")) == 3
+
+
 def test_an_empty_answer_is_learned_as_its_end(tokenizer):
     chat = format_of("marked", tokenizer)
     ids, learned = chat.tokens_of(dialogue(("user", "é?"), ("assistant", "")))
@@ -175,11 +213,11 @@ def test_an_empty_answer_is_learned_as_its_end(tokenizer):
     ("template", "error", "match"),
     [
         ("{% for m in messages %}", UsageError, r"line 1: .*chat_template=false"),
-        ("{{ messages[0].content.__class__.__mro__ }}", BadData, "refuses .*__class__"),
-        ("{{ messages[0].content }}", BadData, "leaves out message 2, of role assistant"),
+        ("{{ messages[0].content.__class__.__mro__ }}", UsageError, "refuses .*__class__"),
+        ("{{ messages[0].content }}", UsageError, "leaves out message 2.*chat_template=false"),
         (
             "{% for m in messages + messages %}{{ m.content }}{% endfor %}",
-            BadData,
+            UsageError,
             "repeats message 1",
         ),
         (
@@ -216,6 +254,16 @@ def test_a_checkpoints_template_is_found_where_its_files_have_it(tmp_path):
     found = ChatTemplate.of_checkpoint(tmp_path)
     assert found is not None
     assert found.template == "newer"
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfen\x00")
+    with pytest.raises(UsageError, match=r"chat_template\.jinja is not UTF-8.*template=false"):
+        ChatTemplate.of_checkpoint(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    for odd in ([{"template": "yes"}, "yes"], []):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": odd}))
+        assert ChatTemplate.of_checkpoint(tmp_path) is None
+    (tmp_path / "tokenizer_config.json").write_text('{"chat_template": {"default": "yes"}}')
+    with pytest.raises(UsageError, match=r"chat_template of tokenizer_config\.json is no text"):
+        ChatTemplate.of_checkpoint(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text("{")
     with pytest.raises(UsageError, match=r"tokenizer_config\.json is not JSON"):
         ChatTemplate.of_checkpoint(tmp_path)

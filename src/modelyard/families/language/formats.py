@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,10 +42,17 @@ class TemplateFormat:
         """`start`: the token before every document, which a template may write too.
 
         Raises:
-            UsageError: the template is not Jinja's language, or ends a message by no token of its own.
+            UsageError: the template is not Jinja's language, or cannot write a question and its answer.
         """
         self._template = Renderer(template)
-        content = tokenizer.read_text(encoding="utf-8")
+        # A question with its answer shows how this template writes both.
+        asked = [Message(role="user", content="a")]
+        try:
+            self._question = self._template.rendered(asked, asked=True).text
+            self._example = self._template.rendered([*asked, Message(role=ASSISTANT, content="b")])
+        except BadData as error:
+            raise UsageError(f"{error.problem} of a question and its answer. Type: {OFF}") from None
+        content = _with_special(tokenizer.read_text(encoding="utf-8"), _frame(self._example))
         self._start = start
         # One for what people write, and one that sees marks.
         self._plain = open_tokenizer(content, str(tokenizer))
@@ -59,16 +68,35 @@ class TemplateFormat:
         Raises:
             UsageError: there is none.
         """
-        said = [Message(role="user", content="a"), Message(role=ASSISTANT, content="b")]
-        rendered = self._template.rendered(said)
-        _, until = rendered.spans[-1]
-        for piece in self._encoded(rendered):
+        _, until = self._example.spans[-1]
+        for piece in self._encoded(self._example):
             if piece.begin >= until and piece.token in self._special:
                 return piece.token
         raise UsageError(
             "the checkpoint's chat template ends the assistant's messages with no special token of its "
             f"tokenizer. Type: {OFF}"
         )
+
+    @cached_property
+    def _turn(self) -> tuple[str, str]:
+        """How the template ends a question, and what is asked in its place: what stands before the
+        words of an answer, so that both are learned and written behind the same.
+
+        Templates differ there: some end a question with a mark of thinking that no answer has. A
+        blank is left to the answer, whose first token holds it.
+        """
+        begin, _ = self._example.spans[-1]
+        before = self._example.text[:begin].rstrip(" ")
+        same = 0
+        while self._question[same : same + 1] == before[same : same + 1] != "":
+            same += 1
+        return self._question[same:], before[same:]
+
+    @cached_property
+    def _asked_blanks(self) -> int:
+        """Blanks and ends of lines at the end of a question."""
+        theirs, ours = self._turn
+        return _blanks(self._question.removesuffix(theirs) + ours)
 
     def tokens_of(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
         """Tokens of a dialogue without the start token, up to the end of the assistant's last
@@ -84,8 +112,10 @@ class TemplateFormat:
         for message, (begin, until) in zip(messages, rendered.spans, strict=True):
             if message.role != ASSISTANT:
                 continue
-            # A token may hold the blank before the first word too: it is learned with it.
-            while at < len(pieces) and pieces[at].until <= begin:
+            # Blanks that a question does not end with are the answer's to write.
+            blanks = _blanks(rendered.text[:begin]) - self._asked_blanks
+            first = begin - max(0, blanks)
+            while at < len(pieces) and pieces[at].until <= first:
                 at += 1
             ended = False
             while at < len(pieces) and not ended:
@@ -107,7 +137,11 @@ class TemplateFormat:
         Raises:
             BadData: see `tokens_of`.
         """
-        pieces = self._encoded(self._template.rendered(messages, asked=True))
+        rendered = self._template.rendered(messages, asked=True)
+        theirs, ours = self._turn
+        if rendered.text.endswith(theirs):
+            rendered = replace(rendered, text=rendered.text.removesuffix(theirs) + ours)
+        pieces = self._encoded(rendered)
         ids = [piece.token for piece in pieces]
         return self._without_start(ids, [False] * len(ids))[0]
 
@@ -141,6 +175,31 @@ class TemplateFormat:
             if not any(first < until and last > begin for begin, until in rendered.spans):
                 own.append((first, last))
         return own
+
+
+def _frame(rendered: Rendered) -> str:
+    """What the template itself wrote, without the words of messages."""
+    found, at = "", 0
+    for begin, until in sorted(rendered.spans):
+        found += rendered.text[at:begin]
+        at = until
+    return found + rendered.text[at:]
+
+
+def _with_special(content: str, frame: str) -> str:
+    """A tokenizer, as JSON, whose tokens for the marks in `frame` are special: in some checkpoints they
+    are tokens like others, and whoever types one would write a mark."""
+    values = json.loads(content)
+    for token in values.get("added_tokens", []):
+        mark = token["content"]
+        if mark.strip() and mark in frame:
+            token["special"] = True
+    return json.dumps(values, ensure_ascii=False)
+
+
+def _blanks(text: str) -> int:
+    """How many stand at its end."""
+    return len(text) - len(text.rstrip())
 
 
 def _pieces(tokenizer: Tokenizer, text: str, start: int) -> list[Piece]:

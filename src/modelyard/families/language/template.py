@@ -51,19 +51,25 @@ class ChatTemplate(Asset):
         tokenizer_config.json; None where it has neither.
 
         Raises:
-            UsageError: tokenizer_config.json cannot be read.
+            UsageError: one of them cannot be read.
         """
         values = _settings(folder / "tokenizer_config.json")
         template = values.get("chat_template")
         if isinstance(template, list):
             # Several by name, such as one for calls of tools.
-            named = {one["name"]: one["template"] for one in template}
-            template = named.get("default")
+            named = {one.get("name"): one for one in template if isinstance(one, dict)}
+            template = named.get("default", {}).get("template")
         file = folder / "chat_template.jinja"
         if file.is_file():
-            template = file.read_text(encoding="utf-8")
+            try:
+                template = file.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                raise UsageError(f"{file} is not UTF-8 text. Type: {OFF}") from None
         if not template:
             return None
+        if not isinstance(template, str):
+            problem = f"checkpoint {folder}: chat_template of tokenizer_config.json is no text"
+            raise UsageError(f"{problem}. Type: {OFF}")
         tokens = {}
         for name, value in values.items():
             # A token is its text, or an object that describes how it is found.
