@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from modelyard.errors import UsageError
+from modelyard.kit.wording import count_of
 
 notes = Console(stderr=True, highlight=False, style="dim")
 
@@ -51,7 +52,7 @@ def write_answers(answers: Sequence[dict[str, Any]], out: Path | None, by: str =
         write_lines(out, _csv(_flat_rows(answers, by)))
     else:
         write_lines(out, _lines(answers, escaped=False))
-    notes.print(f"wrote {len(answers):,} answers to {out}")
+    notes.print(f"wrote {count_of(len(answers), 'answer')} to {out}")
 
 
 def _lines(answers: Sequence[dict[str, Any]], escaped: bool) -> Iterator[str]:
