@@ -22,6 +22,8 @@ from modelyard.families.forecast.holt_winters import (
 from modelyard.families.forecast.host import ForecastHost
 from modelyard.families.forecast.window import Schema
 from modelyard.judging.evaluation import Evaluation
+from modelyard.runtimes.types import Arrays
+from modelyard.settings.search import searched
 from modelyard.training.loop import Trainer
 
 WEIGHTS = Weights(level=0.3, trend=0.2, season=0.4, damping=0.95)
@@ -84,6 +86,39 @@ def test_gaps_lie_on_a_line_and_what_comes_before_a_series_repeats_its_first_sea
     assert found[0].tolist() == [1.0, 5.0, 9.0, 1.0, 5.0, 9.0, 6.0, 3.0, 3.0]
     # Of less than a season nothing can be repeated.
     assert without_gaps(np.array([[nan, nan, 4.0]]), 3)[0].tolist() == [4.0, 4.0, 4.0]
+    assert without_gaps(np.full((1, 3), nan), 3)[0].tolist() == [0.0, 0.0, 0.0]
+
+
+def simple_forecast(graph: str, arrays: Arrays) -> Arrays:
+    """A network that adds nothing."""
+    return {"quantiles": np.repeat(arrays["future"][..., :1], 3, axis=2)}
+
+
+def test_a_history_of_one_value_is_explained(tmp_path: Path) -> None:
+    """Without its stretches there is none."""
+    host = ForecastHost(featured(tmp_path, growing()) / "assets")
+    request = host.Request(values=[None, 5.0], times=months(2))
+    parts = host.explain(simple_forecast, request).contributions
+    assert parts["1 to 1 steps back"] == pytest.approx(5.0)
+
+
+def test_what_is_smoothing_already_is_not_told_to_become_it(tmp_path: Path) -> None:
+    features = featured(tmp_path, growing())
+    host = ForecastHost(features / "assets")
+
+    def bad(graph: str, arrays: Arrays) -> Arrays:
+        return {"quantiles": simple_forecast(graph, arrays)["quantiles"] + 5.0}
+
+    for kind, told in (("lstm", True), ("smoothing", False)):
+        family = Forecast(ForecastConfig.model_validate({"model": {"kind": kind}}))
+        notes = family.evaluate(host, bad, features).notes
+        assert any("--set model.kind=smoothing" in note for note in notes) is told
+
+
+def test_a_search_among_forecasts_of_smoothing_leaves_out_the_sizes_of_networks() -> None:
+    config = ForecastConfig.model_validate({"model": {"kind": "smoothing"}})
+    space = searched(config.search_space, config.model_dump(mode="json"), ["model.kind"])
+    assert not any(name.startswith("model.") for name in space)
 
 
 def folder(raw: Path, y: np.ndarray) -> Path:

@@ -12,12 +12,13 @@ from modelyard.settings.search import Range, choice, real
 
 Kind = Literal["patchtst", "lstm", "smoothing"]
 
+NETWORKS = {"model.kind": ("patchtst", "lstm")}
 SEARCH: Mapping[str, Range] = {
     "model.kind": choice("patchtst", "lstm", "smoothing"),
-    "model.width": choice(32, 64, 128),
-    "model.layers": choice(1, 2, 3),
+    "model.width": choice(32, 64, 128, when=NETWORKS),
+    "model.layers": choice(1, 2, 3, when=NETWORKS),
     "model.patch": choice(4, 8, 16, when={"model.kind": ("patchtst",)}),
-    "model.dropout": choice(0.0, 0.1, 0.2),
+    "model.dropout": choice(0.0, 0.1, 0.2, when=NETWORKS),
     "training.learning_rate": real(3e-4, 1e-2, log=True),
     "training.batch_size": choice(64, 128, 256),
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from modelyard.families.forecast import plots
 from modelyard.families.forecast.backtest import TRADING, with_trading
-from modelyard.families.forecast.config import ForecastTrading
+from modelyard.families.forecast.config import ForecastTrading, Kind
 from modelyard.families.forecast.panel import SMOOTHED, Panel
 from modelyard.families.forecast.window import Schema, inputs_of
 from modelyard.judging.evaluation import Evaluation, Gain
@@ -61,7 +61,13 @@ class Judged:
         return np.asarray(np.abs(self.truth - forecast).mean(axis=1) / self.usual)
 
 
-def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+def evaluate(
+    host: ForecastHost,
+    run: Runtime,
+    features: Path,
+    split: Split = "test",
+    kind: Kind | None = None,
+) -> Evaluation:
     """MASE, sMAPE, weighted quantile loss, MAE, RMSE, and how far the share that the outer quantiles hold
     is from what was asked for."""
     judged = _judge(host, run, features, split)
@@ -102,6 +108,8 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
     gains, note = _against_smoothing(judged, features, split, errors, series)
     compared["gains"] += gains
     notes += note
+    if kind != "smoothing" and any(gain.value < 0 for gain in gains):
+        notes[-1] += " For a few short series: --set model.kind=smoothing."
     found = Evaluation(
         split=split,
         rows=len(judged.truth),
@@ -139,8 +147,6 @@ def _against_smoothing(
         f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
         f"training steps) has a MASE of {other.mean():.4g}, the model {ours.mean():.4g}."
     )
-    if other.mean() < ours.mean():
-        note += " For a few short series: --set model.kind=smoothing."
     return against.gains("mase", "min", SMOOTHING), [note]
 
 

@@ -92,7 +92,7 @@ class Forecast(ForecastData, Family[ForecastConfig]):
         self, host: ForecastHost, run: Runtime, features: Path, split: Split = "test"
     ) -> Evaluation:
         """Rolling origins of a split, a horizon apart."""
-        return evaluate(host, run, features, split)
+        return evaluate(host, run, features, split, self.config.model.kind)
 
     def _trained_schema(self, assets: Path) -> Schema:
         """The schema with the quantiles that are trained: the features stage is not given the section

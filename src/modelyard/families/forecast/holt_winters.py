@@ -75,11 +75,14 @@ def _first_parts(values: np.ndarray, season: int) -> tuple[np.ndarray, np.ndarra
 
 def without_gaps(values: np.ndarray, season: int) -> np.ndarray:
     """Histories (windows, context) without NaN: a gap lies on a line between its neighbours, and what
-    comes before a series begins repeats its first season. Each history has a value."""
+    comes before a series begins repeats its first season; all of a history without a value is 0."""
     found = np.array(values, np.float64)
     for row in np.flatnonzero(np.isnan(found).any(axis=1)).tolist():
         own = found[row]
         there = np.flatnonzero(np.isfinite(own))
+        if not len(there):
+            own[:] = 0.0
+            continue
         own[:] = np.interp(np.arange(len(own)), there, own[there])
         first = int(there[0])
         if len(own) - first >= season:

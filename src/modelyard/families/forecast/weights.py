@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from modelyard.families.forecast.holt_winters import Weights, smoothed
+from modelyard.families.forecast.holt_winters import Weights, smoothed, without_gaps
 from modelyard.families.forecast.panel import Panel
 from modelyard.families.forecast.window import Schema, seasonal_naive
 from modelyard.kit.splits import evenly
@@ -34,13 +34,15 @@ def fit_weights(panel: Panel, schema: Schema) -> Weights | None:
     origins = origins[evenly(len(origins), MOST)]
     values, truth = panel.windows(schema, origins).values, panel.ahead(schema, origins)
     usual = panel.usual[panel.series_of(origins)]
+    # Once, not with each try: it takes the windows one by one.
+    whole = without_gaps(values, schema.season)
 
     def error(forecast: np.ndarray) -> float:
         return float((np.abs(forecast - truth).mean(axis=1) / usual).mean())
 
     def error_of(odds: np.ndarray) -> float:
         weights = _weights(odds)
-        return error(smoothed(weights, values, schema.season, schema.horizon))
+        return error(smoothed(weights, whole, schema.season, schema.horizon))
 
     options = {"maxfev": TRIES, "xatol": 0.05, "fatol": 1e-4}
     tried = [minimize(error_of, start, method="Nelder-Mead", options=options) for start in STARTS]
