@@ -4,13 +4,15 @@ assistant's words are learned, and what a person types stays what it is."""
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from modelyard.errors import BadData, UsageError
+from modelyard.errors import BadData, MissingExtra, UsageError
 from modelyard.families.language.architecture import new_config
 from modelyard.families.language.chat import Marks, Message
 from modelyard.families.language.config import LanguageModel
@@ -316,6 +318,27 @@ def test_a_checkpoint_is_trained_and_served_with_its_own_template(instructed, tu
     assert answer.prompt_tokens == len(expected)
     assert answer.finish_reason == "end"
     assert "ears" in answer.text
+
+
+def test_the_blank_that_a_template_writes_before_an_answer_is_none_of_it(tuned, tmp_path):
+    shutil.copytree(tuned / "assets", tmp_path / "assets")
+    names = {"bos_token": "<s>", "eos_token": "</s>"}
+    ChatTemplate(template=STRICT, tokens=names).save(tmp_path / "assets")
+    host = LanguageHost(tmp_path / "assets")
+    (token,) = host.codec.encode(" ears")
+    asked = [{"role": "user", "content": "ears 7?"}]
+    request = Prompt(messages=asked, max_new_tokens=2, logit_bias={str(token): 100.0})
+    run = Language(config(context=96)).native(tuned)
+    (answer,) = host.predict(run, [request])
+    assert answer.text == "ears ears"
+    parts = [part.text for part in host.stream(run, request)]
+    assert parts == ["ears", " ears", "ears ears"]
+
+
+def test_who_lacks_jinja_is_told_what_to_install(tuned, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtra, match=r"chat template needs .*modelyard\[serve\]"):
+        LanguageHost(tuned / "assets")
 
 
 def test_what_goes_on_from_the_model_keeps_the_template(tuned, chats, tmp_path):

@@ -39,6 +39,10 @@ class ChatFormat(Protocol):
     """How dialogues become tokens."""
 
     @property
+    def spaced(self) -> bool:
+        """Whether a blank stands before each answer that is none of its own."""
+
+    @property
     def end(self) -> int:
         """The token that ends the assistant's messages."""
 
@@ -56,6 +60,7 @@ class Marks:
 
     codec: Codec
     end: int
+    spaced: bool = False
 
     def tokens_of(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
         """See ChatFormat."""

@@ -98,6 +98,12 @@ class TemplateFormat:
         theirs, ours = self._turn
         return _blanks(self._question.removesuffix(theirs) + ours)
 
+    @cached_property
+    def spaced(self) -> bool:
+        """See ChatFormat."""
+        begin, _ = self._example.spans[-1]
+        return _blanks(self._example.text[:begin]) > self._asked_blanks
+
     def tokens_of(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
         """Tokens of a dialogue without the start token, up to the end of the assistant's last
         message, and which of them the model learns to write.

@@ -251,10 +251,12 @@ class LanguageHost(Host):
                 column="messages",
                 hint="Send a prompt, or train on rows with messages",
             )
-        ids = self.codec.encode(request.prompt)
-        if request.messages:
-            ids = self.chat.asked_tokens(request.messages)
-        return Writer(self.codec, self.spec, request, ids, self.prefix)
+        if not request.messages:
+            ids = self.codec.encode(request.prompt)
+            return Writer(self.codec, self.spec, request, ids, self.prefix)
+        ids = self.chat.asked_tokens(request.messages)
+        spaced = self.chat.spaced
+        return Writer(self.codec, self.spec, request, ids, self.prefix, spaced=spaced)
 
     def _together(self, writers: Sequence[Writer]) -> Iterator[list[Writer]]:
         """Batches of writers, which come by the length of their prompts. All are padded to the

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from modelyard.errors import BadData, UsageError
+from modelyard.errors import BadData, MissingExtra, UsageError
 from modelyard.families.language.chat import Message
 from modelyard.kit.assets import Asset
 
@@ -92,7 +92,7 @@ class Renderer:
     """A template that is ready to run."""
 
     def __init__(self, template: ChatTemplate) -> None:
-        """Raises UsageError: it is not Jinja's language."""
+        """Raises UsageError: it is not Jinja's language, or that is not installed."""
         self._names = {"tools": None, "documents": None, **template.tokens}
         self._template = _compiled(template.template)
 
@@ -172,9 +172,12 @@ def _settings(file: Path) -> dict[str, Any]:
 
 def _compiled(template: str) -> Template:
     """What templates may use besides Jinja's own language is transformers' custom."""
-    from jinja2 import TemplateSyntaxError
-    from jinja2.ext import loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    try:
+        from jinja2 import TemplateSyntaxError
+        from jinja2.ext import loopcontrols
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+    except ModuleNotFoundError:
+        raise MissingExtra("a checkpoint's chat template", "serve") from None
 
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _generation()]

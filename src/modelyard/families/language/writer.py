@@ -27,14 +27,18 @@ class Writer:
         request: Prompt,
         ids: list[int],
         prefix: Arrays | None = None,
+        *,
+        spaced: bool = False,
     ) -> None:
-        """`ids`: what the request gives to read, without the start token.
+        """`ids`: what the request gives to read, without the start token. `spaced`: a blank before the
+        answer is none of its own.
 
         Raises:
             BadData: prompt and answer do not fit the context, or a biased token is not in the
             vocabulary.
         """
         self.codec, self.spec, self.request, self.prefix = codec, spec, request, prefix
+        self._spaced = spaced
         self._bias = _bias_by_token(request.logit_bias, spec.vocabulary)
         self.most = _most(len(ids), request, spec)
         """Tokens that may be written."""
@@ -163,7 +167,8 @@ class Writer:
         return ()
 
     def _whole(self) -> str:
-        return self.codec.continuation(self.prompt[1:][-TAIL:], self.tokens)
+        text = self.codec.continuation(self.prompt[1:][-TAIL:], self.tokens)
+        return text.lstrip() if self._spaced else text
 
     def _stop_at(self, text: str) -> int | None:
         """Where the first stop text begins."""
