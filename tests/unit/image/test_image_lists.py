@@ -177,3 +177,19 @@ def test_a_column_of_0_and_1_for_each_class_names_the_class_where_one_holds_1(
     (raw / "GroundTruth.csv").write_text("image,MEL,NV\n" + "".join(lines[:-1]) + "39,1,1\n")
     with pytest.raises(BadData, match=r"--set features\.labels=many"):
         data.features(raw, tmp_path / "again")
+
+
+def test_splits_whose_tables_name_labels_in_two_ways_have_many_labels(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    for number, split in enumerate(("train", "val", "test")):
+        pictures(raw / split, 100 * number, 8)
+        names = [f"{split}/{file.name}" for file in sorted((raw / split).iterdir())]
+        lines = [f"{name},{'cat' if n % 2 else 'dog'}\n" for n, name in enumerate(names)]
+        header = "image,label\n"
+        if split == "val":
+            header = "image,cat,dog\n"
+            lines = [f"{name},{n % 2},{1 - n % 2}\n" for n, name in enumerate(names)]
+        (raw / f"{split}.csv").write_text(header + "".join(lines))
+    (tmp_path / "out" / "assets").mkdir(parents=True)
+    with pytest.raises(BadData, match=r"--set features\.labels=many"):
+        ImageData(ImageConfig()).features(raw, tmp_path / "out")

@@ -85,7 +85,8 @@ def check_splits(examples: Sequence[Example]) -> None:
 def name_single_flags(listing: Listing) -> None:
     """Where every example has a 1 in exactly one of the columns of 0 and 1, as in the archives of skin
     pictures, that column is its class."""
-    if not listing.several:
+    # A table of one split may have a column of labels, where that of another has flags.
+    if not listing.several or any(example.columns[1] for example in listing.examples):
         return
     lists = [json.loads(example.label) for example in listing.examples]
     if any(len(names) != 1 for names in lists):
