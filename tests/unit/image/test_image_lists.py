@@ -193,3 +193,19 @@ def test_splits_whose_tables_name_labels_in_two_ways_have_many_labels(tmp_path: 
     (tmp_path / "out" / "assets").mkdir(parents=True)
     with pytest.raises(BadData, match=r"--set features\.labels=many"):
         ImageData(ImageConfig()).features(raw, tmp_path / "out")
+
+
+def test_unlabelled_pictures_next_to_the_splits_are_no_class_but_where_a_setting_names_one(
+    tmp_path: Path,
+) -> None:
+    for place, folder in enumerate(("train/cat", "train/dog", "test/cat", "test/dog")):
+        pictures(tmp_path / folder, 100 * place, 3)
+    pictures(tmp_path / "unlabeled", 500, 4)
+    listing = read(tmp_path)
+    assert Counter(labels(listing).values()) == {"cat": 6, "dog": 6}
+    assert {one.split for one in listing.examples} == {"train", "test"}
+    assert listing.dropped == {"without a label, in unlabeled": 4}
+    (tmp_path / "unlabeled").rename(tmp_path / "train" / "unlabeled")
+    assert read(tmp_path).dropped == {"without a label, in train/unlabeled": 4}
+    found = labels(read(tmp_path, classes=["cat", "dog", "unlabeled"]))
+    assert Counter(found.values()) == {"cat": 6, "dog": 6, "unlabeled": 4}

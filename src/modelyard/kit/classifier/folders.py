@@ -24,8 +24,8 @@ from modelyard.kit.classifier.lists import OF_PARTS, OF_SPLITS, read_tables, tab
 from modelyard.store.files import File, FileSet, files_of
 
 UNLABELLED = frozenset({"unlabeled", "unlabelled", "unsup"})
-"""Folders next to the class folders of a split, in lower case, that hold what has no class: so in the
-IMDB reviews and in STL-10."""
+"""Folders next to the class folders of a split, or to the splits, in lower case, that hold what has no
+class: so in the IMDB reviews and in STL-10. `features.classes` may name one as a class."""
 LEAST_OF_CLASS = 6
 """Names that begin alike, for their beginning to be a class."""
 _BEGINS = re.compile(r"([A-Za-z][A-Za-z _-]*?)[._ -]?\d")
@@ -69,7 +69,7 @@ def _by_table_or_folder(files: FileSet, kind: FileKind, settings: FileFeatures) 
     table = files.get(LABELS)
     if table is not None:
         return read_listed(table, files, kind, settings.classes)
-    return _by_folder(files, kind, settings.class_folder)
+    return _by_folder(files, kind, settings)
 
 
 def _by_name(files: FileSet, kind: FileKind, pattern: str) -> Listing:
@@ -101,14 +101,20 @@ def check_no_class_folder(settings: FileFeatures, reason: str) -> None:
         raise UsageError(f"setting 'features.class_folder' is for class folders; {reason}")
 
 
-def _by_folder(files: FileSet, kind: FileKind, wanted: Wanted) -> Listing:
-    listing = Listing(files.root, kind, [])
+def _by_folder(files: FileSet, kind: FileKind, settings: FileFeatures) -> Listing:
+    listing, wanted = Listing(files.root, kind, []), settings.class_folder
     top = _unwrapped(files, kind)
     if top:
         listing.notes.append(f"All {kind.many} are in the folder {top!r}: its folders are read.")
     folders = files.folders(top)
     outside = _directly_in(files, top, kind)
     _check_classes(files, folders, kind)
+    unlabelled = [folder for folder in folders if _is_unlabelled(folder, settings)]
+    labelled = [folder for folder in folders if folder not in unlabelled]
+    if labelled and all(_last(folder) in SPLIT_NAMES for folder in labelled):
+        for folder in unlabelled:
+            _drop_unlabelled(listing, files, folder)
+        folders = labelled
     # Each top folder of classes with the split that it lies in, if any.
     classes: list[tuple[str | None, str]] = [(None, folder) for folder in folders]
     if folders and all(_last(folder) in SPLIT_NAMES for folder in folders):
@@ -124,9 +130,8 @@ def _by_folder(files: FileSet, kind: FileKind, wanted: Wanted) -> Listing:
         raise _no_classes(files, kind)
     depth = 0
     for split, folder in classes:
-        if _last(folder) in UNLABELLED and split is not None:
-            found = [file for file in files.below(folder) if kind.reads(file.name)]
-            listing.drop(f"without a label, in {folder}", len(found))
+        if split is not None and _is_unlabelled(folder, settings):
+            _drop_unlabelled(listing, files, folder)
             continue
         depth = max(depth, _read_class(listing, files, split, folder, wanted))
     if not listing.examples:
@@ -137,6 +142,15 @@ def _by_folder(files: FileSet, kind: FileKind, wanted: Wanted) -> Listing:
     if wanted == "last":
         listing.notes += _joined(listing)
     return listing
+
+
+def _is_unlabelled(folder: str, settings: FileFeatures) -> bool:
+    return _last(folder) in UNLABELLED and PurePosixPath(folder).name not in settings.classes
+
+
+def _drop_unlabelled(listing: Listing, files: FileSet, folder: str) -> None:
+    found = [file for file in files.below(folder) if listing.kind.reads(file.name)]
+    listing.drop(f"without a label, in {folder}", len(found))
 
 
 def _check_classes(files: FileSet, folders: Sequence[str], kind: FileKind) -> None:
