@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from modelyard.doctor.inspect import Reader
-from modelyard.errors import Unavailable
+from modelyard.errors import Unavailable, UsageError
 from modelyard.release import lease as leasing
 from modelyard.release.lease import Lease
 
@@ -56,3 +56,12 @@ def test_of_two_deploys_that_wait_for_a_dead_one_only_one_takes_over(api, cluste
     holder = waiting[errors.index(None)]
     holder.check()
     holder.__exit__(None, None, None)
+
+
+def test_an_account_that_may_not_see_who_deploys_does_not_ask_for_ever(api, cluster):
+    api.refuse("GET .*configmaps/line-deploying", 403, "no", times=99)
+    with Lease(Reader(), "line", print) as lease:
+        lease._over.set()
+        with pytest.raises(UsageError, match=r"403: no\. Deploying needs access\.deployTo"):
+            Lease(Reader(), "line", print).__enter__()
+        api.faults.clear()

@@ -46,10 +46,11 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> Lease:
-        """Raises Unavailable: another deploy is at work."""
+        """Raises Unavailable: another deploy is at work; UsageError: this account may not see it."""
         while not self._create():
             found = self._found()
             if found is None:
+                self._check_seen()
                 continue
             seen = found.get("data") or {}
             if (not seen.get("holder") or self._is_dead(seen)) and self._take_over(found):
@@ -150,9 +151,18 @@ class Lease:
             return False
         return True
 
+    @property
+    def _path(self) -> str:
+        return f"/api/v1/namespaces/{self.reader.namespace}/configmaps/{self.name}"
+
     def _found(self) -> dict[str, Any] | None:
-        path = f"/api/v1/namespaces/{self.reader.namespace}/configmaps/{self.name}"
-        return self.reader.get(path)
+        return self.reader.get(self._path)
+
+    def _check_seen(self) -> None:
+        """Raises UsageError where the API hides what is there: it would be asked for ever."""
+        denied = self.reader.denied.get(self._path)
+        if denied is not None:
+            raise self._problem(f"403: {denied}")
 
     def _take_over(self, found: dict[str, Any]) -> bool:
         """False where the lease was changed after it was `found`, as by another deploy that waited
@@ -206,10 +216,12 @@ class Lease:
         return cluster.call(f"ConfigMap {self.name}", lambda: act(*place, **with_body), patience)
 
     def _refused(self, error: Any) -> ModelyardError:
+        return self._problem(f"{error.status}: {message_of(error)}")
+
+    def _problem(self, answer: str) -> UsageError:
         return UsageError(
             f"release {self.reader.namespace}/{self.release}: ConfigMap {self.name}, which says who "
-            f"deploys: {error.status}: {message_of(error)}. Deploying needs access.deployTo of "
-            "charts/platform"
+            f"deploys: {answer}. Deploying needs access.deployTo of charts/platform"
         )
 
 
