@@ -21,6 +21,7 @@ from modelyard.families.language.formats import TemplateFormat, chat_format
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.model import CausalLanguageModel
 from modelyard.families.language.prompt import Prompt
+from modelyard.families.language.setup import Setup, check_written_alike
 from modelyard.families.language.template import ChatTemplate
 from modelyard.families.language.tokens import Codec
 from tests.training.going_on import features_of, model_of
@@ -353,6 +354,17 @@ def test_the_marks_of_the_family_are_a_setting(instructed, chats, tmp_path):
     features = features_of(Language(settings), chats, tmp_path / "features")
     codec = Codec(features / "assets" / "tokenizer.json")
     assert isinstance(chat_format(features / "assets", codec, 0, 1), Marks)
+
+
+def test_a_teacher_that_reads_other_marks_is_refused(instructed, tuned, chats, tmp_path):
+    settings = config(checkpoint=str(instructed), context=96)
+    same = features_of(Language(settings), chats, tmp_path / "same")
+    check_written_alike(tuned / "assets", same / "assets")
+    settings.features.__dict__["chat_template"] = False
+    features = features_of(Language(settings), chats, tmp_path / "features")
+    setup = Setup(settings, lambda: None, instructed / "tokenizer.json")
+    with pytest.raises(UsageError, match=r"another chat template .*features\.chat_template"):
+        setup.teacher(tuned, features, settings.compress)
 
 
 def test_a_dialogue_that_the_template_refuses_is_named(instructed, chats, tmp_path):

@@ -20,6 +20,7 @@ from modelyard.families.language.formats import chat_format
 from modelyard.families.language.model import Batch, CausalLanguageModel, loss
 from modelyard.families.language.pack import IGNORED, PADDING, Packed, pack
 from modelyard.families.language.prefix import load_prefix
+from modelyard.families.language.template import ChatTemplate
 from modelyard.families.language.tokens import Codec
 from modelyard.family import Split, Trainable
 from modelyard.packages.package import read_info
@@ -68,7 +69,9 @@ class Setup(Trainable):
         return Batches.of(vars(packed), self.config.training.batch_size, order)
 
     def teacher(self, folder: Path, features: Path, settings: CompressSettings) -> Teacher:
-        """Logits of another model with the same tokenizer."""
+        """Logits of another model with the same tokenizer, which writes dialogues alike."""
+        if read_split(features, "train")[0].messages is not None:
+            check_written_alike(folder / "assets", features / "assets")
         return decoder_teacher(folder, self.tokenizer, self.context)
 
     def taught_loss(
@@ -117,6 +120,21 @@ class Setup(Trainable):
             ids.append(tokens[:-1])
             learned.append(said)
         return ids, learned
+
+
+def check_written_alike(teacher: Path, ours: Path) -> None:
+    """Raises UsageError: a teacher of dialogues, by its assets, has learned to read other marks."""
+    if not DecoderSpec.load(teacher).chats:
+        return
+    written = []
+    for assets in (teacher, ours):
+        there = (assets / ChatTemplate.FILE).is_file()
+        written.append(ChatTemplate.load(assets) if there else None)
+    if written[0] != written[1]:
+        raise UsageError(
+            "compress.teacher writes dialogues by another chat template than this run: build both with the "
+            "same model.checkpoint and features.chat_template"
+        )
 
 
 def decoder_teacher(folder: Path, tokenizer: Path, context: int) -> Teacher:
