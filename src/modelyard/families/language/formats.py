@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -52,11 +51,11 @@ class TemplateFormat:
             self._example = self._template.rendered([*asked, Message(role=ASSISTANT, content="b")])
         except BadData as error:
             raise UsageError(f"{error.problem} of a question and its answer. Type: {OFF}") from None
-        content = _with_special(tokenizer.read_text(encoding="utf-8"), _frame(self._example))
+        content, frame = tokenizer.read_text(encoding="utf-8"), _frame(self._example)
         self._start = start
         # One for what people write, and one that sees marks.
-        self._plain = open_tokenizer(content, str(tokenizer))
-        self._marked: Tokenizer = open_tokenizer(content, str(tokenizer))
+        self._plain = _with_special(open_tokenizer(content, str(tokenizer)), frame)
+        self._marked = _with_special(open_tokenizer(content, str(tokenizer)), frame)
         self._marked.encode_special_tokens = False
         known = self._plain.get_added_tokens_decoder()
         self._special = {number: token.content for number, token in known.items() if token.special}
@@ -192,15 +191,14 @@ def _frame(rendered: Rendered) -> str:
     return found + rendered.text[at:]
 
 
-def _with_special(content: str, frame: str) -> str:
-    """A tokenizer, as JSON, whose tokens for the marks in `frame` are special: in some checkpoints they
-    are tokens like others, and whoever types one would write a mark."""
-    values = json.loads(content)
-    for token in values.get("added_tokens", []):
-        mark = token["content"]
-        if mark.strip() and mark in frame:
-            token["special"] = True
-    return json.dumps(values, ensure_ascii=False)
+def _with_special(tokenizer: Tokenizer, frame: str) -> Tokenizer:
+    """The tokenizer, whose tokens for the marks in `frame` become special: in some checkpoints they are
+    tokens like others, and whoever types one would write a mark."""
+    for token in tokenizer.get_added_tokens_decoder().values():
+        if not token.special and token.content.strip() and token.content in frame:
+            token.special = True
+            tokenizer.add_special_tokens([token])
+    return tokenizer
 
 
 def _blanks(text: str) -> int:
