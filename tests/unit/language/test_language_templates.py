@@ -382,3 +382,19 @@ def test_a_dialogue_that_the_template_refuses_is_named(instructed, chats, tmp_pa
     family = Language(config(checkpoint=str(strict), context=96))
     with pytest.raises(BadData, match=r"chats\.jsonl row 5: .*take turns.*chat_template=false"):
         features_of(family, raw, tmp_path / "features")
+
+
+def test_requests_of_a_dialogue_that_is_too_long_for_one_begin_with_a_question(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    rows = []
+    for number in range(6):
+        turns = [("user", f"{number}?"), ("assistant", "yes")] * 501
+        messages = [{"role": role, "content": content} for role, content in turns]
+        rows.append(json.dumps({"messages": messages}))
+    (raw / "chats.jsonl").write_text("\n".join(rows))
+    family = Language(config(context=96))
+    features = features_of(family, raw, tmp_path / "features")
+    for body in family.requests(features, "train"):
+        assert len(body["messages"]) == 999
+        assert body["messages"][0]["role"] == "user"

@@ -121,6 +121,9 @@ def _asked(document: Document) -> dict[str, Any]:
     while size > LONGEST_PROMPT:
         size -= len(whole_text(asked[:1])) + len("\n")
         asked = asked[1:]
+    # What is left out ends before a question: templates of strict turns refuse what begins otherwise.
+    while len(asked) < last and asked and asked[0].role == ASSISTANT:
+        asked = asked[1:]
     if not asked:
         return {"prompt": "", **body}
     return {"messages": [message.model_dump() for message in asked], **body}
