@@ -36,7 +36,11 @@ def features_read_what_their_step_is_handed(lab: Lab) -> str:
     for setting, value in changed:
         section, name = setting.split(".")
         values = merge(lab.run.config.model_dump(mode="json"), {section: {name: value}})
-        if _read_more(lab, type(config).model_validate(values), setting):
+        try:
+            alone = type(config).model_validate(values)
+        except ValidationError:
+            continue  # it goes together with the others only
+        if _read_more(lab, alone, setting):
             break
     else:
         setting = "settings of model and training together"
