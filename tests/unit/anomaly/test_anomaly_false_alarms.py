@@ -11,7 +11,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from modelyard.families.anomaly.config import AnomalyConfig, AnomalyModel, Kind
+from modelyard.families.anomaly import threshold
+from modelyard.families.anomaly.config import AnomalyConfig, Kind
 from modelyard.families.anomaly.family import Anomaly
 from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.schema import Schema
@@ -22,7 +23,7 @@ KINDS = get_args(Kind)
 MACHINES, ROWS = 4, 12_000
 """Fresh rows of a machine: over four of them 1 % is 480 alarms, in clusters of a window's length
 or so."""
-DEFAULT = AnomalyModel().false_alarm_rate
+DEFAULT = threshold.USUAL_RATE
 Kept = Callable[[str, float], tuple[AnomalyHost, np.ndarray]]
 
 

@@ -44,8 +44,8 @@ def test_dates_with_points_are_read_day_first(tmp_path: Path) -> None:
             "column 'Zeitpunkt': holds dates or times.*features.time_column=Zeitpunkt",
         ),
         (
-            table() | {"is_anomaly": [0] * 290 + [1] * 10},
-            "column 'is_anomaly'.*features.label_column=is_anomaly",
+            table() | {"is_normal": [1] * 290 + [0] * 10},
+            "column 'is_normal'.*features.label_column=is_normal",
         ),
         (
             table() | {"number": list(range(ROWS))},
@@ -61,6 +61,30 @@ def test_what_is_plainly_no_measurement_is_not_measured(
     tmp_path: Path, columns: dict[str, list[Any]], said: str
 ) -> None:
     assert re.search(said, refused(tmp_path, write(tmp_path / "raw", "pump.csv", columns)))
+
+
+def test_marks_of_anomalies_are_the_label(tmp_path: Path) -> None:
+    marks = [0] * 290 + [1] * 10
+    marked = table() | {"Is_Anomaly": marks}
+    summary, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", marked))
+    assert "The labels are the column 'Is_Anomaly': 1 is an anomaly." in summary["notes"]
+    assert summary["labelled"] == "yes"
+    assert "Is_Anomaly" not in Schema.load(out / "assets").names
+    assert Part.load(out, "test").label[-9:].tolist() == [1] * 9
+
+
+@pytest.mark.parametrize(
+    "columns", [{"attack": [0, 2] * 150}, {"attack": [0, 1] * 150, "fault": [1, 0] * 150}]
+)
+def test_what_may_be_no_mark_is_not_taken_for_one(
+    tmp_path: Path, columns: dict[str, list[Any]]
+) -> None:
+    raw = write(tmp_path / "raw", "pump.csv", table() | columns)
+    if len(columns) > 1:
+        assert "features.label_column=attack" in refused(tmp_path, raw)
+    else:
+        _, out = built(tmp_path, raw)
+        assert "attack" in Schema.load(out / "assets").names
 
 
 def test_a_column_of_hours_is_measured(tmp_path: Path) -> None:

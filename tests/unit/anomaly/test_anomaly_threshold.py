@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.errors import BadData
 from modelyard.families.anomaly.samples import _autoregressive
-from modelyard.families.anomaly.threshold import check, choose, conformal, sentences
+from modelyard.families.anomaly.threshold import check, choose, conformal, rate_of, sentences
 from tests.unit.anomaly.conftest import make
 
 
@@ -48,6 +48,26 @@ def test_the_rate_that_is_proposed_where_answers_are_few_is_enough(answers: int)
     rate = float(caught.value.hint.partition("false_alarm_rate=")[2])
     assert rate < 1.1 * 5 / answers
     assert choose(scores, rate, 1).value > np.median(scores)
+
+
+@pytest.mark.parametrize(
+    ("answers", "rate"), [(4_000, 0.01), (500, 0.01), (250, 0.02), (60, 0.084), (50, 0.1)]
+)
+def test_of_few_answers_the_rate_that_nobody_set_is_as_little_as_they_can_set(
+    answers: int, rate: float
+) -> None:
+    assert rate_of(None, answers) == pytest.approx(rate)
+    assert rate_of(0.2, answers) == 0.2
+    choose(np.random.default_rng(0).exponential(1, answers), rate_of(None, answers), 1)
+
+
+def test_a_rate_that_was_set_is_never_another() -> None:
+    with pytest.raises(BadData, match=r"false_alarm_rate=0\.02$"):
+        rate_of(0.01, 250)
+    with pytest.raises(
+        BadData, match="40 calibration answers cannot set a false alarm rate of 0.1"
+    ):
+        rate_of(None, 40)
 
 
 def test_contamination_leaves_out_the_highest_scores() -> None:

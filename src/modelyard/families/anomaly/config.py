@@ -28,7 +28,8 @@ class AnomalyFeatures(Settings):
     """How dates such as 01/02/2026 are read: day_first or month_first. auto: as a day above 12 in
     the column shows, and none is guessed."""
     label_column: str = "label"
-    """Column of 0 and 1 (1: anomaly), if there is one. It judges; it never trains."""
+    """Column of 0 and 1 (1: anomaly), if there is one; else the only such column that is called
+    anomaly, is_anomaly, outlier, fault or attack. It judges; it never trains."""
     kind_column: str = "kind"
     """Column that names the kind of an anomaly, if there is one: what is found is then counted
     by kind."""
@@ -90,8 +91,9 @@ class AnomalyModel(Settings):
     kind: SetKind = "auto"
     """auto (lstm of one column in time, else autoencoder), autoencoder (rows), lstm (autoencoder of
     windows), deepsvdd (rows), ocsvm (one-class SVM, rows), iforest (isolation forest, rows)."""
-    false_alarm_rate: float = Field(default=0.01, gt=0, lt=0.5)
-    """Share of normal answers that may raise an alarm: the threshold is chosen for it."""
+    false_alarm_rate: float | None = Field(default=None, gt=0, lt=0.5)
+    """Share of normal answers that may raise an alarm: the threshold is chosen for it. None: 0.01, or
+    of few calibration answers as few as they can set, up to 0.1."""
     threshold_from: Literal["assumed_normal", "labels"] = "assumed_normal"
     """`assumed_normal`: every calibration row counts as normal. `labels`: those of the
     calibration and validation rows that are labelled 0."""

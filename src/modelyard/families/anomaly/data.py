@@ -76,6 +76,8 @@ class AnomalyData(Data[AnomalyConfig]):
         kinds = _kinds(series)
         offsets = _offsets(series)
         notes = _notes(tables)
+        if settings.label_column != config.features.label_column:
+            notes.append(f"The labels are the column {settings.label_column!r}: 1 is an anomaly.")
         unread: dict[str, None] = {}
         if earlier is None:
             varying = _varying(series, offsets)

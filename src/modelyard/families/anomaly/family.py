@@ -100,7 +100,7 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
             raise BadData(problem)
         # Before hours of training.
         answers = len(_normal_windows(config, schema, features, window))
-        threshold.check(answers, config.model.false_alarm_rate, config.model.contamination)
+        rate = threshold.rate_of(config.model.false_alarm_rate, answers, config.model.contamination)
         some = ends[np.linspace(0, len(ends) - 1, 8).astype(int)]
         np.save(out / EXAMPLES, part.windows(some, window))
         report = self._fit_kind(features, out, trainer, part, frozenset())
@@ -111,7 +111,11 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
             detector = self._calibrated(schema, features, out)
             report["headline"] += f", without the strangest {len(strangest):,} training rows"
         detector.save(out / "assets")
-        report["headline"] += _marked(config, features)
+        report["headline"] += _marked(config, features, rate)
+        if config.model.false_alarm_rate is None and rate > threshold.USUAL_RATE:
+            report["headline"] += (
+                f"; alarms at {rate:.2g} of normal answers, as few as {answers:,} can set"
+            )
         notes = [detector.note]
         if config.model.kind == "auto" and detector.kind == "lstm":
             report["headline"] = f"lstm, for a single column; {report['headline']}"
@@ -162,7 +166,7 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         windows = _normal_windows(config, schema, features, window)
         outputs = scoring.run_graph(run, windows)
         recent = min(settings.recent, window)
-        rate = settings.false_alarm_rate
+        rate = threshold.rate_of(settings.false_alarm_rate, len(windows), settings.contamination)
         detector = Detector(
             kind=kind_of(config, schema), window=window, recent=recent, false_alarm_rate=rate
         )
@@ -236,14 +240,14 @@ def _normal_windows(
     return np.concatenate(found)
 
 
-def _marked(config: AnomalyConfig, features: Path) -> str:
+def _marked(config: AnomalyConfig, features: Path, rate: float) -> str:
     """A clause where more calibration rows are labelled anomalies than may raise an alarm: the
     threshold lies among their scores then, and most anomalies below it."""
     settings = config.model
     if settings.threshold_from == "labels" or settings.contamination:
         return ""
     share = float((Part.load(features, "calibration").label == 1).mean())
-    if share <= settings.false_alarm_rate:
+    if share <= rate:
         return ""
     return (
         f"; {share:.1%} of the calibration rows are labelled anomalies, and count as normal: the threshold lies "

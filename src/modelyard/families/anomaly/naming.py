@@ -18,7 +18,7 @@ MACHINE = re.compile(
     re.IGNORECASE,
 )
 """What a column that names machines is usually called."""
-LABELS = frozenset(
+MARKS = frozenset(
     {
         "anomaly",
         "is_anomaly",
@@ -29,12 +29,12 @@ LABELS = frozenset(
         "is_fault",
         "attack",
         "labels",
-        "is_normal",
-        "target",
     }
 )
-"""Names under which labels are often found: a column of zeros and ones called so is no
-measurement."""
+"""Names of columns in which 1 is an anomaly: one of zeros and ones is the label."""
+UNSURE = frozenset({"is_normal", "target", "class"})
+"""Names of labels whose 1 may be the usual. A column of zeros and ones called so, or as MARKS where
+there are several, is no measurement."""
 SHORTEST_RUN = 10
 """Rows on average after which a count begins again."""
 
@@ -51,8 +51,37 @@ def named(tables: list[Table], settings: AnomalyFeatures) -> AnomalyFeatures:
         column = getattr(settings, name)
         if column != getattr(usual, name) and not any(column in table.names for table in tables):
             raise UsageError(f"setting 'features.{name}': {choices('column', column, columns)}")
-    settings = settings.model_copy(update={"time_column": _time_column(columns, settings)})
+    update = {
+        "time_column": _time_column(columns, settings),
+        "label_column": _label_column(tables, settings),
+    }
+    settings = settings.model_copy(update=update)
     return settings.model_copy(update={"entity": _entity(tables, settings)})
+
+
+def _label_column(tables: list[Table], settings: AnomalyFeatures) -> str:
+    """The label column's name: the settings', or the only column of zeros and ones that is called as
+    marks of anomalies are."""
+    usual = AnomalyFeatures().label_column
+    known = {name for table in tables for name in table.names} - set(settings.drop)
+    if settings.label_column != usual or usual in known:
+        return settings.label_column
+    called = [name for name in sorted(known) if name.casefold() in MARKS]
+    if len(called) != 1:
+        return usual
+    (name,) = called
+    for table in tables:
+        if name in table.names and not _is_flag(table, name):
+            return usual
+    return name
+
+
+def _is_flag(table: Table, name: str) -> bool:
+    if is_dated(table, name):
+        return False
+    values = measurements(table, name)
+    # An empty cell is a label that nobody knows.
+    return bool((np.isin(values, [0, 1]) | np.isnan(values)).all())
 
 
 def _entity(tables: list[Table], settings: AnomalyFeatures) -> str | None:
@@ -91,7 +120,7 @@ def check_measured(table: Table, names: list[str]) -> None:
             hint = f"Say that it is the time: {option('features.time_column', name)}; or {away}"
             raise BadData(problem, file=table.file, column=name, hint=hint)
         values = measurements(table, name)
-        if name.casefold() in LABELS and np.isin(values, [0, 1]).all():
+        if name.casefold() in MARKS | UNSURE and np.isin(values, [0, 1]).all():
             problem = "is named as a label is, and would be measured"
             hint = f"Say so: {option('features.label_column', name)} (1 is an anomaly); or {away}"
             raise BadData(problem, file=table.file, column=name, hint=hint)

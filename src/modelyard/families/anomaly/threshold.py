@@ -11,6 +11,9 @@ from modelyard.errors import BadData
 
 LEAST_ABOVE = 5
 """Calibration answers that must lie above the threshold for it to mean anything."""
+USUAL_RATE, MOST_RATE = 0.01, 0.1
+"""Share of normal answers that raise an alarm where the settings name none: the first, or of few
+calibration answers more, up to the second."""
 CLUSTER = 4
 """A block of the error estimate holds this many windows: alarms come in clusters as long as a
 window."""
@@ -63,10 +66,29 @@ def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 
     return Threshold(value, typical, len(kept), low, high)
 
 
+def rate_of(wanted: float | None, answers: int, contamination: float = 0.0) -> float:
+    """The share that is `wanted`, or else the usual one or as little as so many answers can set.
+
+    Raises:
+        BadData: too few of them.
+    """
+    rate = wanted
+    if rate is None:
+        least = _attainable(_kept(answers, contamination))
+        rate = min(max(USUAL_RATE, least), MOST_RATE)
+    check(answers, rate, contamination)
+    return rate
+
+
+def _kept(answers: int, contamination: float) -> int:
+    """Answers without their contaminated share."""
+    return math.floor((answers - 1) * (1 - contamination)) + 1
+
+
 def check(answers: int, rate: float, contamination: float = 0.0) -> None:
     """Raises BadData where so many calibration answers, without their contaminated share, are
     too few for the rate."""
-    kept = math.floor((answers - 1) * (1 - contamination)) + 1
+    kept = _kept(answers, contamination)
     if kept * rate < LEAST_ABOVE:
         needed = f"{math.ceil(LEAST_ABOVE / rate):,} are needed"
         problem = (
