@@ -227,9 +227,9 @@ def test_rows_of_one_group_stay_in_one_split(tmp_path: Path) -> None:
 
 def test_a_file_without_the_label_is_named(tmp_path: Path) -> None:
     table(tmp_path / "raw", ("text", "label"), reviews(), "train.csv")
-    table(tmp_path / "raw", ("text",), [["new"]], "test.csv")
+    table(tmp_path / "raw", ("text",), [["new"]], "more.csv")
     with pytest.raises(
-        BadData, match=r"test.csv, column 'label': the column is missing; seen: text"
+        BadData, match=r"more.csv, column 'label': the column is missing; seen: text"
     ):
         built(tmp_path / "raw")
 

@@ -162,8 +162,8 @@ def test_columns_of_0_and_1_are_named_where_one_label_is_wanted(tmp_path: Path) 
 
 def test_a_file_without_labels_next_to_others_is_named(tmp_path: Path) -> None:
     with_flags(tmp_path / "raw")
-    table(tmp_path / "raw", ("id", "comment_text"), [("1", "it is")], "test.csv")
-    with pytest.raises(BadData, match=r"test.csv, column 'labels'.*out of the folder"):
+    table(tmp_path / "raw", ("id", "comment_text"), [("1", "it is")], "more.csv")
+    with pytest.raises(BadData, match=r"more.csv, column 'labels'.*out of the folder"):
         built(tmp_path / "raw")
 
 

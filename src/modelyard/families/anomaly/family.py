@@ -114,7 +114,7 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         report["headline"] += _marked(config, features, rate)
         if config.model.false_alarm_rate is None and rate > threshold.USUAL_RATE:
             report["headline"] += (
-                f"; alarms at {rate:.2g} of normal answers, as few as {answers:,} can set"
+                f"; false alarms of {rate:.2g}, the fewest that {answers:,} calibration answers can set"
             )
         notes = [detector.note]
         if config.model.kind == "auto" and detector.kind == "lstm":

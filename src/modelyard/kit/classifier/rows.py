@@ -27,6 +27,7 @@ from modelyard.kit.classifier.listed import LABELS
 from modelyard.kit.classifier.named import name_classes
 from modelyard.kit.json_lines import JSON, LIST, ROWS, in_utf8, json_rows, read_utf8
 from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts, unsupported
+from modelyard.kit.tables.competition import beside_training
 from modelyard.store.files import File, files_of
 
 TEXT_NAMES = (
@@ -130,10 +131,10 @@ def read_rows(
     if settings.group_pattern is not None:
         said = "is for files: a column `group` says which rows stay together"
         raise UsageError(f"setting 'features.group_pattern' {said}")
-    parts = [_read(file) for file in tables]
+    listing = Listing(raw, kind, [])
+    parts = _of_training([_read(file) for file in tables], listing)
     # Others may lack a column: what is wrong with them is said of them.
     widest = max(parts, key=lambda part: len(part.columns))
-    listing = Listing(raw, kind, [])
     if find is None:
         listing.notes += _join_flags(parts, widest, settings)
     content, label = (find or _find)(widest, settings)
@@ -158,6 +159,17 @@ def read_rows(
         name_classes(listing, files)
     listing.notes.append(f"The {kind.one} is the column {content!r}, the label {label!r}.")
     return listing, content
+
+
+def _of_training(parts: list[Rows], listing: Listing) -> list[Rows]:
+    """Without what a competition lays next to the rows to learn from, which is noted."""
+    left_out = beside_training({part.file.name: part.columns for part in parts})
+    for part in parts:
+        if part.file.name in left_out:
+            reason = left_out[part.file.name]
+            rows = f"{len(part.numbers):,} rows"
+            listing.notes.append(f"{part.file.name} is left out, with {rows}: {reason}.")
+    return [part for part in parts if part.file.name not in left_out]
 
 
 def _join_flags(parts: Sequence[Rows], widest: Rows, settings: RowFeatures) -> list[str]:

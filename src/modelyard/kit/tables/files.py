@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelyard.errors import BadData
 from modelyard.kit.json_lines import LIST, ROWS
+from modelyard.kit.tables.competition import beside_training
 from modelyard.kit.tables.delimited import parse_text
 from modelyard.kit.tables.json_objects import read_json_file
 from modelyard.kit.tables.parquet import read_parquet_file
@@ -31,12 +32,18 @@ _BESIDE = (".json", ".md", ".dvc", ".txt", ".yaml")
 
 
 def read_table(raw: Path) -> Table:
-    """The one table in `raw`: a file, or a folder of one or several files with the same columns.
+    """The one table in `raw`: a file, or a folder of one or several files with the same columns. What
+    a competition lays next to them is left out, with a note.
 
     Raises:
         BadData: nothing to read, or a file that is empty, damaged, of another format, or ragged.
     """
-    return joined([read_file(file) for file in table_files(Path(raw))])
+    by_name = {file.name: read_file(file) for file in table_files(Path(raw))}
+    left_out = beside_training({name: table.names for name, table in by_name.items()})
+    kept = [table for name, table in by_name.items() if name not in left_out]
+    for name, reason in left_out.items():
+        kept[0].note(f"{name} is left out, with {by_name[name].rows:,} rows: {reason}")
+    return joined(kept)
 
 
 def table_files(raw: Path) -> list[File]:
