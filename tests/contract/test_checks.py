@@ -77,7 +77,7 @@ def test_the_command_names_what_is_broken_and_a_failed_stage_once(monkeypatch):
     line = next(line for line in done.stdout.splitlines() if line.startswith(first))
     assert "(contract/broken.py, line " in line
     assert "✗ answers_survive_json: as features_report_three_disjoint_splits" in done.stdout
-    assert "1 to mend" in done.stdout
+    assert "1 to fix" in done.stdout
 
 
 def test_the_command_says_that_a_family_keeps_the_contract_and_what_to_type_next():

@@ -149,7 +149,7 @@ def check(family: FamilyName) -> None:
             line = f"{MARKS[result.state]} {result.check}: {escape(text)}"
             console.print(line, soft_wrap=True)
     if broken:
-        said = f"{len(broken)} to mend; what each check asks: docs/families.md"
+        said = f"{len(broken)} to fix; what each check asks: docs/families.md"
         console.print(f"[red]{said}[/]")
         raise typer.Exit(1)
     console.print(f"the contract is kept. Next: [bold]modelyard run {family}[/]")

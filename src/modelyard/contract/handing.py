@@ -37,10 +37,10 @@ def features_read_what_their_step_is_handed(lab: Lab) -> str:
         section, name = setting.split(".")
         values = merge(lab.run.config.model_dump(mode="json"), {section: {name: value}})
         try:
-            alone = type(config).model_validate(values)
+            single = type(config).model_validate(values)
         except ValidationError:
             continue  # it goes together with the others only
-        if _read_more(lab, alone, setting):
+        if _read_more(lab, single, setting):
             break
     else:
         setting = "settings of model and training together"

@@ -25,6 +25,7 @@ from modelyard.judging.evaluation import Evaluation
 from modelyard.runtimes.types import Arrays
 from modelyard.settings.search import searched
 from modelyard.training.loop import Trainer
+from tests.training.going_on import features_of, model_of
 
 WEIGHTS = Weights(level=0.3, trend=0.2, season=0.4, damping=0.95)
 MONTHS = pd.date_range("2010-01-01", periods=132, freq="MS")
@@ -168,6 +169,22 @@ def test_a_package_of_before_adds_to_the_seasonal_naive(tmp_path: Path) -> None:
     host = ForecastHost(features / "assets")
     seen = host.inputs([host.Request(values=[1.0] * 12 + [2.0] * 12, times=months(24))])
     np.testing.assert_allclose(seen.restored(seen.arrays["future"][..., 0])[0], 2.0, rtol=1e-6)
+
+
+def test_a_run_that_continues_a_model_keeps_the_weights_that_it_learned_to_add_to(
+    tmp_path: Path,
+) -> None:
+    config = {"model": {"kind": "smoothing"}, "features": {"horizon": 12}}
+    family = Forecast(ForecastConfig.model_validate(config))
+    first = features_of(family, folder(tmp_path / "raw", growing()), tmp_path / "features")
+    model = model_of(family, first, tmp_path / "model")
+    other = folder(tmp_path / "later", growing()[::-1].copy())
+    own = features_of(family, other, tmp_path / "own")
+    continued = features_of(family, other, tmp_path / "continued", base=model)
+    weights = Schema.load(first / "assets").smoothing
+    assert weights is not None
+    assert Schema.load(own / "assets").smoothing != weights
+    assert Schema.load(continued / "assets").smoothing == weights
 
 
 def months(count: int) -> list[str]:

@@ -24,7 +24,7 @@ from modelyard.kit.columns.frames import (
     judged,
     unlisted,
 )
-from modelyard.kit.columns.overview import told
+from modelyard.kit.columns.overview import overview_of
 from modelyard.kit.columns.schema import ColumnSchema, near
 from modelyard.kit.splits import draw, keys_of_rows
 from modelyard.kit.tables import Table, is_quickly_read, read_table, remarks, texts
@@ -100,7 +100,7 @@ class ClusteringData(Data[ClusteringConfig]):
             file = Path(out) / f"{split}.npz"
             np.savez(file, x=x, label=codes[part], labels=np.array(labels, str))
             some.to_parquet(Path(out) / f"{split}.parquet", index=False)
-        summary = told(frame, schema, rows)
+        summary = overview_of(frame, schema, rows)
         summary["headline"] += note + remarks(table.notes)
         return summary | {
             "outputs": len(encoder.names),

@@ -149,7 +149,7 @@ def _keep_template(
             chat.tokens_of(document.dialogue or [])
         except BadData as error:
             problem = f"{document.source}: {error.problem}"
-            hint = f"Mend the dialogue, or type: {OFF}"
+            hint = f"Fix the dialogue, or type: {OFF}"
             raise BadData(problem, file=raw, hint=hint) from None
     return ["Dialogues are written as the checkpoint's chat template says."]
 

@@ -10,7 +10,7 @@ import numpy as np
 from modelyard.errors import option
 from modelyard.families.tabular.divide import Rows
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.kit.columns.overview import told
+from modelyard.kit.columns.overview import overview_of
 from modelyard.kit.columns.schema import Column
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def summarize(
     if schema.classes is not None and len(schema.classes) == 2:
         positive = schema.classes[1]
     given = _determining(frame, schema, y)
-    summary = told(frame, schema, rows, _splits_table(schema, y, rows))
+    summary = overview_of(frame, schema, rows, _splits_table(schema, y, rows))
     summary["headline"] += f", {kind}{_named(given, schema)}"
     summary["warnings"] += _giveaways(given, schema)
     return summary | {

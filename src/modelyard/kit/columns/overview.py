@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def told(
+def overview_of(
     frame: pd.DataFrame,
     schema: ColumnSchema,
     rows: Mapping[str, np.ndarray],
