@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -283,6 +284,18 @@ def huge(raw: Path) -> None:
     Image.new("1", (6_000, 6_000)).save(raw / "dark/huge.png")
 
 
+def test_a_small_tail_of_rare_classes_is_left_out_and_counted(tmp_path: Path) -> None:
+    raw = scans(tmp_path / "raw")
+    copies_alone(raw)
+    summary = build(raw, tmp_path / "out")
+    assert list(summary["classes"]) == ["dark", "light"]
+    assert summary["dropped"] == {"same picture as another": 8, "of rare classes": 1}
+    assert "1 class of fewer than 6 pictures left out (same: 1)" in summary["headline"]
+    shutil.rmtree(tmp_path / "out")
+    named = refused(raw, tmp_path, classes=["dark", "light", "same"])
+    assert "class 'same' has 1 different pictures to divide; at least 6" in named
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -292,7 +305,6 @@ def huge(raw: Path) -> None:
         (other_files_alone, "none: an empty class: no picture in it"),
         (one_class, "has only one class, 'dark'"),
         (few, "class 'rare' has 4 different pictures to divide; at least 6 .*leave it out"),
-        (copies_alone, "class 'same' has 1 different pictures to divide; at least 6"),
         (mislabelled, "twin: every picture of this class is also under another label"),
         (huge, "dark/huge.png: has .*25,000,000"),
     ],

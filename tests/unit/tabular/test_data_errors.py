@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from modelyard.errors import BadData, UsageError
+from modelyard.families.tabular.schema import TableSchema
 from tests.unit.tabular.conftest import built, customers, further, write
 
 ROWS = "".join(f"{n % 7}.5,{'ab'[n % 2]},{n % 3}\n" for n in range(60))
@@ -44,13 +46,31 @@ def test_the_table_that_the_faults_are_made_from_is_good(tmp_path: Path) -> None
         (GOOD.replace("1.5,b,1", "inf,b,1", 1), "row 2, column 'x': the cell is infinite"),
         ("x,y,z\n" + ROWS.replace(",b,", ",a,"), "column 'y': the target has only one class, 'a'"),
         ("x,y,z\n" + "".join(ROWS.splitlines(True)[:18]), "18 rows can be used; at least 20"),
-        (GOOD + "1.5,c,1\n", "class 'c' has 1 of 61 rows; each class needs 6"),
+        (GOOD + "1.5,c,1\n" * 4, "class 'c' has 4 of 64 rows; each class needs 6"),
         ("x,y,z\n" + re.sub(",[ab],[12]", ",,1", ROWS), "column 'y': 40 of 60 rows have no value"),
     ],
 )
 def test_a_faulty_csv_is_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
     message = refused(tmp_path, content)
     assert re.search(said, message), message
+
+
+def test_a_small_tail_of_rare_classes_is_left_out_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(GOOD + "1.5,c,1\n2.5,d,1\n3.5,d,2\n4.5,,2\n")
+    summary, out = built(tmp_path, tmp_path / "table.csv", target="y")
+    assert sum(summary["rows"].values()) == 60
+    assert summary["dropped"] == {"of rare classes": 3, "without y": 1}
+    assert "2 classes of fewer than 6 rows left out (c: 1, d: 2)" in summary["headline"]
+    assert any("To predict them, add rows" in note for note in summary["notes"])
+    assert TableSchema.load(out / "assets").classes == ["a", "b"]
+
+
+def test_a_rare_class_that_settings_or_a_schema_name_is_refused(tmp_path: Path) -> None:
+    rare = GOOD + "1.5,c,1\n"
+    assert "class 'c' has 1 of 61 rows" in refused(tmp_path, rare, positive="c")
+    named = {"target": "y", "task": "classification", "classes": ["a", "b", "c"]}
+    (tmp_path / "table.schema.json").write_text(json.dumps(named))
+    assert "class 'c' has 1 of 61 rows" in refused(tmp_path, rare)
 
 
 def test_a_missing_target_lists_the_columns(tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ from modelyard.families.tabular.config import TabularFeatures
 from modelyard.kit.splits import draw
 
 LEAST_ROWS = 20
-LEAST_OF_CLASS = 6
-"""Rows a class needs: two in every split."""
 
 _SHARES = "Change features.test_share or validation_share, or unset features."
 _DIVIDED: Mapping[str, tuple[str, str]] = {

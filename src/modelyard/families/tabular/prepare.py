@@ -14,7 +14,7 @@ from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.groups import groups_of
 from modelyard.families.tabular.samples import TARGETS
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.families.tabular.target import read_target
+from modelyard.families.tabular.target import Target, read_target
 from modelyard.kit.columns.edits import Edits
 from modelyard.kit.columns.frames import check_named, dropped_columns, judged, unlisted
 from modelyard.kit.columns.schema import Column, near
@@ -74,7 +74,7 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
         of = f"those of {edits.target}, not of {target}"
         notes.append(f"task and classes in {edits.file.name} are {of}: they were not used")
     clock = order.find_clock(table, y, schema, columns, config.features)
-    keep, dropped = _rows_to_keep(table, target, y, clock)
+    keep, dropped = _rows_to_keep(table, target, found, clock)
     if (old := _older(keep, clock, config.features.newest_rows)) is not None:
         keep[old] = False
         dropped[OLDER] = len(old)
@@ -166,9 +166,10 @@ def _older(keep: np.ndarray, clock: order.Clock, newest: int | None) -> np.ndarr
 
 
 def _rows_to_keep(
-    table: Table, target: str, y: np.ndarray, clock: order.Clock
+    table: Table, target: str, found: Target, clock: order.Clock
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Which rows have a target (and a time, when divided by it), and how many have not."""
+    y = found.y
     keep = np.ones(len(y), bool)
     dropped = {}
     columns = {target: y}
@@ -181,7 +182,12 @@ def _rows_to_keep(
         if missing.sum() > len(y) / 2:
             problem = f"{missing.sum()} of {len(y)} rows have no value; more than half"
             raise table.fault(column, int(missing.argmax()), problem)
-        dropped[f"without {column}"] = int(missing.sum())
+        without = int(missing.sum())
+        if column == target and found.rare:
+            dropped["of rare classes"] = found.rare
+            without -= found.rare
+        if without:
+            dropped[f"without {column}"] = without
         keep &= ~missing
     if keep.sum() < divide.LEAST_ROWS:
         problem = f"{keep.sum()} rows can be used; at least {divide.LEAST_ROWS} are needed"

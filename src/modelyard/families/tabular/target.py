@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.divide import LEAST_OF_CLASS
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.classes.positive import Positive, positive_class
+from modelyard.kit.classes.rare import LEAST_OF_CLASS, left_out, rare_classes, too_rare
 from modelyard.kit.columns.edits import Edits
 from modelyard.kit.columns.infer import is_numeric
 from modelyard.kit.columns.schema import Column
@@ -42,6 +42,8 @@ class Target:
     headline: str = ""
     """A clause for the stage's line: what was decided without a person."""
     notes: list[str] = field(default_factory=list)
+    rare: int = 0
+    """Rows of classes that are left out for having too few; their `y` is NaN."""
 
 
 def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) -> Target:
@@ -78,15 +80,25 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
         return Target(TableSchema(target=target, task=task, columns=[]), values, headline, notes)
     labels = as_texts(cells)
     counts = Counter(label for label in labels if label is not None)
-    _check_classes(table, target, counts, edits)
-    classes, positive = _in_order(counts, edits, config.features.positive)
+    wanted = list(edits.classes or ())
+    if config.features.positive is not None:
+        wanted.append(config.features.positive)
+    rare = rare_classes(counts, wanted)
+    if rare:
+        lost = left_out(rare, counts, "rows")
+        headline += f"; {lost}"
+        notes.append(f"{target}: {lost}. To predict them, add rows.")
+    common = Counter({name: count for name, count in counts.items() if name not in rare})
+    _check_classes(table, target, common, edits)
+    classes, positive = _in_order(common, edits, config.features.positive)
     if positive is not None:
         headline += positive.headline
         notes.append(positive.note)
     index: dict[str | None, float] = {name: float(code) for code, name in enumerate(classes)}
     y = np.array([index.get(label, np.nan) for label in labels])
     schema = TableSchema(target=target, task="classification", classes=classes, columns=[])
-    return Target(schema, y, headline, notes)
+    left = sum(counts[name] for name in rare)
+    return Target(schema, y, headline, notes, left)
 
 
 def _quantities(table: Table, target: str, written: Notation) -> np.ndarray:
@@ -148,8 +160,8 @@ def _check_classes(table: Table, target: str, counts: Counter[str], edits: Edits
             hint = "Is it the right column?"
         problem = f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed"
         raise BadData(problem, hint=hint, **where)
-    rarest = min(counts, key=lambda name: counts[name])
-    if counts[rarest] < LEAST_OF_CLASS:
+    if rare := too_rare(counts):
+        rarest = rare[0]
         found = f"class {rarest!r} has {counts[rarest]} of {counts.total()} rows"
         problem = f"{found}; each class needs {LEAST_OF_CLASS}, two for every split"
         hint = (

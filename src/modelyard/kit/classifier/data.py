@@ -16,9 +16,10 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.family import Data, Split
 from modelyard.kit.classes.positive import Positive, positive_class
+from modelyard.kit.classes.rare import left_out
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.config import ClassifierConfig
-from modelyard.kit.classifier.divide import SPLITS, Unique, divide, without_copies
+from modelyard.kit.classifier.divide import SPLITS, Unique, divide, rare_in, without_copies
 from modelyard.kit.classifier.examples import (
     Example,
     Listing,
@@ -123,6 +124,10 @@ class ClassifierData(Data[C], Generic[C, S]):
         wanted = {"validation": settings.validation_share, "test": settings.test_share}
         return divide(examples, self.Spec.KIND, wanted, self.config.data.split_seed, raw)
 
+    def rare(self, examples: Sequence[Example]) -> dict[str, int]:
+        """Classes that are left out for having too few examples, with their counts."""
+        return rare_in(examples, self.config.features.classes)
+
     def limits(self) -> FileLimits:
         """What the settings allow a file to be at most."""
         return FileLimits(round(self.config.features.most_megabytes * 1e6))
@@ -161,7 +166,8 @@ class ClassifierData(Data[C], Generic[C, S]):
         looks = each(listing.examples, lambda example: self.look(read_bytes(example.file, limits)))
         unique = without_copies(listing.examples, [look.digest for look in looks], kind)
         self._check_no_class_is_lost(listing, unique)
-        parts = self.divided(unique.examples, listing.raw)
+        examples = self._without_rare(listing, unique.examples)
+        parts = self.divided(examples, listing.raw)
         if earlier is not None:
             spec = self._grown(earlier, parts)
         else:
@@ -240,6 +246,18 @@ class ClassifierData(Data[C], Generic[C, S]):
         for example in examples:
             counts.update(self.labels_of(example))
         return counts
+
+    def _without_rare(self, listing: Listing, examples: list[Example]) -> list[Example]:
+        """The examples that are of no rare class; the others are counted."""
+        rare = self.rare(examples)
+        if not rare:
+            return examples
+        kept = [example for example in examples if example.label not in rare]
+        lost = left_out(list(rare), rare, listing.kind.many)
+        listing.drop("of rare classes", len(examples) - len(kept))
+        listing.notes.append(f"{lost}. To predict them, add {listing.kind.many}.")
+        listing.headline = "; ".join(filter(None, [listing.headline, lost]))
+        return kept
 
     def _check_no_class_is_lost(self, listing: Listing, unique: Unique) -> None:
         before, after = self._counts(listing.examples), self._counts(unique.examples)

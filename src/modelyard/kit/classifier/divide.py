@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from modelyard.errors import BadData
+from modelyard.kit.classes.rare import LEAST_OF_CLASS, SHOWN, rare_classes, too_rare
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.splits import draw, keys_of
 
 SPLITS = ("train", "validation", "test")
-LEAST_OF_CLASS = 6
-"""Examples a class needs where the splits are drawn here."""
-SHOWN = 6
-"""Names of examples in a note, at most."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,23 @@ def _notes(kind: FileKind, copies: int, straddling: int, unclear: list[Example])
     return notes
 
 
+def rare_in(examples: Sequence[Example], wanted: Collection[str]) -> dict[str, int]:
+    """Classes of too few examples to divide, with their counts; none where they should stay, for the
+    reasons in `kit.classes.rare` or because one looks like a list of labels.
+
+    Args:
+        wanted: classes that settings name.
+    """
+    if {example.split for example in examples}.issuperset(SPLITS):
+        # Nothing is drawn: the data say themselves what each split holds.
+        return {}
+    counts = Counter(example.label for example in examples if example.split in (None, "train"))
+    rare = rare_classes(counts, wanted)
+    if any(_is_list(name) for name in rare):
+        return {}
+    return {name: counts[name] for name in rare}
+
+
 def divide(
     examples: Sequence[Example], kind: FileKind, wanted: Mapping[str, float], seed: int, raw: Path
 ) -> dict[str, list[Example]]:
@@ -134,7 +148,7 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
     counts: dict[str, int] = defaultdict(int)
     for example in pool:
         counts[example.label] += 1
-    rare = [label for label, count in sorted(counts.items()) if count < LEAST_OF_CLASS]
+    rare = too_rare(counts)
     if not rare:
         return
     label = rare[0]

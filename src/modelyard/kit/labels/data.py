@@ -14,8 +14,9 @@ import numpy as np
 
 from modelyard.errors import BadData, UsageError, choices, first_of
 from modelyard.kit.classes.positive import Positive
+from modelyard.kit.classes.rare import LEAST_OF_CLASS
 from modelyard.kit.classifier.data import C, ClassifierData, Parts, S
-from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS
+from modelyard.kit.classifier.divide import SPLITS
 from modelyard.kit.classifier.examples import Example, Listing, wrong_label
 from modelyard.kit.labels.config import LabelsFeatures
 
@@ -71,6 +72,10 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
     def positive_of(self, spec: S) -> Positive | None:
         """None: each label is a question of its own."""
         return None
+
+    def rare(self, examples: Sequence[Example]) -> dict[str, int]:
+        """None: rare labels are gone already, and their examples stay."""
+        return {}
 
     def encoded(self, examples: Sequence[Example], spec: S) -> np.ndarray:
         """(n, classes): 1 where an example has the label."""

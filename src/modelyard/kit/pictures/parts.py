@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelyard.errors import BadData
-from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS, divide, without_copies
+from modelyard.kit.classes.rare import LEAST_OF_CLASS
+from modelyard.kit.classifier.divide import SPLITS, divide, without_copies
 from modelyard.kit.classifier.examples import Example, Listed, grouped
 from modelyard.kit.pictures.pixels import PICTURES
 from modelyard.kit.pictures.settings import SquareFeatures
