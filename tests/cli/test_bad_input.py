@@ -149,7 +149,7 @@ def test_latin_1_is_read_and_told(cli):
 FILES = {
     "a folder without data": (lambda: Path("a").mkdir(), "a", ["no files"]),
     "a folder for a file": (
-        lambda: (Path("a.csv").mkdir(), Path("a.csv/x.txt").write_text("x")),
+        lambda: (Path("a.csv").mkdir(), Path("a.csv/x.md").write_text("x")),
         "a.csv",
         ["holds no table", ".csv"],
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import re
@@ -16,7 +17,7 @@ import pytest
 
 from modelyard.errors import BadData, BrokenArtifact
 from modelyard.kit.assets import Asset
-from modelyard.kit.tables import Table, flags, numbers, read_table, texts, times
+from modelyard.kit.tables import Table, flags, numbers, read_table, remarks, texts, times
 
 CELLS = {"town": ["Köln", "Oslo"], "size": ["1.5", "2.5"]}
 PLAIN = "town,size\nKöln,1.5\nOslo,2.5\n"
@@ -110,12 +111,23 @@ def test_json_beside_a_table_is_not_read(tmp_path):
         "51,Private,Bachelors,low\n32,Private,Bachelors,high\n40,Private,Bachelors,low\n",
         "ham\tgo until the end of the road\nspam\twin\nham\tok\n",
         '3,short,"a longer text of some seven words"\n4,other,x\n3,third,y\n',
+        "1,2.5\n3,4.5\n5,6.5\n",
+        "1949-01,112\n1949-02,118\n1949-12,132\n",
+        "3/9/2024,a\n12/10/2024,b\n4/1/2024,c\n",
+        "2024-01-01 00:00,a\n2024-01-01 01:00,b\n2024-01-01 02:00,c\n",
     ],
 )
-def test_a_first_row_that_is_data_is_no_header(tmp_path, content):
-    assert re.search(
-        r"first row is data, not column names: '.*Add a header", refused(tmp_path, content)
-    )
+def test_where_the_first_row_is_data_the_columns_get_names(tmp_path, content):
+    table = read(tmp_path, content)
+    first = next(csv.reader(content.splitlines(), delimiter="\t" if "\t" in content else ","))
+    assert table.names == [f"c{place}" for place in range(1, len(first) + 1)]
+    assert [column[0].as_py() for column in table.arrow.columns] == [cell.strip() for cell in first]
+    assert table.rows == 3
+    assert "has no header: its columns are called c1" in remarks(table.notes)
+
+
+def test_rows_of_a_table_without_header_count_from_its_first_line(tmp_path):
+    assert "row 2: 4 cells" in refused(tmp_path, "1.5,2,3\n4,5,6,7\n")
 
 
 @pytest.mark.parametrize(
@@ -126,6 +138,8 @@ def test_a_first_row_that_is_data_is_no_header(tmp_path, content):
         "How happy were you with us this year?,How likely will you come again to us?\n1,2\n",
         "person,1,2,3,4,5\nann,5,2,1,4,5\nbob,1,3,3,5,2\n",
         "0,1,2,3,y\n0,2,2,1,b\n1,1,0,3,a\n",
+        "0,1,2,3\n0.5,2,2,1\n1.5,1,0,3\n",
+        "town,2024-01,2024-02\na,5,2024-01\nb,6,2024-02\n",
         "town,2019,2020,2021\na,2019,2018,2021\nb,2017,2020,1999\n",
         "basket,milk,bread,butter\n1,milk,,butter\n2,,bread,\n3,milk,bread,\n",
     ],
@@ -140,8 +154,24 @@ def test_a_header_that_stands_again_between_two_files_is_named_by_its_row(tmp_pa
     assert said.endswith("Delete the row")
 
 
-def test_a_table_of_another_ending_can_be_renamed(tmp_path):
-    assert "Name it .csv" in refused(tmp_path, ALIGNED, "table.txt")
+@pytest.mark.parametrize("name", ["iris.data", "power.TXT", "u.dat", "SMSSpamCollection"])
+def test_a_single_file_of_any_other_name_is_a_table(tmp_path, name):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / name).write_text(PLAIN)
+    assert read_table(raw).names == read_table(raw / name).names == ["town", "size"]
+
+
+def test_several_files_of_names_that_say_nothing_are_no_tables(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name in ("a.data", "a.names"):
+        (raw / name).write_text(PLAIN)
+    with pytest.raises(BadData, match="holds no table"):
+        read_table(raw)
+    (raw / "a.names").unlink()
+    (raw / "b.csv").write_text(PLAIN)
+    assert read_table(raw).rows == 2
 
 
 @pytest.mark.parametrize(
@@ -152,6 +182,7 @@ def test_a_table_of_another_ending_can_be_renamed(tmp_path):
         (PLAIN.encode("utf-16"), "UTF-16"),
         (PLAIN.encode("cp1252"), "first seen in row 1.*Windows-1252"),
         (PLAIN.replace("\n", "\r\n"), ""),
+        (PLAIN + "\x1a", ""),
         ("\n\n" + PLAIN, ""),
         (PLAIN.replace(",", "\t"), "separated by tabs"),
         (PLAIN.replace(",", "|"), "separated by bars"),
@@ -241,7 +272,6 @@ def test_parts_of_different_types_are_united_where_no_value_changes(tmp_path: Pa
         ("x,y,z\n", "a header but no row"),
         ("x,y,z", "a header but no row"),
         ("x,y,y\n" + ROWS, "column 'y': 2 columns have this name"),
-        ("1,2,3\n" + ROWS, "first row holds numbers, not column names"),
         (GOOD + "1.5,a\n", "row 61: 2 cells where the header has 3"),
         (GOOD.replace("0.5,a,0\n", "0.5,a,0,9\n", 1), "row 1: 4 cells where the header has 3"),
         (GOOD + '1.5,a,"1\n2.5,b,1\n', "row 61: a quote is opened and never closed"),

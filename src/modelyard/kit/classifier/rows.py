@@ -26,7 +26,15 @@ from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS
 from modelyard.kit.classifier.named import name_classes
 from modelyard.kit.json_lines import JSON, LIST, ROWS, in_utf8, json_rows, read_utf8
-from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts, unsupported
+from modelyard.kit.tables import (
+    SUFFIXES,
+    as_texts,
+    decoded,
+    is_plain,
+    read_file,
+    texts,
+    unsupported,
+)
 from modelyard.kit.tables.competition import beside_training
 from modelyard.store.files import File, files_of
 
@@ -116,8 +124,10 @@ def read_rows(
     files = files_of(raw)
     tables = [file for file in files if is_rows(file.name)]
     if not tables:
-        lists = [file for file in files if file.suffix == LIST]
-        tables = lists if len(lists) == 1 and len(files) == 1 else []
+        tables = [file for file in files if file.suffix == LIST or is_plain(file.name)]
+        if len(files) > 1:
+            # They are texts in folders, or lie next to such folders.
+            tables = []
     if not tables or files.get(LABELS) is not None:
         if raw.is_file():
             allowed = ", ".join((*SUFFIXES, *sorted(ROWS), LIST))

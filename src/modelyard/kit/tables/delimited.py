@@ -6,7 +6,6 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from modelyard.errors import BadData
+from modelyard.kit.tables.header import holds_numbers, is_data, with_names
 from modelyard.kit.tables.table import Table, TableFile, cells_of, without_blanks
 from modelyard.kit.tables.text import DELIMITERS, Text
 
@@ -23,32 +23,33 @@ OPEN_QUOTE = "a quote is opened and never closed"
 NAMELESS = "(column without a name)"
 """What such a column is called among the dropped."""
 
-_LOOKED_AT, _SENTENCE = 10_000, 6
-"""Rows in which the cells of the first row are looked for; words that make one a sentence."""
 _BLANK_LINE = re.compile(r"(?:\n|\r)[ \t]*(?:\r?\n|\r)")
 _BLOCK = 1 << 26
-_SMALL = re.compile(r"[0-9]{1,9}")
 _QUOTED_CELL = re.compile(r'(^|\t)"[^"]*(?:""[^"]*)*"(?=[\t\r\n]|\Z)', re.MULTILINE)
 _BEGINS_WITH_A_QUOTE = re.compile(r'(?:^|\t)"', re.MULTILINE)
 
 
 def parse_text(text: Text) -> Table:
-    """The rows below the header; columns without a name are dropped.
+    """The rows below the header; columns without a name are dropped. Where the first row is data, the
+    columns are called c1, c2, …, with a note.
 
     Raises:
-        BadData: a row has more or fewer cells than the header, a quote stays open, or the first row
-            is no header.
+        BadData: a row has more or fewer cells than the header, or a quote stays open.
     """
+    if holds_numbers(text.header()):
+        return _below_header(with_names(text))
+    return _below_header(text)
+
+
+def _below_header(text: Text) -> Table:
     header, notes = without_blanks(text.first_row(), text.file)
-    if all(_is_number(name) for name in header):
-        problem = "the first row holds numbers, not column names"
-        raise BadData(problem, file=text.file, hint=_header_hint(len(header)))
     quoted, numbers = _is_quoted(text), None
     if _BLANK_LINE.search(text.content):
         # A spreadsheet counts blank lines, which pyarrow passes over.
         numbers = _row_numbers(text.content, text.delimiter, quoted=quoted)
     rows = _parse(text, len(header), numbers, quoted=quoted)
-    _check_header(header, rows, text.file, numbers)
+    if is_data(header, rows, text, numbers):
+        return _below_header(with_names(text))
     columns, names, words = [], [], []
     dropped = {}
     for name, cells in zip(header, rows.columns, strict=True):
@@ -76,58 +77,6 @@ def parse_text(text: Text) -> Table:
         notes.append(f"cells such as NA or null were read as empty: {', '.join(words)}")
     file = TableFile(text.file, rows.num_rows, numbers)
     return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)
-
-
-def _check_header(header: list[str], rows: pa.Table, file: Path, numbers: list[int] | None) -> None:
-    """Refuses a first row that is one of the others: most of its cells stand in their own columns
-    again, or are sentences. Where all of them stand in one row, that one is refused.
-
-    A single such cell proves nothing (a list of words may hold the word "word"), and neither do
-    sentences alone, as the questions of a survey, nor columns whose names count on by one,
-    nor a column of a choice, which holds its own name or nothing.
-    """
-    if _are_counted(header):
-        return
-    again, sentences = [], 0
-    whole = pa.scalar(True)
-    for name, cells in zip(header, rows.columns, strict=True):
-        below = pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT))
-        equal = pc.equal(below, name)
-        whole = pc.and_(whole, equal)
-        chosen = pc.all(pc.or_(equal, pc.equal(below, ""))).as_py() and not pc.all(equal).as_py()
-        if name and not chosen and pc.any(equal).as_py():
-            again.append(name)
-        elif len(name.split()) >= _SENTENCE:
-            sentences += 1
-    if not again or len(header) == 1 or len(again) + sentences <= len(header) / 2:
-        return
-    place = pc.index(whole, True).as_py()
-    if place >= 0:
-        row = place + 1 if numbers is None else numbers[place]
-        problem = "repeats the names of the columns, as where files were joined"
-        raise BadData(problem, file=file, row=row, hint="Delete the row")
-    problem = (
-        f"the first row is data, not column names: {again[0]!r} stands below in its own column"
-    )
-    raise BadData(problem, file=file, hint=_header_hint(len(header)))
-
-
-def _are_counted(header: Sequence[str]) -> bool:
-    """Whether three names or more are whole numbers, one by one: as pandas names columns, or as years
-    and the items of a questionnaire do, in whose columns such numbers stand too."""
-    found = [name for name in header if _SMALL.fullmatch(name)]
-    if len(found) < 3:
-        return False
-    first = int(found[0])
-    return found == [str(number) for number in range(first, first + len(found))]
-
-
-def _header_hint(columns: int) -> str:
-    """What to write above the first row."""
-    names = ",".join(f"c{number}" for number in range(1, min(columns, 3) + 1))
-    if columns > 3:
-        names += f",…,c{columns}"
-    return f"Add a header row: a first line of {columns} names, such as {names}"
 
 
 def _is_quoted(text: Text) -> bool:
@@ -223,11 +172,3 @@ def _row_numbers(content: str, delimiter: str, *, quoted: bool) -> list[int] | N
 
 def _called(delimiter: str) -> str:
     return DELIMITERS.get(delimiter, delimiter)
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True

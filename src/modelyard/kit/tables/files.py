@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData
 from modelyard.kit.json_lines import LIST, ROWS
@@ -18,11 +18,12 @@ from modelyard.store.files import ARCHIVES, File, files_of
 
 DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 SUFFIXES = (*DELIMITED, ".parquet", ".pq")
+_PLAIN = (".data", ".dat", ".tab", ".txt")
 ALLOWED = ", ".join((*SUFFIXES, *sorted(ROWS), LIST))
 _HINTS = {
     (".xlsx", ".xls", ".ods"): "Save the sheet as CSV",
     ARCHIVES: "Unpack it",
-    (".txt", ".dat", ".data", ".tab"): "Name it .csv: what separates its cells is found out",
+    _PLAIN: "Name it .csv: what separates its cells is found out",
 }
 """What to do with files of some endings."""
 QUICKLY_READ = 64 * 2**20
@@ -56,7 +57,7 @@ def table_files(raw: Path) -> list[File]:
         raise BadData("no such file or folder", file=raw)
     inside = files_of(raw)
     if raw.is_file():
-        if not (_supported(raw.name) or raw.name.lower().endswith(LIST)):
+        if not (_supported(raw.name) or raw.name.lower().endswith(LIST) or is_plain(raw.name)):
             raise unsupported(raw)
         return list(inside)
     for folder in inside.all_folders():
@@ -69,6 +70,8 @@ def table_files(raw: Path) -> list[File]:
         lists = [file for file in files if file.suffix == LIST]
         if not others and len(lists) == 1:
             return lists
+        if len(files) == 1 and is_plain(files[0].name):
+            return files
         if len(others) == 1:
             raise unsupported(others[0].path)
         raise BadData(f"holds no table. Allowed: {ALLOWED}", file=raw)
@@ -128,7 +131,13 @@ def is_parquet(name: str) -> bool:
 
 def is_delimited(name: str) -> bool:
     """Whether a file of this name holds text with a separator between its cells."""
-    return name.lower().endswith(DELIMITED)
+    return name.lower().endswith(DELIMITED) or is_plain(name)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name does not say what the file holds. Such a file is taken for a table where it is
+    named by itself, or is the only one of a folder."""
+    return name.lower().endswith(_PLAIN) or not PurePosixPath(name).suffix
 
 
 def _format(name: str) -> str:

@@ -14,6 +14,8 @@ import pyarrow as pa
 from modelyard.errors import BadData
 from modelyard.settings.family import DateOrder
 
+NO_HEADER = "has no header"
+"""Words of the note on columns that a file does not name."""
 _NAMED = 5
 """Names of columns in a note."""
 _SHOWN = 40
@@ -152,13 +154,15 @@ def without_blanks(names: Sequence[str], file: Path) -> tuple[list[str], list[st
 
 
 def remarks(notes: Sequence[str]) -> str:
-    """How many notes there are on reading cells, for the end of a stage's line; empty for none."""
-    if not notes:
-        return ""
-    count = "1 note"
-    if len(notes) > 1:
-        count = f"{len(notes)} notes"
-    return f"; {count} on how cells were read (see the card)"
+    """What the notes on reading cells add to the end of a stage's line: names that columns without
+    any were given, and how many other notes there are; empty for none."""
+    named = [note for note in notes if NO_HEADER in note]
+    clauses = [f"; {note}" for note in named]
+    others = len(notes) - len(named)
+    if others:
+        count = "1 note" if others == 1 else f"{others} notes"
+        clauses.append(f"; {count} on how cells were read (see the card)")
+    return "".join(clauses)
 
 
 def joined(tables: list[Table]) -> Table:

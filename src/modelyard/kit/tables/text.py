@@ -103,6 +103,8 @@ def _bytes(source: File) -> bytes:
     for magic, what in _FOREIGN.items():
         if data.startswith(magic):
             raise BadData(f"is {what}, not CSV text", file=file, hint="Save it as CSV or Parquet")
+    # Programs of DOS end a text with Ctrl-Z.
+    data = data.removesuffix(b"\x1a")
     if not data.strip():
         raise BadData("the file is empty", file=file)
     return data

@@ -1,0 +1,107 @@
+"""Whether the first row of a text names its columns, and names where it does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelyard.errors import BadData
+from modelyard.kit.tables.table import NO_HEADER
+from modelyard.kit.tables.text import Text
+
+_LOOKED_AT, _SENTENCE = 10_000, 6
+"""Rows in which the cells of the first row are looked for; words that make one a sentence."""
+_SMALL = re.compile(r"[0-9]{1,9}")
+_DATE = re.compile(r"(?:\d{4}[-/]\d{2}|\d{1,4}(?P<mark>[-/.])\d{1,2}(?P=mark)\d{1,4})(?:[ T]\d.*)?")
+_DIGIT = re.compile(r"\d")
+
+
+def with_names(text: Text) -> Text:
+    """A text whose first row is data, below a row of names: c1, c2, …"""
+    names = [f"c{place}" for place in range(1, len(text.first_row()) + 1)]
+    note = f"{text.file.name} {NO_HEADER}: its columns are called {_from_to(names)}"
+    header = text.delimiter.join(names)
+    return replace(text, content=f"{header}\n{text.content}", notes=[*text.notes, note])
+
+
+def _from_to(names: Sequence[str]) -> str:
+    if len(names) <= 3:
+        return ", ".join(names)
+    return f"{names[0]} to {names[-1]}"
+
+
+def holds_numbers(header: Sequence[str]) -> bool:
+    """Whether all names are numbers, which no one calls columns; but for names that count on."""
+    return all(_is_number(name) for name in header) and not _are_counted(header)
+
+
+def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int] | None) -> bool:
+    """Whether a first row is one of the others: most of its cells stand in their own columns again, or
+    are sentences; or a date stands above dates. Where all of them stand in one row, that one is refused.
+
+    A single such cell proves nothing (a list of words may hold the word "word"), and neither do
+    sentences alone, as the questions of a survey, nor columns whose names count on by one,
+    nor a column of a choice, which holds its own name or nothing.
+
+    Args:
+        rows: below the first one, texts.
+        numbers: of the rows in the file; None: they count from 1.
+
+    Raises:
+        BadData: the names stand below once more.
+    """
+    if _are_counted(header):
+        return False
+    again, sentences = 0, 0
+    whole = pa.scalar(True)
+    for name, cells in zip(header, rows.columns, strict=True):
+        below = pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT))
+        if _is_a_date_above_dates(name, below):
+            return True
+        equal = pc.equal(below, name)
+        whole = pc.and_(whole, equal)
+        chosen = pc.all(pc.or_(equal, pc.equal(below, ""))).as_py() and not pc.all(equal).as_py()
+        if name and not chosen and pc.any(equal).as_py():
+            again += 1
+        elif len(name.split()) >= _SENTENCE:
+            sentences += 1
+    if not again or len(header) == 1 or again + sentences <= len(header) / 2:
+        return False
+    place = pc.index(whole, True).as_py()
+    if place < 0:
+        return True
+    row = place + 1 if numbers is None else numbers[place]
+    problem = "repeats the names of the columns, as where files were joined"
+    raise BadData(problem, file=text.file, row=row, hint="Delete the row")
+
+
+def _is_a_date_above_dates(name: str, below: pa.ChunkedArray) -> bool:
+    """Whether a cell is a date, and each below it is written the same way."""
+    if not _DATE.fullmatch(name):
+        return False
+    # A day or a month may have one digit or two.
+    form = _DIGIT.sub("9", name).replace("99", "9")
+    forms = pc.replace_substring(pc.replace_substring_regex(below, r"\d", "9"), "99", "9")
+    return bool(len(below)) and bool(pc.all(pc.equal(forms, form)).as_py())
+
+
+def _are_counted(header: Sequence[str]) -> bool:
+    """Whether three names or more are whole numbers, one by one: as pandas names columns, or as years
+    and the items of a questionnaire do, in whose columns such numbers stand too."""
+    found = [name for name in header if _SMALL.fullmatch(name)]
+    if len(found) < 3:
+        return False
+    first = int(found[0])
+    return found == [str(number) for number in range(first, first + len(found))]
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
