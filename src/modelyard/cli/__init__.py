@@ -25,6 +25,7 @@ def main() -> None:
             raise
         _fail(refused)
     except KeyboardInterrupt:
+        # 128 and SIGINT's number, as shells report a program that Ctrl-C ended.
         sys.exit(130)
 
 

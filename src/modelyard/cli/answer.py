@@ -18,6 +18,7 @@ from modelyard.packages.package import Package
 from modelyard.serving.problems import Reader
 
 CHUNK = 4096
+"""Examples that are parsed and answered at a time: what bounds the memory of a file of any length."""
 FILE = "file"
 """The column that names the file of an answer, where a folder was answered."""
 
@@ -116,7 +117,8 @@ def answers_of_folder(folder: Path, package: Package, explain: bool) -> list[dic
         name = path.relative_to(folder).as_posix()
         rows = None
         # What tools leave in hidden folders (`.ipynb_checkpoints`) is no example.
-        if not any(part.startswith(".") for part in name.split("/")):
+        is_hidden = any(part.startswith(".") for part in name.split("/"))
+        if not is_hidden:
             rows = package.host.read_file(path)
         if rows is None:
             others += 1
@@ -170,8 +172,10 @@ def _placed(
     if error.file is not None:
         return error
     row = error.row
-    # A picture has no rows.
-    for number, request in requests.items() if len(requests) > 1 else ():
+    # A family refuses a batch as a whole: the request that is refused on its own too is the one. A
+    # single request is named by its file, as a picture has no rows.
+    candidates = requests if len(requests) > 1 else {}
+    for number, request in candidates.items():
         try:
             package.host.predict(package.run, [request])
         except BadData as own:

@@ -41,6 +41,7 @@ def title_of(name: str) -> str:
         match node:
             case ast.Call(func=ast.Name(id="Entry"), args=[ast.Constant(value=str(title)), *_]):
                 return title
+    # An entry of another form, or one that computes its title.
     return load(name).title
 
 

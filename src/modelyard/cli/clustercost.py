@@ -41,7 +41,7 @@ def show(query: Query, *, as_json: bool) -> None:
         print(json.dumps(whole, indent=1))
         return
     console.print(cost_table(stages, total, 1))
-    told = {one.stage for one in stages}
-    missing = [step.name for step in run.steps if step.name not in told]
+    logged = {one.stage for one in stages}
+    missing = [step.name for step in run.steps if step.name not in logged]
     if missing:
         console.print(f"[dim]without {', '.join(missing)}: their logs are gone[/]")

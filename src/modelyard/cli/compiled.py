@@ -61,6 +61,7 @@ def _size(variant: Any) -> str:
 def _speed(variant: Any) -> str:
     """Milliseconds of a single request; predictions a second, and the batch size that gives
     most."""
+    # Packages of an earlier format have no 99th percentile and no throughput.
     if variant.p99_ms is None:
         return f"{variant.p50_ms:.2f} ms"
     speed = f"{variant.p50_ms:.2f} / {variant.p99_ms:.2f} ms"

@@ -75,6 +75,7 @@ def show(query: Query, *, as_json: bool) -> None:
         settings = _settings(folder, query.assignments)
         of_runs.append(_stages(folder, settings))
     stages = over_runs(of_runs)
+    # The newest run's prices: its currency stands above the table.
     total = sum_of(stages, settings)
     judged = returned = None
     if query.stakes is not None:
@@ -180,9 +181,10 @@ def _print_gaps(total: StageCost) -> None:
             "saved: core-minutes of earlier executions whose results were taken again", style="dim"
         )
     if total.price.unpriced:
+        first, _, _ = total.price.unpriced[0].partition(" ")
         console.print(
             f"not priced: {', '.join(total.price.unpriced)}. Set a price: "
-            f"--set {PRICES[total.price.unpriced[0].partition(' ')[0]]}, or `cost:` in params.yaml",
+            f"--set {PRICES[first]}, or `cost:` in params.yaml",
             style="dim",
             soft_wrap=True,
         )

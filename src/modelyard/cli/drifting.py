@@ -41,15 +41,18 @@ def show(history: History, last: int, page: Path | None) -> None:
 
 def _bars(console: Console, columns: list[str], looks: list[Look]) -> None:
     """A bar a look for each column, red where it drifted; the highest is the largest effect of all."""
+    # One scale for all bars, so that columns can be compared with each other.
     most = 0.0
     for look in looks:
-        most = max([most, *(look.effects.get(name, 0.0) for name in columns)])
+        for name in columns:
+            most = max(most, look.effects.get(name, 0.0))
     if not most:
         return
     console.print(f"effect by column and look, █ is {most:.2f}", style="bold")
     for name in columns:
         bars = []
         for look in looks:
+            # Rounded up: an effect above 0 is seen.
             height = math.ceil(look.effects.get(name, 0.0) / most * (len(BLOCKS) - 1))
             colour = "red" if name in look.drifted else "dim"
             bars.append(f"[{colour}]{BLOCKS[height]}[/]")

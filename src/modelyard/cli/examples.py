@@ -61,7 +61,8 @@ def read_examples(file: Path, package: Package) -> Sequence[Example]:
     rows, read_by_host = _rows(file, package)
     columns: dict[str, None] = {}
     # Rows that are no list are those of a table, which all have the same columns.
-    for row in rows if isinstance(rows, list) else rows[:1]:
+    samples = rows if isinstance(rows, list) else rows[:1]
+    for row in samples:
         if isinstance(row, dict):
             columns |= dict.fromkeys(row)
     others = [name for name in columns if name not in fields]
@@ -100,7 +101,8 @@ def _json_rows(file: Path, package: Package) -> tuple[Sequence[Any], bool]:
     has a field of one, as in training."""
     rows = _from_json(File(file.parent, file.name))
     fields = fields_of(package)
-    if any(isinstance(row, dict) and fields.keys() & row.keys() for row in rows):
+    is_request = any(isinstance(row, dict) and fields.keys() & row.keys() for row in rows)
+    if is_request:
         return rows, False
     try:
         found = package.host.read_file(file)
@@ -128,7 +130,8 @@ def _from_json(source: File) -> list[Any]:
 def example_of(row: Any, fields: dict[str, FieldInfo], read_by_host: bool) -> Example:
     """A row's fields of the request, and its other columns; what is no object of a request is
     refused when it is parsed."""
-    if not isinstance(row, dict) or not (read_by_host or fields.keys() & row.keys()):
+    is_of_request = isinstance(row, dict) and (read_by_host or bool(fields.keys() & row.keys()))
+    if not is_of_request:
         return Example(row)
     body, unused = {}, {}
     for name, cell in row.items():
@@ -172,7 +175,8 @@ def _read_text(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]]
         cells = table.column(name).to_pylist()
         takes_text = name in fields and _takes(fields[name].annotation, str)
         columns[name] = cells if takes_text else [_number_or_text(cell) for cell in cells]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _number_or_text(cell: str | None) -> Any:
@@ -183,7 +187,7 @@ def _number_or_text(cell: str | None) -> Any:
         return cell.lower() == "true"
     try:
         value = json.loads(cell)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # a cell of a thousand open brackets
         return cell
     # Lists and objects are read where the field takes some.
     return value if isinstance(value, int | float) else cell
@@ -231,7 +235,9 @@ def _json_of(value: Any) -> Any:
 def _takes_list(annotation: Any) -> bool:
     """Whether a field holds a list, or may."""
     kinds = (annotation, *get_args(annotation))
-    return any(get_origin(kind) in (list, tuple) or kind in (list, tuple) for kind in kinds)
+    # `list[str]` has the origin `list`, a plain `list` has none.
+    origins = [get_origin(kind) or kind for kind in kinds]
+    return list in origins or tuple in origins
 
 
 def _takes(annotation: Any, kind: type) -> bool:

@@ -57,7 +57,9 @@ def run_pipeline(
     check_requirements(run)
     check_pipeline_extras()
     check_gpus(gpus, nodes)
-    if kind == "training" and (data_path := local_data(config.data)) is not None:
+    data_path = local_data(config.data)
+    # A typing error in a local file's name or columns is found now, not by the first stage.
+    if kind == "training" and data_path is not None:
         run.reader.check(data_path)
     record = local.RunRecord(
         id=local.new_id(),
@@ -92,7 +94,10 @@ def check_gpus(gpus: int, nodes: int) -> None:
     the steps before it."""
     from modelyard.cost.meters import visible_gpus
 
-    if nodes == 1 and len(visible_gpus()) < gpus and importlib.util.find_spec("torch"):
+    # GPUs of other nodes cannot be seen from here; without torch the family's extra is missing, of
+    # which the stage says more.
+    trains_here = nodes == 1 and importlib.util.find_spec("torch") is not None
+    if trains_here and len(visible_gpus()) < gpus:
         from modelyard.training import devices
 
         devices.count(gpus)
@@ -111,11 +116,13 @@ def resume_pipeline(run_id: str | None) -> None:
 
 def follow(folder: local.RunFolder) -> None:
     """Executes a run, a line a stage, and ends with its table or its error."""
+    # "running" first: who is killed from here on leaves a run that `record` calls interrupted.
     record = folder.record.model_copy(update={"status": "running", "began": time.time()})
     folder.write(record)
     console.print(f"[bold]{record.family}[/] · run {record.id} · {shown(folder.path)}")
     lines = StageLines(console)
     failed, code = _consume(folder, lines)
+    # A process that is killed reports no failure, only its exit code.
     status: local.Status = "failed"
     if code == 0 and not failed:
         status = "finished"
@@ -141,8 +148,11 @@ def _write_back(folder: local.RunFolder, record: local.RunRecord) -> None:
 
     uri, rev = record.config["data"].get("uri"), record.config["data"].get("rev")
     features = folder.outputs().get("features")
+    if features is None or not uri:
+        return
     # Data of a revision, or from elsewhere, are not the user's files here.
-    if features is None or not uri or rev or record.data_rev or not Path(uri).exists():
+    is_revision = bool(rev or record.data_rev)
+    if is_revision or not Path(uri).exists():
         return
     reader = Run.of(record.family, record.config).reader
     for file in reader.write_back(features, Path(uri)):
@@ -180,6 +190,7 @@ def _stop_on_sigterm() -> Iterator[None]:
 
 def _explain_failure(folder: local.RunFolder, failed: dict[str, Any] | None, code: int) -> None:
     again = f"modelyard resume {folder.path.name}"
+    # By name: the error was raised in another process, and its class may be one of a family's own.
     kinds = {kind.__name__ for kind in _subclasses(ModelyardError)}
     if failed and failed["kind"] in kinds:
         console.print(

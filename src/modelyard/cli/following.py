@@ -51,6 +51,7 @@ class Follower:
                     self._show_steps()
                     if self.run.over:
                         break
+                    # Why a step waits takes several requests: asked less often than its state.
                     if clock() - self._reason_at >= REASON:
                         self._reason_at = clock()
                         if not self._may_wait(clock()):

@@ -42,6 +42,7 @@ def with_variants(stage: Any) -> Any:
         if names:
             add(values["family"], names, values["features"], into, values["settings"])
             return
+        # Typer makes what the stage requires optional here, so the requirement is checked by hand.
         missing = [f"--{name}" for name in ("features", "model", "graphs") if values[name] is None]
         if missing:
             raise UsageError(
@@ -56,6 +57,7 @@ def with_variants(stage: Any) -> Any:
     for name, annotation in (("variant", Names), ("into", Into)):
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter(name, kind, default=None, annotation=annotation))
+    # Typer reads a command's options off its signature and annotations.
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     return command

@@ -89,6 +89,7 @@ def doctor(
 def _print(found: list[Finding]) -> None:
     """A line for what was found, and one below it for what to type: whole, so that it can be copied."""
     console = Console(highlight=False, soft_wrap=True)
+    # Fixes and causes are long: with one long name no column of theirs fits a terminal.
     width = max((len(finding.what) for finding in found), default=0)
     if width > WIDTH:
         width = 0

@@ -61,6 +61,7 @@ def compile_(
         for file in pipelines.compile_components(place.absolute(), image):
             say(f"wrote {place / file.name}")
         return
+    # None is the generic pipeline, which takes the family as an argument.
     wanted: list[str | None] = [None, *names()]
     if family:
         wanted = [family]

@@ -56,9 +56,15 @@ def entry(name: str) -> Entry[Any]:
     """Loads a family; modules in the working folder count."""
     from modelyard.family import load
 
+    import_from_here()
+    return load(name)
+
+
+def import_from_here() -> None:
+    """Makes modules in the working folder importable: a console script has its own folder in `sys.path`
+    instead, `python -m` has ""."""
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    return load(name)
 
 
 def settings(
@@ -107,6 +113,7 @@ def from_params(name: str, params: Path, config: FamilyConfig) -> dict[str, Any]
     whole = config.model_dump(mode="json")
     resolved = flat(whole)
     found = {}
+    # One setting at a time: of those that the command line overrides some may no longer be valid.
     for layer in _one_by_one(read_params(params, name)):
         (setting,) = flat(layer)
         if resolved.get(setting) == defaults.get(setting):

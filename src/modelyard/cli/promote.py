@@ -60,6 +60,7 @@ def _bring(release: Release, target: Version) -> None:
 
     settings = release.settings.model_copy(update={"namespace": release.namespace})
     releaser = Releaser(settings, typer.echo)
+    # What a deploy left half done goes first: helm refuses an upgrade of a release that is locked.
     releaser.mend()
     if differs := disagreement(target.name, releaser.called, releaser.serves()):
         typer.echo(differs)

@@ -76,6 +76,7 @@ def cancel(
     from modelyard.errors import UsageError
     from modelyard.kubernetes.kubeflow import Kubeflow
 
+    # Exactly one of the two.
     if stuck == (run is not None):
         raise UsageError("type either modelyard cancel RUN or modelyard cancel --stuck")
     kubeflow = Kubeflow(host)
@@ -98,7 +99,8 @@ def _cancel_stuck(kubeflow: Kubeflow, namespace: str | None, limit: float) -> No
         raise Unavailable(reader.denied[pods])
     ended = set()
     for one in found:
-        if one.run in ended:  # two steps of one run
+        # Two steps of one run: Kubeflow refuses to end it a second time.
+        if one.run in ended:
             continue
         ended.add(one.run)
         try:
@@ -121,6 +123,7 @@ def _cluster_logs(run: str, step: str | None, host: str | None, everything: bool
 
     cluster = found(run, host=host)
     cluster.look()
+    # A step that ran side by side with itself, as trials do, stands there several times.
     names = list(dict.fromkeys(one.name for one in cluster.steps))
     if not names:
         raise UsageError(

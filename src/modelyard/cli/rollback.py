@@ -48,6 +48,7 @@ def rollback(
     console.print(f"serves now    {line_of(now)}")
     release = release_of(now) or release_of(target)
     if release is not None:
+        # The release first: where it fails, the registry still names what serves.
         _go_back(release, target, name)
     registry.set_champion(name, target.version, why, back=True)
     console.print(f"serves again  {line_of(registry.get(name, target.version))}")

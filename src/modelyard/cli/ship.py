@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from modelyard.cli.jobs import Gpus, Nodes
-from modelyard.cli.options import PARAMS, Data, FamilyName, Params, Rev, Set, Target
+from modelyard.cli.options import (
+    PARAMS,
+    Data,
+    FamilyName,
+    Params,
+    Rev,
+    Set,
+    Target,
+    import_from_here,
+)
 
 PANEL = "Use"
 MODULE_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -145,6 +153,7 @@ def allow(families: list[str] | None, reference: str = "") -> None:
     """Names families for this process and the workers that it starts; modules in the working
     folder count. Who asks for the champion of `flat_rent:FlatRent` has named that family."""
     named = list(families or [])
+    # `flat_rent:FlatRent@champion` is imported too, and is no MODULE:CLASS as a whole.
     asked = reference.partition("@")[0]
     if MODULE_CLASS.fullmatch(asked):
         named.append(asked)
@@ -152,12 +161,12 @@ def allow(families: list[str] | None, reference: str = "") -> None:
         return
     from modelyard.packages.trust import FAMILIES
 
+    # By the environment, which the server's worker processes inherit.
     known = os.environ.get(FAMILIES)
     if known:
         named.append(known)
     os.environ[FAMILIES] = ",".join(named)
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    import_from_here()
 
 
 def submit(

@@ -47,6 +47,7 @@ def _metrics_table(info: Any, evaluation: Any) -> Table:
     table.add_column("model", justify="right")
     table.add_column("baseline", justify="right")
     table.add_column("gate")
+    # The gate's metric first; `sorted` leaves the others in their order.
     order = sorted(evaluation.metrics, key=lambda name: name != info.gate.metric)
     for name in order:
         gate = style = ""
@@ -190,6 +191,7 @@ def _differences(
     lines: list[str] = []
     for name, value in values.items():
         old = defaults.get(name)
+        # An empty default, such as `cluster.env`, is shown whole rather than key by key.
         if isinstance(value, dict) and isinstance(old, dict) and old:
             lines += _differences(value, old, f"{prefix}{name}.")
         elif value != old:

@@ -37,7 +37,10 @@ def _command(name: str) -> Any:
 
     command.__doc__ = help_text
     command.__signature__ = inspect.Signature(_parameters(function))  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in _parameters(function)}
+    annotations = {}
+    for parameter in _parameters(function):
+        annotations[parameter.name] = parameter.annotation
+    command.__annotations__ = annotations
     return command
 
 
@@ -48,6 +51,7 @@ def _definition(name: str) -> ast.FunctionDef:
 
 
 def _parameters(function: ast.FunctionDef) -> list[inspect.Parameter]:
+    # Without `run`, a stage's first argument.
     arguments = function.args.args[1:]
     required = len(arguments) - len(function.args.defaults)
     parameters = [_parameter("family", FamilyName)]

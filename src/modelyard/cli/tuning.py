@@ -159,6 +159,7 @@ def _conclude(search: Search) -> None:
     shares = [f"{name} {share:.0%}" for name, share in study.importances().items()]
     if shares:
         console.print(f"matter most: {', '.join(shares[:MATTER])}")
+    # Repeated settings reach the same by definition.
     equal = sum(one.value == best.value and one.same_as is None for one in tried)
     if best.number == 0:
         gain = f"nothing beat the starting settings: {metric} {figure(best.value)} on the validation split"

@@ -54,11 +54,14 @@ class Watcher:
                 began = datetime.now(UTC)
                 well = self._look(every is None)
                 if every is None:
+                    # A cron job sees by the exit status that a look failed; a watcher that stays
+                    # looks again.
                     if not well:
                         raise typer.Exit(1)
                     return
                 following = began + timedelta(seconds=every)
                 self._print(f"[dim]next look at {following.astimezone():%H:%M:%S}; Ctrl-C ends[/]")
+                # From the beginning of a look, so that looks keep their rhythm whatever they take.
                 time.sleep(max(0.0, (following - datetime.now(UTC)).total_seconds()))
 
     @contextmanager
@@ -90,6 +93,8 @@ class Watcher:
         """One look; whether it came to its end. What fails now may work at the next look."""
         try:
             folder = local.RunFolder.new(self._record())
+            # Between the two lines a kill leaves a run without its mark: nobody continues it, and
+            # the next look repeats its work.
             (folder.path / MARK).write_text(self.name)
         except ModelyardError as error:
             if raising:
@@ -152,6 +157,7 @@ class Watcher:
             self.name,
             folder.path.name,
         )
+        # The verdict is safe by now: who is killed from here on finds it again at `_continue`.
         if "model" in outputs or folder.record.status != "finished":
             (folder.path / MARK).unlink(missing_ok=True)
             return

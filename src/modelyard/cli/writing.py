@@ -62,7 +62,8 @@ def _lines(answers: Sequence[dict[str, Any]], escaped: bool) -> Iterator[str]:
 
 def _flat_rows(answers: Sequence[dict[str, Any]], by: str) -> Iterator[dict[str, Any]]:
     """All rows with the same columns, None where one has no such value."""
-    # In the order in which they first appear.
+    # Two passes: the columns have to be known before the first row is written, and all rows at
+    # once would not fit into memory.
     empty: dict[str, Any] = {}
     for answer in answers:
         for row in _unrolled(answer, by):
@@ -84,7 +85,10 @@ def _unrolled(answer: dict[str, Any], by: str) -> list[dict[str, Any]]:
     along = [name for name, value in cells.items() if _goes_along(value, steps)]
     rows = []
     for place, step in enumerate(steps):
-        row = cells | {name: cells[name][place] for name in along} | {by: step}
+        row = dict(cells)
+        for name in along:
+            row[name] = cells[name][place]
+        row[by] = step
         rows.append(within(row))
     return rows
 
@@ -99,10 +103,11 @@ def within(answer: dict[str, Any]) -> dict[str, Any]:
     """Fields within fields as `probabilities.yes`."""
     cells: dict[str, Any] = {}
     for name, value in answer.items():
-        if isinstance(value, dict):
-            cells |= {f"{name}.{key}": inner for key, inner in value.items()}
-        else:
+        if not isinstance(value, dict):
             cells[name] = value
+            continue
+        for key, inner in value.items():
+            cells[f"{name}.{key}"] = inner
     return cells
 
 
@@ -125,5 +130,6 @@ def _csv(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
             writer.writeheader()
         writer.writerow(row)
         yield line.getvalue()
+        # `writerow` adds to the buffer: each line is yielded once.
         line.seek(0)
         line.truncate()

@@ -51,6 +51,7 @@ class Pace:
     def wait(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row (from 1), with jitter."""
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+        # The exponent is bounded: 2.0 ** 1024, after a night without an answer, overflows a float.
         return min(self.longest, self.backoff * 2.0 ** min(failures - 1, 16)) * jitter
 
 
@@ -73,7 +74,6 @@ class Cluster:
         except ImportError:
             raise MissingExtra("training on a cluster", "pipeline") from None
         configuration = client.Configuration()
-        configuration.retries = False  # ours know which answers pass, and how long to wait
         file = os.environ.get("KUBECONFIG")
         own = "default"
         try:
@@ -88,6 +88,7 @@ class Cluster:
                 raise UsageError(
                     f"no Kubernetes cluster is known here ({error}). Run in a pod, or set KUBECONFIG"
                 ) from None
+        # Ours know which answers pass, and how long to wait; urllib3's would repeat every request.
         configuration.retries = False
         self.namespace = self.asked_namespace or own
         self.host = str(configuration.host)
@@ -121,6 +122,8 @@ class Cluster:
                     raise
                 problem, wanted = f"{error.status} {error.reason}", retry_after(error.headers)
             except HTTPError as error:
+                # No answer at all, though what was requested may be done: a second `create` is
+                # answered with 409 then, which its caller takes for success.
                 problem, wanted = f"{type(error).__name__}: {error}", None
             failures += 1
             wait = self.pace.wait(failures)
@@ -170,15 +173,13 @@ class Cluster:
 
     def delete(self, name: str, patience: float | None = None) -> None:
         """Deletes a TrainJob, and then, by the cluster itself, all that belongs to it; nothing where
-        there is none.
-
-        Deleted in the foreground, the job stays until its pods are gone, and Trainer makes them
-        again and again meanwhile.
-        """
+        there is none."""
         from kubernetes.client import ApiException
 
         place = (GROUP, VERSION, self.namespace, PLURAL, name)
         try:
+            # In the foreground the job would stay until its pods are gone, and Trainer would create
+            # them again and again meanwhile.
             self.call(
                 f"deleting TrainJob {name}",
                 lambda: self.custom.delete_namespaced_custom_object(
@@ -197,6 +198,8 @@ class Cluster:
         try:
             response = self.call(
                 "listing pods",
+                # Undecoded: the client's typed models name fields otherwise than the JSON of a
+                # watch does.
                 lambda: self.core.list_namespaced_pod(
                     self.namespace, label_selector=selector, _preload_content=False
                 ),
@@ -218,6 +221,8 @@ class Cluster:
                 ),
             )
         except ApiException:
+            # The names only make an error's words better, so an account without this right gets the
+            # error without them.
             return None
         return sorted(one["metadata"]["name"] for one in found["items"])
 
@@ -238,6 +243,7 @@ class Cluster:
         except ApiException:
             return []
         items: list[Object] = json.loads(response.data)["items"]
+        # Kubernetes' newer events API sets `eventTime` and leaves `lastTimestamp` null.
         return sorted(
             items, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or "")
         )
@@ -274,6 +280,8 @@ class Cluster:
             response_type="str",
             _return_http_data_only=True,
             _preload_content=False,
+            # A followed log that says nothing looks like a dead connection: the read ends, and
+            # `Log` asks again from the last line's time.
             _request_timeout=(10, self.pace.silence),
         )
 
@@ -285,12 +293,14 @@ class Cluster:
         if previous:
             query["previous"] = "true"
         try:
+            # A log only explains a failure that is known already: not worth minutes of waiting.
             data: bytes = self.call(
                 "reading a log", lambda: self.open_log(pod, container, **query).data, patience=10
             )
         except (ApiException, Unavailable):
             return ""
         lines = data.decode(errors="replace").splitlines()
+        # The time in front of each line is for `Log`, which continues after it.
         return "\n".join(line.partition(" ")[2] for line in lines)
 
     def last_line(self, pod: str, container: str, previous: bool) -> str:
@@ -300,6 +310,7 @@ class Cluster:
 
 def retry_after(headers: Mapping[str, str] | None) -> float | None:
     """Seconds that an answer asks to wait for; None where it asks for none."""
+    # RFC 9110 allows a date here too; Kubernetes answers whole seconds.
     value = (headers or {}).get("Retry-After", "")
     if value.isdigit():
         return float(value)

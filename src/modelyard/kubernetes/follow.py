@@ -73,7 +73,9 @@ class Watched(threading.Thread):
             except Exception as error:
                 problem, wanted = self._problem(error)
                 version = "" if problem == "gone" else version
-            if not problem or problem == "gone" or self.error:
+            # "gone" is an answer: the next turn lists at once, without a wait.
+            settled = problem in ("", "gone")
+            if settled or self.error:
                 continue
             failures += 1
             if time.monotonic() - answered > self.cluster.pace.patience:
@@ -104,10 +106,13 @@ class Watched(threading.Thread):
         if isinstance(error, ModelyardError):
             self._fail(error)
             return str(error), None
+        # A defect of ours: whoever waits for objects gets one line, the thread's traceback the
+        # place.
         self._fail(Unavailable(f"{self.what}: {type(error).__name__}: {error}"))
         raise error
 
     def _fail(self, error: ModelyardError) -> None:
+        # The error first: whoever `changed` wakes looks for it.
         self.error = error
         self.stopped.set()
         self.changed.set()
@@ -133,8 +138,11 @@ class Watched(threading.Thread):
         response = self.open_stream(
             watch=True,
             resource_version=version,
+            # Bookmarks move the version forward while nothing changes; a version that nobody moves
+            # expires, and all is listed again.
             allow_watch_bookmarks=True,
             timeout_seconds=pace.watch,
+            # The server ends a watch itself; ten seconds later its connection is known to be dead.
             _request_timeout=(10, pace.watch + 10),
         )
         try:
@@ -142,6 +150,8 @@ class Watched(threading.Thread):
                 if self.stopped.is_set():
                     break
                 event = json.loads(line)
+                # A version that the API has forgotten: said within a stream of status 200 here, as
+                # status 410 elsewhere (`_problem`).
                 if event["type"] == "ERROR":
                     return ""
                 version = self._take(event["type"], event["object"])
@@ -201,7 +211,10 @@ class Log(threading.Thread):
                 if complete:
                     return
             except ApiException as error:
-                if error.status == 404 or (complete and error.status not in PASSING):
+                # 404: the pod is gone, and its log with it. Of a container that ended there is no
+                # second chance either, unless the API is only busy.
+                refused = complete and error.status not in PASSING
+                if error.status == 404 or refused:
                     return
             except ReadTimeoutError:  # it had nothing to say for a while
                 failures = 0
@@ -228,11 +241,13 @@ class Log(threading.Thread):
                     return
                 stamp, _, text = line.partition(" ")
                 moment = _moment(stamp)
-                if moment is None or not (whole or complete):
+                # What the stream cut off is read whole the next time, if there is a next time.
+                usable = whole or complete
+                if moment is None or not usable:
                     continue
                 if self._time and moment < self._time:
                     continue
-                # Lines of one moment are told apart by their number.
+                # Lines of one moment are distinguished by their number.
                 repeated = repeated + 1 if moment == self._time else 1
                 if moment == self._time and repeated <= self._seen:
                     continue
@@ -246,6 +261,7 @@ def lines_of(response: Any) -> Iterator[tuple[str, bool]]:
     """Lines of a streamed response as they come, without their ends; False with one that the
     stream cut off."""
     rest = b""
+    # A chunk ends anywhere, within a UTF-8 character too: only whole lines are decoded.
     for chunk in response.stream(amt=None, decode_content=False):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
@@ -262,6 +278,7 @@ def _moment(stamp: str) -> Moment | None:
     if not found:
         return None
     second = datetime.fromisoformat(found[1] + found[3]).timestamp()
+    # Nanoseconds, of which the kubelet drops zeros at the end and `datetime` keeps six digits.
     return int(second), int(f"{found[2] or '':0<9}"[:9])
 
 

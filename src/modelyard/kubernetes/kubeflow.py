@@ -63,6 +63,8 @@ class Kubeflow:
 
     def log(self, run: str, node: str) -> str:
         """The log of a step's pod, by Argo's id of it; empty where nobody keeps it any more."""
+        # The log is found by the pod's name, which has Argo's template between workflow and number;
+        # a node's id, and the pod of a step without retries, have none.
         workflow, _, number = node.rpartition("-")
         for name in (f"{workflow}-{_IMPL}-{number}", node):
             try:
@@ -75,6 +77,7 @@ class Kubeflow:
 
     def page(self, run: str) -> str:
         """Where a person sees the run."""
+        # Within a cluster the host is `ml-pipeline.NAMESPACE.svc…`: its first word names the service.
         url = urlsplit(self.host)
         name, dot, rest = (url.hostname or "").partition(".")
         host = self.host
@@ -84,6 +87,7 @@ class Kubeflow:
 
     def namespace(self) -> str:
         """The namespace that the address names, `ml-pipeline.kubeflow.svc…`; empty where it names none."""
+        # `ml-pipeline.kubeflow.svc.cluster.local`: service, namespace, "svc".
         parts = (urlsplit(self.host).hostname or "").split(".")
         if len(parts) > 2 and parts[2] == "svc":
             return parts[1]
@@ -96,7 +100,7 @@ class Kubeflow:
         try:
             found: Object = json.loads(answer)
         except ValueError:
-            # Who is not logged in is sent on to a page to log in at, with status 200.
+            # A proxy sends those who are not logged in to its login page, with status 200.
             raise Unavailable(
                 f"Kubeflow Pipelines at {self.host} answers a page. Check KFP_HOST and KFP_TOKEN"
             ) from None
@@ -116,6 +120,8 @@ class Kubeflow:
                 return None
             raise Unavailable(f"{where} answers {error.code} {error.reason}") from None
         except (OSError, ValueError, HTTPException) as error:
+            # HTTPException: something that does not speak HTTP answers there; ValueError: the
+            # address is none.
             raise Unavailable(
                 f"{where} does not answer: {error}. Check KFP_HOST and KFP_TOKEN"
             ) from None

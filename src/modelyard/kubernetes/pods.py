@@ -61,7 +61,9 @@ class End:
 def node_of(pod: Object) -> int:
     """Which node of the job a pod is, from 0."""
     metadata = pod["metadata"]
-    return int({**metadata.get("labels", {}), **metadata.get("annotations", {})}.get(_INDEX, 0))
+    # Each pod of an indexed Job has it as an annotation, since Kubernetes 1.28 as a label too.
+    marks = {**metadata.get("labels", {}), **metadata.get("annotations", {})}
+    return int(marks.get(_INDEX, 0))
 
 
 def newest(pods: Sequence[Object], node: int) -> Object | None:
@@ -74,7 +76,9 @@ def started(pod: Object) -> bool:
     """Whether its container runs or ran, so that there is a log."""
     container = _status(pod)
     state = container.get("state", {})
-    return "running" in state or "terminated" in state or bool(container.get("lastState"))
+    # A container that is started again has no log of its own yet, but the previous one's.
+    was_restarted = bool(container.get("lastState"))
+    return "running" in state or "terminated" in state or was_restarted
 
 
 def succeeded(pod: Object) -> bool:
@@ -86,13 +90,12 @@ def succeeded(pod: Object) -> bool:
 def waiting(pod: Object) -> Waiting | None:
     """Why a pod has not started; None where it has, or where all is well so far."""
     name, node, status = pod["metadata"]["name"], node_of(pod), pod.get("status", {})
-    blocked = _condition(pod, "PodScheduled")
-    if blocked and blocked.get("status") == "False" and blocked.get("reason") == "Unschedulable":
-        return Waiting("schedule", node, name, str(blocked.get("message", "no node fits")))
-    for container in [
-        *status.get("initContainerStatuses", []),
-        *status.get("containerStatuses", []),
-    ]:
+    scheduled = _condition(pod, "PodScheduled") or {}
+    # Other reasons of "False" pass by themselves: a scheduling gate, a queue that holds the job.
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        return Waiting("schedule", node, name, str(scheduled.get("message", "no node fits")))
+    containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    for container in containers:
         state = container.get("state", {}).get("waiting", {})
         reason = state.get("reason")
         said = f"{reason}: {state.get('message', '')}".rstrip(": ")
@@ -107,15 +110,20 @@ def waiting(pod: Object) -> Waiting | None:
 def ended(pod: Object) -> End | None:
     """How a pod's container ended; None where it has not, or ended well."""
     name, node, status = pod["metadata"]["name"], node_of(pod), pod.get("status", {})
+    # Set by whoever disrupts a pod: drain, preemption, a lost node. An exit code that follows from
+    # it says nothing of the training.
     disrupted = _condition(pod, "DisruptionTarget")
     if disrupted and disrupted.get("status") == "True":
         text = f"{disrupted.get('reason')}: {disrupted.get('message')}"
         when = str(disrupted.get("lastTransitionTime", ""))
         return End("preempted", node, name, None, text, when)
+    # The kubelet's own doing: a node short of disk or memory, or shut down, fails the pod as a
+    # whole.
     if status.get("phase") == "Failed" and status.get("reason"):
         text = f"{status['reason']}: {status.get('message', '')}".rstrip(": ")
         return End("preempted", node, name, None, text, "")
     container = _status(pod)
+    # The present state first: `lastState` is an earlier end of the same container.
     now = container.get("state", {}).get("terminated") or {}
     if now.get("exitCode"):
         return _exit(pod, now, restarted=False)
@@ -136,6 +144,7 @@ def removed(pod: Object) -> End | None:
 def cause(ends: Sequence[End]) -> End:
     """The one of several ends that the others follow from: nodes that lose a peer crash too."""
     rank = {"preempted": 0, "memory": 1, "user": 2, "crash": 3}
+    # "~" sorts behind every time.
     return min(ends, key=lambda end: (rank[end.kind], end.when or "~", end.node))
 
 
@@ -164,6 +173,7 @@ def explain(end: End, job: str, line: str) -> ModelyardError:
 
 def _exit(pod: Object, last: dict[str, Any], restarted: bool) -> End:
     code, reason = int(last["exitCode"]), str(last.get("reason", ""))
+    # Only the last line has room in an error; Kubernetes keeps up to 4 kB of a container's words.
     said = (str(last.get("message") or "").strip().splitlines() or [""])[-1]
     end = functools.partial(
         End,
@@ -179,14 +189,19 @@ def _exit(pod: Object, last: dict[str, Any], restarted: bool) -> End:
         return end("memory", text=f"ran out of memory (OOMKilled); {limit}")
     if code == PREEMPTED:
         return end("preempted", text=f"exit code {code}, its state saved")
+    # A pod that is deleted gets SIGTERM and then SIGKILL: its 143 or 137 is neither a crash nor
+    # lack of memory.
     if pod["metadata"].get("deletionTimestamp"):
         return end("preempted", text=f"exit code {code} while its pod was being deleted")
     if code == USER_ERROR:
         return end("user", text="exited with code 2")
+    # The kernel may kill a worker and spare the container's first process, which passes the status
+    # on: Kubernetes then knows nothing of memory.
     if code == _SIGKILL:
         return end(
             "memory", text=f"was killed, most likely for its memory (exit code 137); {limit}"
         )
+    # Writing to a full /dev/shm, which holds the batches of the loader's processes, raises SIGBUS.
     hint = ": /dev/shm was too small, raise cluster.shm" if code == _SIGBUS else ""
     return end("crash", text=f"exited with code {code}{hint}")
 

@@ -58,6 +58,8 @@ def refusal(error: ApiException, doing: str, server: Server, runtime: str = "") 
 
 
 def _missing(said: str, where: str) -> ModelyardError:
+    # 404 is the answer for a namespace that is missing, and for a kind that no controller has
+    # registered.
     if "namespaces" in said and "not found" in said:
         return UsageError(f"{where}: {said}. Name one that exists: --set cluster.namespace=NAME")
     return UsageError(
@@ -66,6 +68,8 @@ def _missing(said: str, where: str) -> ModelyardError:
 
 
 def _invalid(said: str, where: str) -> ModelyardError:
+    # Jobs are created with strict validation: a field that this version's CRD lacks is refused, not
+    # dropped.
     if "unknown field" in said:
         return UsageError(
             f"{where}: this cluster's Kubeflow Trainer is older than 2.2 ({said}). Upgrade it"
@@ -86,7 +90,7 @@ def _forbidden(said: str, where: str, server: Server, runtime: str) -> Modelyard
         return UsageError(
             f"{where}: {choices('training runtime', runtime, there)}. Set cluster.runtime"
         )
-    if "admission webhook" in said or "admission policy" in said or "PodSecurity" in said:
+    if any(words in said for words in _ADMISSION):
         return UsageError(f"{where}: the cluster's admission refuses it: {said}. {advice(said)}")
     return UsageError(
         f"{where}: {said}. The service account needs get, list, watch, create, patch and delete on "
@@ -94,6 +98,8 @@ def _forbidden(said: str, where: str, server: Server, runtime: str) -> Modelyard
     )
 
 
+_ADMISSION = ("admission webhook", "admission policy", "PodSecurity")
+"""Words of those who may refuse an object that the API itself would take."""
 _FINAL = ("is forbidden", "is invalid", "denied the request", "exceeded quota", "failed quota")
 """Words of the API server and of its admission for an object that it will refuse again."""
 _SETTINGS = (
@@ -110,6 +116,8 @@ _SETTINGS = (
     ("image", "Set cluster.image to one that is allowed"),
     ("env", "Check cluster.env and cluster.env_from_secrets"),
 )
+# "exceeded quota: team, requested: limits.cpu=4,limits.memory=8Gi, used: limits.cpu=6,…, limited:
+# limits.cpu=8,…"
 _QUOTA_FIGURES = re.compile(r"\b(?P<kind>requested|used|limited): (?P<figures>[^:]*?)(?=, \w+: |$)")
 
 
@@ -135,7 +143,9 @@ def fits_empty_quota(said: str) -> bool:
             for pair in found["figures"].split(","):
                 name, _, amount = pair.partition("=")
                 of_kind[name] = parse_quantity(amount)
-    except ValueError:  # words that another version of Kubernetes has
+    except ValueError:
+        # Words of another version of Kubernetes. A try too many costs less than a training that
+        # is ended although its turn would come.
         return True
     for name, amount in amounts["requested"].items():
         most = amounts["limited"].get(name)

@@ -16,6 +16,15 @@ from modelyard.kubernetes.client import Object
 SLACK = 2.0
 """Seconds by which the times of nodes that belong together differ at most."""
 _TRY = re.compile(r"^executor\(\d+\)$")
+_STATES = {
+    "Succeeded": "SUCCEEDED",
+    "Failed": "FAILED",
+    "Error": "ERROR",
+    "Pending": "PENDING",
+    "Running": "RUNNING",
+    "Skipped": "SKIPPED",
+}
+"""Kubeflow's state for each of Argo's phases."""
 _FAILED = frozenset({"FAILED", "ERROR", "SYSTEM_ERROR"})
 OVER = _FAILED | {"SUCCEEDED", "SKIPPED", "CANCELED", "CACHED"}
 
@@ -90,19 +99,24 @@ def from_record(record: Object) -> list[Step]:
     executors = [task for task in tasks if task.get("display_name") == "executor"]
     tries = [task for task in tasks if _TRY.match(str(task.get("display_name")))]
     graph = _graph(tasks)
-    grouped = bool(executors)  # else the record is of an older Kubeflow: each task is a step
+    # The record of an older Kubeflow has no executors: each task is a step.
+    grouped = bool(executors)
     steps = []
     for task in sorted(tasks, key=lambda task: str(task.get("start_time") or "")):
         name = str(task.get("display_name") or "")
         if name.endswith("-driver") and task.get("state") in _FAILED:
             steps.append(_driver(task))
-        if not name or name in graph or name.endswith((")", "-driver")):
+        # `ingest(0)` and drivers surround a step, which has a task of its own.
+        surrounds = name.endswith((")", "-driver"))
+        if not name or name in graph or surrounds:
             continue
         if not grouped:
             steps.append(_step(task))
             continue
         for executor in executors:
             if _belongs(executor, task):
+                # An executor is claimed once, else the next of two steps that ran side by side
+                # would get it too.
                 executors.remove(executor)
                 steps.append(_with_tries(task, executor, tries))
                 break
@@ -119,6 +133,7 @@ def _graph(tasks: Sequence[Object]) -> set[str]:
 
 
 def _belongs(executor: Object, task: Object) -> bool:
+    # A step that came from the cache has SUCCEEDED, while nothing of it was executed.
     if executor.get("state") not in (task.get("state"), "SKIPPED"):
         return False
     return _near(executor, task, "start_time") and _near(executor, task, "end_time")
@@ -163,6 +178,7 @@ def _with_tries(task: Object, executor: Object, tries: list[Object]) -> Step:
         tries.remove(chosen)
         began, ended = moment(chosen.get("start_time")), moment(chosen.get("end_time"))
         step.tries.append(Try(node, str(chosen.get("state") or "PENDING"), began, ended))
+    # Kubeflow calls a step RUNNING whose pod waits for a node.
     if step.tries and step.tries[-1].state == "PENDING":
         step.state = "PENDING"
     return step
@@ -170,7 +186,9 @@ def _with_tries(task: Object, executor: Object, tries: list[Object]) -> Step:
 
 def _is_try(task: Object, number: int, step: Step) -> bool:
     began = moment(task.get("start_time"))
-    if task.get("display_name") != f"executor({number})" or began is None or step.began is None:
+    if task.get("display_name") != f"executor({number})":
+        return False
+    if began is None or step.began is None:
         return False
     after = (began - step.began).total_seconds()
     if number == 0:
@@ -187,10 +205,13 @@ def from_workflow(workflow: Object) -> list[Step]:
     for node in sorted(nodes, key=lambda node: str(node.get("startedAt") or "")):
         state = _STATES.get(str(node.get("phase")), "RUNNING")
         if str(node.get("displayName")).endswith("-driver") and state in _FAILED:
-            steps[str(node["name"])] = driver = _of_node(node, step_of(str(node["name"])))
+            driver = _of_node(node, step_of(str(node["name"])))
             driver.error = str(node.get("message") or "")
+            steps[str(node["name"])] = driver
         if not _TRY.match(str(node.get("displayName"))):
             continue
+        # Of `….ingest(0).executor(0)` the executor is `….ingest(0).executor`, and the step's own
+        # node `….ingest`.
         executor = str(node["name"]).rpartition("(")[0]
         path = executor.rpartition(".")[0].rpartition("(")[0]
         own = by_name.get(path, node)
@@ -200,16 +221,6 @@ def from_workflow(workflow: Object) -> list[Step]:
         if state == "PENDING":
             step.state = "PENDING"
     return list(steps.values())
-
-
-_STATES = {
-    "Succeeded": "SUCCEEDED",
-    "Failed": "FAILED",
-    "Error": "ERROR",
-    "Pending": "PENDING",
-    "Running": "RUNNING",
-    "Skipped": "SKIPPED",
-}
 
 
 def _of_node(node: Object, name: str) -> Step:

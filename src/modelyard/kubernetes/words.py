@@ -60,7 +60,8 @@ def own_lines(log: str) -> list[str]:
         if theirs and text.endswith(_OPENS):
             # JSON over many lines; a log that breaks off in it is shown as it is.
             rest = every[number:]
-            number += rest.index("}") + 1 if "}" in rest else 0
+            if "}" in rest:
+                number += rest.index("}") + 1
     return lines
 
 
@@ -73,6 +74,8 @@ def last_words(log: str) -> str:
     wrapped = [line for line in log.splitlines() if _LAUNCHER.match(line)]
     if not wrapped:
         return lines[-1] if lines else ""  # a container that runs under no launcher
+    # klog's F ends the launcher itself. It does so after each failure of the program too, whose
+    # exit status it writes then.
     fatal = [line for line in wrapped if line.startswith("F")]
     if fatal and exit_status(log) is None:
         return _LAUNCHER.sub("", fatal[-1])
