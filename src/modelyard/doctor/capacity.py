@@ -32,6 +32,7 @@ def free_devices(nodes: Iterable[Object], pods: Sequence[Object]) -> list[Device
     """
     taken: Counter[tuple[str, str]] = Counter()
     for pod in pods:
+        # A pod without a node counts for a node called "None", which there is not.
         node_name = str(pod.get("spec", {}).get("nodeName"))
         for resource, count in _requested(pod).items():
             taken[node_name, resource] += count
@@ -160,6 +161,7 @@ def _requested(pod: Object) -> dict[str, int]:
     for container in spec.get("containers") or []:
         for name, count in _of(container).items():
             total[name] = total.get(name, 0) + count
+    # Init containers run one after another, before the others start.
     for container in spec.get("initContainers") or []:
         for name, count in _of(container).items():
             total[name] = max(total.get(name, 0), count)

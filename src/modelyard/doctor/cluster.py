@@ -119,7 +119,8 @@ def cluster_findings(
 
 def extensions(reader: Reader) -> list[Finding]:
     """Which custom resources are there, and in which versions."""
-    groups = {one["name"]: one for one in (reader.get("/apis") or {}).get("groups") or []}
+    answer = reader.get("/apis") or {}
+    groups = {one["name"]: one for one in answer.get("groups") or []}
     rows = []
     for one in EXTENSIONS:
         group = groups.get(one.group) or {}
@@ -134,9 +135,11 @@ def extensions(reader: Reader) -> list[Finding]:
             seen = f"{one.group} serves {served}; modelyard needs {one.version}"
             rows.append(Finding("bad" if one.needed else "warn", one.called, seen, one.fix))
             continue
+        # A group may be there without this resource: an older or a partial installation.
         path = f"/apis/{one.group}/{one.version or versions[0]}"
         resources = (reader.get(path) or {}).get("resources") or []
-        if one.plural in [resource["name"] for resource in resources]:
+        names = [resource["name"] for resource in resources]
+        if one.plural in names:
             rows.append(Finding("ok", one.called, f"{one.group} {served}"))
         else:
             rows.append(missing)
@@ -188,6 +191,7 @@ def _healthz(host: str) -> Object:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
                 about |= json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
+            # v1beta1 may be switched off; v2beta1 is what modelyard talks to.
             if version == "v2beta1":
                 raise Unavailable(
                     f"Kubeflow Pipelines at {host} answers {error.code} {error.reason}"
@@ -202,9 +206,8 @@ def _healthz_inside(reader: Reader) -> Object | None:
 
     service = f"/api/v1/namespaces/{PIPELINES}/services/http:ml-pipeline:8888/proxy"
     try:
-        return reader.get(f"{service}/apis/v1beta1/healthz") or reader.get(
-            f"{service}/apis/v2beta1/healthz"
-        )
+        older = reader.get(f"{service}/apis/v1beta1/healthz")
+        return older or reader.get(f"{service}/apis/v2beta1/healthz")
     except (ApiException, Unavailable) as error:
         raise Unavailable(
             f"service {PIPELINES}/ml-pipeline is there and does not answer: {error}"
@@ -216,6 +219,7 @@ def nodes(reader: Reader) -> list[Finding]:
     there = reader.items("/api/v1/nodes")
     if unknown := denied(reader, "nodes", "/api/v1/nodes"):
         return unknown
+    # Pods that ended hold no devices, and a cluster may keep thousands of them.
     running = "status.phase!=Succeeded,status.phase!=Failed"
     pods = reader.items("/api/v1/pods", fieldSelector=running)
     free = denied(reader, "free GPUs", "/api/v1/pods") or device_findings(free_devices(there, pods))
@@ -224,10 +228,9 @@ def nodes(reader: Reader) -> list[Finding]:
 
 def quotas(reader: Reader) -> list[Finding]:
     """Quotas of the namespace that are near their limit."""
-    found = reader.here("resourcequotas")
-    return denied(
-        reader, "quotas", f"/api/v1/namespaces/{reader.namespace}/resourcequotas"
-    ) or quota_findings(found)
+    path = f"/api/v1/namespaces/{reader.namespace}/resourcequotas"
+    found = reader.items(path)
+    return denied(reader, "quotas", path) or quota_findings(found)
 
 
 def secrets(reader: Reader, wanted: Collection[str] = ()) -> list[Finding]:

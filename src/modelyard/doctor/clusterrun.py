@@ -70,8 +70,7 @@ class ClusterRun:
         """SUCCEEDED, FAILED, RUNNING, …; empty where nobody says."""
         if self.record is not None:
             return str(self.record.get("state") or "")
-        phase = (self.workflow or {}).get("status", {}).get("phase")
-        return str(phase or "").upper()
+        return self.workflow_status("phase").upper()
 
     @property
     def over(self) -> bool:
@@ -81,16 +80,24 @@ class ClusterRun:
     @property
     def lost(self) -> bool:
         """Whether Kubeflow calls it running while Argo has nothing of it any more."""
-        if self.over or self.record is None or self.reader is None:
+        if self.record is None or self.reader is None:
             return False
+        # An account that may not list them sees nothing of any run.
         unseen = any("pods" in path or "workflows" in path for path in self.reader.denied)
-        return not unseen and self.workflow is None and not self.pods
+        gone = self.workflow is None and not self.pods
+        return gone and not unseen and not self.over
 
     @property
     def terminated(self) -> bool:
         """Whether a person ended it."""
-        message = str((self.workflow or {}).get("status", {}).get("message") or "")
-        return "exceeded workflow deadline" in message or self.state == "CANCELED"
+        # Kubeflow ends a run by setting its Workflow's deadline to 0 seconds.
+        by_deadline = "exceeded workflow deadline" in self.workflow_status("message")
+        return by_deadline or self.state == "CANCELED"
+
+    def workflow_status(self, name: str) -> str:
+        """A field of its Workflow's status; empty where there is none."""
+        status = (self.workflow or {}).get("status", {})
+        return str(status.get(name) or "")
 
     @property
     def parameters(self) -> Object:
@@ -129,13 +136,11 @@ class ClusterRun:
         return "\n".join(kept.splitlines()[-tail:])
 
     def finished(self, step: Step) -> Finished | None:
-        """What a step's stage reported at its end; None where no log says.
-
-        Below it the launcher writes a line a file that it stores: hundreds for many small ones.
-        """
+        """What a step's stage reported at its end; None where no log says."""
         if not step.tries:
             return None
         last = step.tries[-1]
+        # Below it the launcher writes a line a file that it stores: hundreds for many small ones.
         return finished(self.log(last)) or finished(self.log(last, _WHOLE))
 
     def package(self) -> str | None:
@@ -172,6 +177,7 @@ class ClusterRun:
         named = self.kubeflow.namespace() if self.kubeflow is not None else ""
         # Where the run's own objects are counts more than what Kubeflow calls the default.
         for path in ("/apis/argoproj.io/v1alpha1/workflows", "/api/v1/pods"):
+            # One is enough to know the namespace.
             everywhere = reader.get(path, labelSelector=selector, limit=1) or {}
             for thing in everywhere.get("items") or []:
                 named = thing["metadata"]["namespace"]

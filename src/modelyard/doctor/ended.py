@@ -35,6 +35,7 @@ def pod_ended(pod: Object) -> Trouble | None:
     """A pod that was ended as a whole: evicted, preempted, out of time, lost with its node."""
     status, place = pod.get("status", {}), place_of(pod)
     reason, message = str(status.get("reason", "")), one_line(status.get("message"))
+    # What the kubelet calls its own reasons to end a pod.
     if reason == "Evicted":
         return _evicted(place, message)
     if reason == "DeadlineExceeded":
@@ -51,6 +52,8 @@ def pod_ended(pod: Object) -> Trouble | None:
             f"kubectl describe node {node}",
             False,
         )
+    # The scheduler's knowledge of a node is a moment old: the kubelet refuses what does not fit any
+    # more.
     if reason in ("UnexpectedAdmissionError", "OutOfcpu", "OutOfmemory", "OutOfnvidia.com/gpu"):
         return Trouble(
             "node-refused",
@@ -96,13 +99,20 @@ def container_ended(
     now: dict[str, Any] = state.get("terminated") or {}
     last: dict[str, Any] = now or container.get("lastState", {}).get("terminated") or {}
     looping = (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
+    # An init container that runs once more may still succeed, another has to prove that it is ready.
     recovered = "running" in state and (init or container.get("ready"))
-    if recovered or not last or not (last.get("exitCode") or looping):
+    # Looping with exit code 0: a server that should have stayed.
+    failed = bool(last) and (last.get("exitCode") or looping)
+    if recovered or not failed:
         return None
     name, killed = str(container["name"]), _killed_by_probe(events)
-    if name == _STEP and (told := _step_ended(pod, last, last_line(name, False), bool(now))):
-        return told
-    if last.get("reason") == "OOMKilled" or (last.get("exitCode") == 137 and not killed):
+    if name == _STEP:
+        trouble = _step_ended(pod, last, last_line(name, False), bool(now))
+        if trouble is not None:
+            return trouble
+    # A worker that the kernel killed leaves 137 without the reason; so does a failing probe.
+    killed_by_kernel = last.get("exitCode") == 137 and not killed
+    if last.get("reason") == "OOMKilled" or killed_by_kernel:
         return _out_of_memory(pod, name, str(last.get("reason", "")))
     if killed and not now:
         return _probe_kills(pod, name, events)
@@ -141,6 +151,7 @@ def _step_ended(pod: Object, last: Object, said: str, over: bool) -> Trouble | N
             cause = f"{cause}. Its last line: {one_line(said, 200)}"
         fix = HALF_DONE if step_of(str(node)) == "deploy" else "run it again"
         return Trouble("terminated", place, cause, fix)
+    # The shell in front of the program reports its SIGKILL by this word.
     if said == "Killed":
         return _out_of_memory(pod, _STEP, "")
     return None

@@ -116,7 +116,9 @@ def troubles(reader: Reader, selector: str, without: Collection[str] = ()) -> li
     found = [trouble for _, trouble in pods_in_trouble(reader, pods, events)]
     for kind, plural, group in OWNERS:
         for owner in reader.here(plural, group, labelSelector=selector):
-            trouble = pods_refused(owner, kind, about(events, owner)) if lacks_pods(owner) else None
+            if not lacks_pods(owner):
+                continue
+            trouble = pods_refused(owner, kind, about(events, owner))
             if trouble is not None:
                 found.append(trouble)
     return sorted(found, key=lambda one: not one.lasting)
@@ -131,6 +133,7 @@ def pods_in_trouble(
         tries.setdefault(_attempt_of(pod), []).append(pod)
     found = []
     for each in tries.values():
+        # What failed before a try succeeded is over.
         if "Succeeded" in [pod.get("status", {}).get("phase") for pod in each]:
             continue
         each.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
@@ -204,6 +207,7 @@ def about(events: list[Object], thing: Object) -> list[Object]:
     found = []
     for event in events:
         involved = event["involvedObject"]
+        # Some controllers write events without the uid.
         if involved.get("name") == name and involved.get("uid", uid) == uid:
             found.append(event)
     return found
@@ -219,7 +223,9 @@ def lacks_pods(owner: Object) -> bool:
     """Whether a ReplicaSet or Job has fewer pods than it wants: an event of the past may be
     past."""
     spec, status = owner.get("spec", {}), owner.get("status", {})
-    if owner.get("kind") == "Job" or "completions" in spec or "parallelism" in spec:
+    # Objects within a list have no `kind`: these fields only a Job has.
+    is_job = owner.get("kind") == "Job" or "completions" in spec or "parallelism" in spec
+    if is_job:
         over = any(one.get("status") == "True" for one in status.get("conditions") or [])
         return not over and not status.get("active") and not status.get("succeeded")
     return int(status.get("replicas") or 0) < int(spec.get("replicas") or 0)

@@ -28,7 +28,8 @@ def step_findings(run: ClusterRun, explained: Collection[str]) -> list[Finding]:
     rows += _without_gpus(run)
     if run.lost:
         rows.append(_lost(run))
-    if run.state == "FAILED" and not explained and not any(step.failed for step in run.steps):
+    any_failed = any(step.failed for step in run.steps)
+    if run.state == "FAILED" and not explained and not any_failed:
         rows.append(_failed_itself(run))
     return rows
 
@@ -43,7 +44,8 @@ def summary(run: ClusterRun) -> Finding:
     names = [name if count == 1 else f"{count} × {name}" for name, count in counts.items()]
     parts = [f"{said}: {', '.join(names) or 'no step has begun'}"]
     if "monitor" in counts and run.state == "SUCCEEDED":
-        parts.append("it trained again" if "train" in counts else "nothing was to be trained again")
+        trained = "train" in counts
+        parts.append("it trained again" if trained else "nothing was to be trained again")
     headline = _headline(run)
     if headline:
         parts.append(headline)
@@ -86,8 +88,9 @@ def explain_log(step: str, log: str, message: str) -> tuple[str, str]:
     if container_status(log) == SIGTERM or f"exit code {SIGTERM}" in message:
         cause = f"it was ended while it worked (SIGTERM): the run was terminated{_last(said)}"
         return cause, HALF_DONE if step == "deploy" else ""
-    if log and not message and container_status(log) is None:
-        # Argo writes how a program ended, unless the kernel ends it together with Argo's own.
+    # Argo writes how a program ended, unless the kernel ends it together with Argo's own.
+    breaks_off = log and not message and container_status(log) is None
+    if breaks_off:
         killed = f"its log breaks off: it was killed, most likely for its memory{_last(said)}"
         return killed, MORE_MEMORY
     return f"{message or 'failed'}{_last(said)}", ""
@@ -108,7 +111,7 @@ def _waits(run: ClusterRun, step: Step) -> Finding:
 
 
 def _failed_itself(run: ClusterRun) -> Finding:
-    message = str((run.workflow or {}).get("status", {}).get("message") or "")
+    message = run.workflow_status("message")
     seen = one_line(message) or "it failed before any of its steps began"
     fix = run.kubeflow.page(run.run) if run.kubeflow else "kubectl get workflows -A"
     return Finding("bad", f"run {run.run}", seen, fix)
@@ -125,10 +128,13 @@ def _without_gpus(run: ClusterRun) -> list[Finding]:
     """A training that was to have GPUs and whose pod has none: Kubeflow leaves out a resource whose
     amount is no text, without a word."""
     wanted = run.parameters.get("gpus_per_node") or 0
+    # Of several nodes the training job's pods have the GPUs, not the step's own.
     several = int(run.parameters.get("nodes") or 1) > 1
+    if not wanted or several:
+        return []
     for step in run.steps:
         pod = run.pod(step.tries[-1]) if step.tries else None
-        if step.name != "train" or not wanted or several or pod is None:
+        if step.name != "train" or pod is None:
             continue
         given: set[str] = set()
         for container in pod["spec"]["containers"]:

@@ -36,6 +36,7 @@ def explain_pod(
     if pod.get("status", {}).get("phase") == "Succeeded":
         return None
     about = list(events)
+    # In the order of a pod's life: what comes later may follow from what came before.
     return (
         pod_ended(pod)
         or _not_scheduled(pod)
@@ -64,6 +65,7 @@ def _not_scheduled(pod: Object) -> Trouble | None:
 
 def _container(pod: Object, events: list[Object], last_line: LastLine) -> Trouble | None:
     status = pod.get("status", {})
+    # Init containers first: while one of them fails, the others wait.
     named = [(one, True) for one in status.get("initContainerStatuses") or []]
     named += [(one, False) for one in status.get("containerStatuses") or []]
     for container, init in named:
@@ -80,6 +82,7 @@ def _container(pod: Object, events: list[Object], last_line: LastLine) -> Troubl
 
 def _setup_failed(pod: Object, container: str, reason: str, message: str) -> Trouble:
     low, place = message.lower(), place_of(pod)
+    # `secret "keys" not found`.
     for kind, called in (("secret", "Secret"), ("configmap", "ConfigMap")):
         if f'{kind} "' in low and "not found" in low:
             name = low.partition(f'{kind} "')[2].partition('"')[0]
@@ -87,6 +90,7 @@ def _setup_failed(pod: Object, container: str, reason: str, message: str) -> Tro
             fix = kubectl(pod, f"create {made} {name} --from-env-file={name}.env")
             cause = f"{called} {name!r}, which container {container} reads, is missing"
             return Trouble(f"no-{kind}", place, cause, fix)
+    # `couldn't find key token in Secret models/keys`.
     if "couldn't find key" in low:
         kind, _, holder = message.rpartition(" in ")[2].partition(" ")
         fix = kubectl(
@@ -94,6 +98,8 @@ def _setup_failed(pod: Object, container: str, reason: str, message: str) -> Tro
             f"describe {kind.lower()} {holder.rpartition('/')[2]} shows its keys; add the missing one",
         )
         return Trouble("no-key", place, f"container {container}: {one_line(message)}", fix)
+    # `container has runAsNonRoot and image will run as root`, or: `image has non-numeric user
+    # (app), cannot verify user is non-root`.
     if "run as root" in low or "non-numeric user" in low:
         fix = "build it with a numeric USER that is not 0, or set security.runAsUser (chart)"
         return Trouble(
@@ -135,6 +141,8 @@ def _mount_failed(pod: Object, message: str) -> Trouble:
     place, low = place_of(pod), message.lower()
     for kind in ("secret", "configmap"):
         if f'{kind} "' in low and "not found" in low:
+            # The last one: `MountVolume.SetUp failed for volume "secret-keys": secret "keys" not
+            # found`.
             name = low.rpartition(f'{kind} "')[2].partition('"')[0]
             made = "secret generic" if kind == "secret" else kind
             fix = kubectl(pod, f"create {made} {name} --from-file=…")

@@ -52,7 +52,9 @@ def pull_failed(
     earlier event."""
     said = message
     if not said or said.startswith("Back-off"):
-        event = newest_event([one for one in events if _is_of_pulling(one)], "Failed")
+        # "Back-off pulling image" says that it failed; why, only the event before it says.
+        failures = [one for one in events if _is_of_pulling(one)]
+        event = newest_event(failures, "Failed")
         said = str(event["message"]) if event else said
     kind, why, fix = _judge(pod, image, reason, said.lower())
     # Of a long chain of errors the last one is the cause.

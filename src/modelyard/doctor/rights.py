@@ -50,7 +50,8 @@ def rights(reader: Reader, deploys_to: Collection[str] = ()) -> list[Finding]:
     lacks = lacking(reader, TRAINING, reader.namespace)
     rows = [_row("training", lacks, "bad", f"{ASK}access.pipelineAccounts of charts/platform")]
     groups = {one["name"] for one in (reader.get("/apis") or {}).get("groups") or []}
-    needed = [right for right in DEPLOYING if right[0] not in EXTENDING - groups]
+    missing = EXTENDING - groups
+    needed = [right for right in DEPLOYING if right[0] not in missing]
     for namespace in sorted(deploys_to) or [reader.namespace]:
         fix = f"{ASK}access.deployTo={{{namespace}}} of charts/platform"
         rows.append(
@@ -94,5 +95,6 @@ def _may(reader: Reader, namespace: str, group: str, resource: str, verb: str) -
             "resourceAttributes": {name: value for name, value in attributes.items() if value}
         },
     }
+    # Every account may ask this about itself; nothing is created by it.
     answer = reader.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body) or {}
     return bool(answer.get("status", {}).get("allowed"))

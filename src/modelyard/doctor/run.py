@@ -38,12 +38,13 @@ def run_findings(run: ClusterRun) -> list[Finding]:
             run.look()
     objects = _Objects(run)
     rows += objects.findings()
-    if not (rows or run.steps or objects.found or run.record):
+    is_pipeline = bool(run.steps or run.record)
+    if not (rows or is_pipeline or objects.found):
         return [_nothing(run)]
     rank = {"bad": 0, "warn": 1}
     rows.sort(key=lambda row: rank.get(row.level, 2))
     well = all(row.level == "ok" for row in rows)
-    if (run.steps or run.record) and well:
+    if is_pipeline and well:
         return [summary(run), *rows]
     return rows or [objects.well()]
 
@@ -130,13 +131,18 @@ def _owners(reader: Reader, run: str, jobs: list[Object], events: list[Object]) 
         if lacks_pods(owner):
             found.append(pods_refused(owner, kind, about(events, owner)))
     waiting = []
-    for one in queued(reader) if jobs else []:
-        owned_by = {ref["name"] for ref in one["metadata"].get("ownerReferences") or []}
-        trouble = not_admitted(one)
+    workloads = queued(reader) if jobs else []
+    for workload in workloads:
+        owned_by = {ref["name"] for ref in workload["metadata"].get("ownerReferences") or []}
+        trouble = not_admitted(workload)
         if owned_by & names and trouble:
             waiting.append(trouble)
-    # The queue says why; that the job is suspended says only that.
-    reported = [one for one in found if one and not (waiting and one.kind == "suspended")]
+    reported = []
+    for trouble in found:
+        # The queue says why; that the job is suspended says only that.
+        said_by_queue = bool(waiting) and trouble is not None and trouble.kind == "suspended"
+        if trouble is not None and not said_by_queue:
+            reported.append(trouble)
     return [*reported, *waiting]
 
 

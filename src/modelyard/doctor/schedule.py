@@ -16,6 +16,7 @@ _TAINT = re.compile(r"taints?(?: that the pod didn't tolerate)? \{([^:}]*)")
 NO_ROOM = "no-room"
 """Kind of trouble: every node lacks something that it might have at another time."""
 _CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" (not found|is being deleted)')
+_UNBOUND = ("unbound immediate PersistentVolumeClaims", "unbound PersistentVolumeClaims")
 
 
 def unschedulable(pod: Object, message: str) -> Trouble:
@@ -29,10 +30,7 @@ def unschedulable(pod: Object, message: str) -> Trouble:
             f"{kubectl(pod, 'get pvc')}; create it or name another one",
             lasting=True,
         )
-    if (
-        "unbound immediate PersistentVolumeClaims" in message
-        or "unbound PersistentVolumeClaims" in message
-    ):
+    if any(words in message for words in _UNBOUND):
         fix = kubectl(pod, "get pvc; describe the one that is Pending")
         return _trouble(
             pod, "claim-pending", f"a PersistentVolumeClaim of it is not bound: {message}", fix
@@ -51,7 +49,9 @@ def lacking(message: str) -> list[str]:
 
 def _filters(message: str) -> list[str]:
     """What nodes failed at, as the scheduler words it."""
-    return [what for _, what in _PART.findall(message.partition(". preemption:")[0])]
+    # What follows counts the same nodes again: whether room would come by evicting other pods.
+    about_nodes, _, _ = message.partition(". preemption:")
+    return [what for _, what in _PART.findall(about_nodes)]
 
 
 def _closest(pod: Object, message: str) -> Trouble:
@@ -66,8 +66,9 @@ def _closest(pod: Object, message: str) -> Trouble:
             fix = "free a node in the volume's zone, or use a StorageClass with volumeBindingMode: WaitForFirstConsumer"
             return _trouble(pod, "volume-zone", cause, fix)
     devices = [name for name in missing if "/" in name]
-    for taint in taints if devices else ():
-        if _is_for(taint, devices[0]):
+    # Nodes with devices often keep other pods away by a taint. Such a node has the device free.
+    for taint in taints:
+        if devices and _is_for(taint, devices[0]):
             cause = f"the nodes with {devices[0]} have the taint {taint}, which the pod does not tolerate"
             return _trouble(pod, "taint", cause, _tolerate(taint))
     if missing:
@@ -114,6 +115,7 @@ def _request(pod: Object, resource: str) -> str:
     wanted = []
     for container in pod.get("spec", {}).get("containers", []):
         resources = container.get("resources", {})
+        # Kubernetes takes a limit for the request where none is stated.
         amount = (resources.get("requests") or resources.get("limits") or {}).get(resource)
         if amount:
             wanted.append(str(amount))
@@ -126,11 +128,8 @@ def _request(pod: Object, resource: str) -> str:
 def _is_for(taint: str, resource: str) -> bool:
     """Whether a taint keeps nodes for pods that ask for the resource, as `nvidia.com/gpu` on
     both does."""
-    return (
-        taint == resource
-        or "gpu" in taint.lower()
-        or taint.partition("/")[0] == resource.partition("/")[0]
-    )
+    same_domain = taint.partition("/")[0] == resource.partition("/")[0]
+    return taint == resource or same_domain or "gpu" in taint.lower()
 
 
 def _tolerate(taint: str) -> str:

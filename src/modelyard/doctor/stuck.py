@@ -48,8 +48,9 @@ def stuck_steps(reader: Reader, limit: float, now: datetime | None = None) -> li
     now = now or datetime.now(UTC)
     old = []
     for pod in reader.here("pods", labelSelector=RUN_LABEL):
-        pending = pod.get("status", {}).get("phase") == "Pending"
-        if _workflow(pod).startswith(OURS) and pending and _minutes(pod, now) >= limit:
+        is_ours = _workflow(pod).startswith(OURS)
+        is_pending = pod.get("status", {}).get("phase") == "Pending"
+        if is_ours and is_pending and _minutes(pod, now) >= limit:
             old.append(pod)
     if not old:
         return []
@@ -71,6 +72,7 @@ def end(stuck: Stuck, kubeflow: Kubeflow, reader: Reader) -> None:
     Raises:
         Unavailable, UsageError: Kubeflow Pipelines does not answer, or refuses.
     """
+    # The end first: without it the event would speak of a run that goes on.
     kubeflow.terminate(stuck.run)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     path = f"/apis/argoproj.io/v1alpha1/namespaces/{reader.namespace}/workflows/{stuck.workflow}"
@@ -99,6 +101,7 @@ def _minutes(pod: Object, now: datetime) -> float:
     """Since a pod is there, or since it lost its node."""
     unscheduled = condition(pod, "PodScheduled")
     stamp = pod["metadata"].get("creationTimestamp")
+    # A pod that lost its node has not waited since it was created.
     if unscheduled.get("status") == "False":
         stamp = unscheduled.get("lastTransitionTime") or stamp
     since = moment(stamp)

@@ -15,6 +15,8 @@ from modelyard.doctor.finding import (
     place_of,
 )
 
+_NEVER_FITS = ("excess", "exceeds", "maximum capacity")
+"""Words of Kueue for a Workload that is larger than its queue."""
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (\S+?), used: (\S+?), limited: (\S+)")
 _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
 _WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request: (.*)')
@@ -109,14 +111,15 @@ def not_admitted(workload: Object) -> Trouble | None:
         )
     reserved = condition(workload, "QuotaReserved")
     said, queue = one_line(reserved.get("message")), workload.get("spec", {}).get("queueName", "")
-    if reserved.get("reason") == "Inadmissible" or "doesn't exist" in said or "inactive" in said:
+    is_closed = "doesn't exist" in said or "inactive" in said
+    if is_closed or reserved.get("reason") == "Inadmissible":
         fix = (
             f"{kubectl(workload, 'get localqueues')}; then set cluster.queue to one that is active"
         )
         return Trouble(
             "queue-missing", _queued(workload), f"its queue {queue!r} cannot admit it: {said}", fix
         )
-    if "excess" in said or "exceeds" in said or "maximum capacity" in said:
+    if any(words in said for words in _NEVER_FITS):
         fix = "ask for fewer GPUs or nodes, or raise nominalQuota of the ClusterQueue"
         return Trouble(
             "queue-too-large",
@@ -140,7 +143,9 @@ def job_failed(job: Object, kind: str) -> Trouble | None:
             return Trouble("deadline", place, f"it ran longer than its deadline: {said}", fix)
         fix = kubectl(job, f"describe {kind} {job['metadata']['name']}")
         return Trouble("job-failed", place, f"it failed ({failed.get('reason')}): {said}", fix)
-    if condition(job, "Suspended").get("status") == "True" or job.get("spec", {}).get("suspend"):
+    # Trainer's condition comes a moment after the field by which Kueue suspends a job.
+    is_suspended = condition(job, "Suspended").get("status") == "True"
+    if is_suspended or job.get("spec", {}).get("suspend"):
         queue = job["metadata"].get("labels", {}).get("kueue.x-k8s.io/queue-name")
         if queue:
             cause = f"it is suspended until queue {queue!r} admits it"
