@@ -92,6 +92,7 @@ def register(package: Path, run: Run) -> str:
             "modelyard.metric": info.gate.metric,
             "modelyard.value": f"{info.gate.value:.6g}",
         }
+        # The version last: a kill before leaves files that nothing refers to.
         version = mlflow.create_model_version(
             name, source, run_id, tags=tags, description=info.gate.reason[:1000]
         )
@@ -122,6 +123,8 @@ def set_champion(
     champion = _champion_of(list_versions(chosen.name))
     before = champion.version if champion else None
     with _open() as mlflow:
+        # The alias first: it decides what serves. A kill in between leaves a change that nobody
+        # noted, which `previous` allows for.
         mlflow.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
         if before != chosen.version:
             change = Change(
@@ -141,7 +144,8 @@ def changes(name: str) -> list[Change]:
     """Every change of the champion, oldest first."""
     with _open() as mlflow:
         tags = mlflow.get_registered_model(name).tags
-    return [Change.model_validate_json(tags[tag]) for tag in sorted(tags) if tag.startswith(AUDIT)]
+    marks = sorted(tag for tag in tags if tag.startswith(AUDIT))
+    return [Change.model_validate_json(tags[mark]) for mark in marks]
 
 
 def previous(name: str, version: str) -> str | None:
@@ -243,7 +247,8 @@ def get(name: str, version: str) -> Version:
     if not versions:
         raise UsageError(f"{choices('registered name', name, names())}. {_what_to_type()}")
     for one in versions:
-        if one.version == version or (version == CHAMPION and one.champion):
+        is_serving = version == CHAMPION and one.champion
+        if is_serving or one.version == version:
             return one
     raise UsageError(choices(f"{name}: version", version, [one.version for one in versions]))
 

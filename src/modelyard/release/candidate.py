@@ -43,6 +43,8 @@ class Candidate:
         finally:
             self.remove()
         if problem and any(one.kind == NO_ROOM for one in rollout.seen):
+            # A cluster for exactly one pod of this size has no room for a second one next to what
+            # serves.
             problem += ". Where one more pod finds no room: serve.candidate=false"
         return problem
 

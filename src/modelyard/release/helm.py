@@ -78,6 +78,7 @@ class Helm:
     def history(self) -> list[Revision]:
         """All revisions that are kept, oldest first; none where there is no release."""
         done = self._run("history", self.release, "--max", str(KEPT), "--output", "json")
+        # The status is 1 for every failure: only the words say which.
         if done.returncode and "release: not found" in done.stderr:
             return []
         history = json.loads(self._checked(done, "reading its history"))
@@ -119,12 +120,14 @@ class Helm:
                 "--atomic",
                 "--timeout",
                 _seconds(minutes),
+                # Else values that nobody names any more stay as the revision before had them.
                 "--reset-values",
                 "--values",
                 str(file),
                 "--history-max",
                 str(KEPT),
             )
+            # A file, not a pipe: nobody reads while helm works, and a full pipe would stop it.
             said = Path(folder) / "stderr"
             with said.open("w") as stream:
                 process = subprocess.Popen(
@@ -195,6 +198,7 @@ class Helm:
             "HELM_CONFIG_HOME": str(place / "config"),
             "HELM_DATA_HOME": str(place / "data"),
         }
+        # What the environment sets itself counts more.
         return own | os.environ
 
 
@@ -207,6 +211,7 @@ def _follow(
         while process.poll() is None and reason is None:
             time.sleep(0.2)
             reason = watch()
+    # SIGTERM and Ctrl-C come as exceptions: without this, helm would go on, or die half done.
     except BaseException:
         _interrupt(process, INTERRUPT_SECONDS)
         raise
@@ -219,6 +224,7 @@ def _interrupt(process: subprocess.Popen[bytes], patience: float) -> None:
     if process.poll() is not None:
         return
     process.terminate()
+    # Of a terminated helm: with --atomic it puts back what was there before.
     try:
         process.wait(patience)
     except subprocess.TimeoutExpired:

@@ -34,6 +34,8 @@ class Judge:
         problem = self.helm.upgrade(
             chart_of(settings), settings.chart_version, values, settings.timeout_minutes, rollout
         )
+        # Of a time-out helm says nothing more, and it removes the pods that could: what was seen of
+        # them meanwhile is the cause.
         if problem and "timed out" in problem and rollout.seen:
             return cause_of(rollout.seen[0])
         return problem

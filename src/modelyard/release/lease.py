@@ -53,7 +53,8 @@ class Lease:
                 self._check_seen()
                 continue
             seen = found.get("data") or {}
-            if (not seen.get("holder") or self._is_dead(seen)) and self._take_over(found):
+            is_free = not seen.get("holder") or self._is_dead(seen)
+            if is_free and self._take_over(found):
                 self.stopped = True
                 break
         self._thread.start()
@@ -99,6 +100,7 @@ class Lease:
         if not seen.get("holder"):
             return None
         age = datetime.now(UTC) - datetime.fromisoformat(seen["renewed"])
+        # Generous, since the clocks of two machines differ.
         if age.total_seconds() < 2 * LAPSE:
             return seen["holder"]
         return None
@@ -111,11 +113,14 @@ class Lease:
         """
         called = f"release {self.reader.namespace}/{self.release}"
         self.say(f"{called}: a deploy by {seen.get('holder')} is not finished; is it at work?")
+        # By change, not by time: the holder's clock may be wrong by more than a lapse.
         until = time.monotonic() + LAPSE
         while time.monotonic() < until:
             time.sleep(min(1.0, LAPSE / 10))
             now = self.read()
             if now is None or not now.get("holder"):
+                # Handed back while we waited: deleted, it is created again; emptied, it is taken
+                # over.
                 return now is not None
             if now != seen:
                 raise Unavailable(
@@ -126,6 +131,7 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._over.wait(BEAT):
+            # A beat that fails is made up for by the next: LAPSE has room for three.
             with suppress(ModelyardError, *_answers()):
                 if (self.read() or {}).get("holder") != self.holder:
                     return

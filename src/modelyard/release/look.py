@@ -24,7 +24,8 @@ def release_findings(
     known = []
     try:
         for name, settings in _known():
-            if only in (None, settings.release) and namespace in (None, settings.namespace):
+            is_wanted = only in (None, settings.release) and namespace in (None, settings.namespace)
+            if is_wanted:
                 known.append((name, settings))
     except ModelyardError as error:
         if only is None:

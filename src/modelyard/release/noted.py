@@ -42,6 +42,7 @@ def release_of(version: Version) -> Release | None:
 
 def serving_release(name: str) -> Release | None:
     """The release of the champion, else the newest that any version of the name was brought to."""
+    # The champion first, the others as they are: newest first.
     for version in sorted(registry.list_versions(name), key=lambda one: not one.champion):
         release = release_of(version)
         if release is not None:
@@ -72,8 +73,9 @@ def disagreement(name: str, called: str, digest: str) -> Disagreement | None:
             served = version
     if champion is not None and served == champion:
         return None
-    if not digest and (champion is None or release_of(champion) is None):
-        return None  # nothing was brought there yet
+    was_brought = champion is not None and release_of(champion) is not None
+    if not digest and not was_brought:
+        return None
     serves = f"package {digest[:12]}, which is not registered here" if digest else "nothing"
     fixes = []
     if served is not None:

@@ -61,6 +61,7 @@ class Releaser:
         """Serves an earlier package again: helm's own revision of it where there is one, else as
         a new one."""
         digest = artifact.read_manifest(package).digest
+        # Before its history is read: until then another deploy may change it.
         with self._held() as lease:
             for revision in reversed(self._mended(lease.stopped)):
                 if revision.served and self._digest(revision) == digest:
@@ -117,10 +118,12 @@ class Releaser:
             assert good is not None
             self.say(f"{self.called}: revision {good.revision} has this package already")
             back, rollout = self._other(history, digest), self.judge.rollout()
+            # Nothing new is started: the pods that are there already are those to judge.
             rollout.before = set()
         else:
             if self.settings.candidate:
                 self._judge(package, values, now, good)
+            # Judging took minutes, in which this process may have lost the lease.
             lease.check()
             rollout = self.judge.rollout()
             self._upgrade(values, good, rollout)
@@ -152,8 +155,9 @@ class Releaser:
         problem = self.judge.upgrade(values, rollout)
         if problem is None:
             return
+        # Helm was killed before it had put things back.
         if good is not None and _is_half_done(self.helm.history()):
-            raise self._undone(problem, good)  # helm was killed before it had put things back
+            raise self._undone(problem, good)
         where = self._rolled_back(good) if good else NOTHING
         raise ModelyardError(f"{self.called}: {problem}. {where}")
 
@@ -252,6 +256,7 @@ def _is_half_done(history: list[Revision]) -> bool:
 
 def _age(updated: str) -> float:
     """Seconds since a time that helm wrote, with nanoseconds."""
+    # Nanoseconds, of which `fromisoformat` takes no more than six digits.
     head, dot, rest = updated.partition(".")
     zone = rest.lstrip("0123456789") if dot else ""
     return time.time() - datetime.fromisoformat(head + zone).astimezone(UTC).timestamp()

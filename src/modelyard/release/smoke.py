@@ -57,7 +57,8 @@ class Rollout:
         now = self._looked = time.monotonic()
         now_wrong = self.troubles()
         self.seen = now_wrong or self.seen
-        return self._ripe({one.where: one for one in now_wrong if one.lasting}, now)
+        lasting = {trouble.where: trouble for trouble in now_wrong if trouble.lasting}
+        return self._ripe(lasting, now)
 
     def _ripe(self, found: Mapping[str, Trouble], now: float) -> str | None:
         """The trouble that has lasted for longer than failing_minutes; None where there is none."""
@@ -128,6 +129,7 @@ def _behind(deployment: Object) -> str | None:
     wanted = int(deployment.get("spec", {}).get("replicas", 1))
     updated = int(status.get("updatedReplicas", 0))
     available = int(status.get("availableReplicas", 0))
+    # Until then the status describes the version before, which is complete.
     if int(status.get("observedGeneration", 0)) < int(metadata.get("generation", 0)):
         return f"Deployment {name}: its controller has not seen the change yet"
     if updated < wanted:
@@ -163,9 +165,12 @@ def ask_golden(
         try:
             answered, answer = _post(reader, path, golden["request"])
         except TimeoutError:
-            if attempt == TRIES or (attempt > 1 and time.monotonic() - began >= PATIENCE):
+            # A first time-out may be a proxy's that had not heard of the new pods.
+            out_of_time = attempt > 1 and time.monotonic() - began >= PATIENCE
+            if attempt == TRIES or out_of_time:
                 raise
         except ConnectionError as error:
+            # 503: no pod is among the Service's endpoints yet.
             if attempt == TRIES or not str(error).startswith("503"):
                 return f"the new pods do not answer their own example: {error}"
         else:
@@ -222,7 +227,9 @@ def _refused(error: Any) -> OSError:
         return PermissionError(
             f"{status}. This account needs 'create services/proxy', or set serve.smoke=helm"
         )
+    # Every answer of the model carries this header, so that its own 504 is not the API's.
     by_model = "x-modelyard-package" in {name.lower() for name in error.headers or {}}
-    if "trying to reach service" in said or (error.status == 504 and not by_model):
+    by_proxy = error.status == 504 and not by_model
+    if by_proxy or "trying to reach service" in said:
         return TimeoutError(f"{status}. {UNREACHED}")
     return ConnectionError(status)

@@ -75,14 +75,19 @@ def _upload(fs: Any, root: str, package: Path, manifest: artifact.Manifest) -> N
         names.append(SIGNATURE)
         own.append(SIGNATURE)
     sizes = {name: (package / name).stat().st_size for name in names}
-    if not _differing(fs, root, sizes) and all(_is_same(fs, root, package, name) for name in own):
+    # The manifest is compared by content: it holds the sum of every other file.
+    is_whole = not _differing(fs, root, sizes)
+    if is_whole and all(_is_same(fs, root, package, name) for name in own):
         return
     # Without its manifest it is no package while files are replaced.
     if fs.exists(there):
         fs.rm_file(there)
-    for parent in sorted({str(Path(root, name).parent) for name in sizes}):
+    parents = {str(Path(root, name).parent) for name in sizes}
+    for parent in sorted(parents):
         fs.makedirs(parent, exist_ok=True)
-    fs.put([str(package / name) for name in names], [f"{root}/{name}" for name in names])
+    sources = [str(package / name) for name in names]
+    targets = [f"{root}/{name}" for name in names]
+    fs.put(sources, targets)
     wrong = _differing(fs, root, sizes)
     if wrong:
         raise BrokenArtifact(
@@ -98,9 +103,12 @@ def _is_same(fs: Any, root: str, package: Path, name: str) -> bool:
 
 def _differing(fs: Any, root: str, sizes: dict[str, int]) -> list[str]:
     """Files that are missing or of another length."""
+    # fsspec keeps listings, which are from before the upload.
     fs.invalidate_cache()
     found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
-    there = {name[len(root) :].lstrip("/"): int(info["size"]) for name, info in found.items()}
+    there = {}
+    for name, info in found.items():
+        there[name[len(root) :].lstrip("/")] = int(info["size"])
     return sorted(name for name, size in sizes.items() if there.get(name) != size)
 
 

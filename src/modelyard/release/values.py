@@ -53,6 +53,7 @@ def candidate_name(release: str) -> str:
     if len(name) <= NAME_LENGTH:
         return name
     digest = hashlib.sha256(release.encode()).hexdigest()[:8]
+    # 19 characters are for the hash, `-candidate` and the dash between them and the beginning.
     return f"{release[: NAME_LENGTH - 19].rstrip('-')}-{digest}-candidate"
 
 

@@ -33,7 +33,8 @@ from modelyard.tuning.trial import Job, Result
 LOOK_SECONDS = 0.1
 """Between two looks at a trial."""
 MOST_MEMORY = 0.92
-"""Share of the step's memory from which on a trial is stopped."""
+"""Share of the step's memory from which on a trial is stopped: what is left holds what it takes
+between two looks."""
 
 
 def suggest(
@@ -47,6 +48,7 @@ def suggest(
     proposals: list[dict[str, Any]] = [{"number": 0, "settings": {}}]
     if earlier:
         proposals = []
+    # Numbers continue behind the results: Kubeflow hands them back in any order.
     first = len(earlier) + len(proposals)
     for number in range(first, len(earlier) + count):
         proposals.append({"number": number, "settings": study.ask().settings})
@@ -97,17 +99,15 @@ def trial(
 
 def _follow(process: Process, limit: int | None) -> str:
     """Logs a trial's epochs and output until it ends; stops it before it takes the step's whole
-    memory. Returns why it was stopped, or nothing.
-
-    Where a container runs out of memory, Kubernetes kills all its processes, and with this one the
-    whole search: the trial has to end first.
-    """
+    memory. Returns why it was stopped, or nothing."""
     stopped = ""
     shown, own = _Shown(process), psutil.Process()
     try:
         while process.alive():
             time.sleep(LOOK_SECONDS)
             held = process.resident() + own.memory_info().rss
+            # Out of memory, Kubernetes kills all of a container's processes, and with this one the
+            # whole search: the trial has to end first.
             if limit is not None and held > MOST_MEMORY * limit:
                 process.stop()
                 stopped = (
@@ -160,7 +160,8 @@ def best(
     from modelyard.settings.family import portable
 
     entry, start, space = _search(family, config, fixed)
-    results = sorted((json.loads(text) for text in done), key=_number)
+    results = [json.loads(text) for text in done]
+    results.sort(key=_number)
     first = results[0]
     if "error" in first:
         raise ModelyardError(f"the starting settings cannot be trained: {first['error']}")

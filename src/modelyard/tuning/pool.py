@@ -32,6 +32,7 @@ class Process:
         self.number, self.folder, self.gpu = number, folder, gpu
         self.began = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
+        # A trial that is begun again must not be judged by what its first process left.
         for name in (RESULT, ERROR, EPOCHS):
             (folder / name).unlink(missing_ok=True)
         artifact.write_json(folder / JOB, job)
@@ -42,6 +43,8 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=_environment(threads, gpu) | into(self._temporary.name),
+                # A group of its own, which `stop` can kill whole; Ctrl-C at the search does not
+                # reach it, so that a trial ends only when the search says so.
                 start_new_session=True,
             )
 
@@ -65,6 +68,7 @@ class Process:
         found: dict[int, float] = {}
         last = 0
         for line in whole.splitlines():
+            # The epochs of the first training are what others are compared by.
             row = json.loads(line)
             if row["epoch"] <= last:
                 break
@@ -125,6 +129,7 @@ class Process:
         if self.alive():
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        # What SIGKILL kept the trial from deleting itself.
         self._temporary.cleanup()
 
 
@@ -145,6 +150,7 @@ def _environment(threads: int, gpu: str | None) -> dict[str, str]:
         paths.append(set_before)
     values["PYTHONPATH"] = os.pathsep.join(paths)
     values["PYTHONWARNINGS"] = "ignore"
+    # Trials side by side share the cores; whoever set the variable has chosen otherwise.
     values.setdefault("OMP_NUM_THREADS", str(threads))
     values[PARENT] = str(os.getpid())
     if gpu:

@@ -22,6 +22,7 @@ def hopeless(curve: Curve, others: Sequence[Curve], epochs: int) -> bool:
     counts with its best.
     """
     now = max(curve, default=0)
+    # The first epochs say little: warm-up and noise decide who is ahead.
     if now < max(2, SHARE_UNTOUCHED * epochs):
         return False
     reached = [_best(other, now) for other in others if other]

@@ -33,10 +33,13 @@ def differing(config: FamilyConfig) -> dict[str, Any]:
 def _changed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, dict) and isinstance(defaults.get(name), dict) and defaults[name]:
-            if inner := _changed(value, defaults[name]):
+        default = defaults.get(name)
+        # An empty section, such as cluster.env, has no fields to compare one by one.
+        has_fields = isinstance(value, dict) and isinstance(default, dict) and bool(default)
+        if has_fields:
+            if inner := _changed(value, default):
                 found[name] = inner
-        elif value != defaults.get(name):
+        elif value != default:
             found[name] = value
     return found
 
@@ -76,8 +79,10 @@ def failures(tried: Sequence[Tried]) -> list[str]:
     failed = [one for one in tried if one.state == "failed"]
     if not failed:
         return []
-    count = f"{len(failed)} of {len(tried)} trials failed and were left out:"
-    return [count, *(f"Trial {one.trial}: {one.headline}" for one in failed)]
+    lines = [f"{len(failed)} of {len(tried)} trials failed and were left out:"]
+    for trial in failed:
+        lines.append(f"Trial {trial.trial}: {trial.headline}")
+    return lines
 
 
 def write_trials(folder: Path, study: Study, metric: str) -> Path:
@@ -144,7 +149,9 @@ def slices(
     tried: Sequence[Tried], space: Mapping[str, Range], metric: str, order: Sequence[str]
 ) -> list[Plot]:
     """For each setting, its values against the metric."""
-    first = [*order, *(name for name in space if name not in order)]
+    # Settings without an importance, of a young study all, come last.
+    unranked = [name for name in space if name not in order]
+    first = [*order, *unranked]
     plots = []
     for name in first[:SLICES]:
         seen: list[Any] = []
@@ -207,6 +214,7 @@ def write_page(folder: Path, title: str, lines: Sequence[str], plots: Sequence[P
             )
     said = "".join(f"<p>{_text(line)}</p>" for line in lines)
     css = (Path(card.__file__).parent / "card.css").read_text()
+    # Comments of the stylesheet are for its editors, not for each page.
     style = re.sub(r"/[*].*?[*]/", "", css, flags=re.DOTALL)
     page = (
         f'<!doctype html>\n<html lang="en"><head>{pages.head(title, pages.policy(img_src="data:"))}'

@@ -101,6 +101,7 @@ class Search:
     @cached_property
     def folder(self) -> Path:
         """The study's own: its name follows from data, code, space and starting settings."""
+        # Not how long and how many: a longer search continues a shorter one.
         content = [
             artifact.read_manifest(self.dataset).digest,
             self.run_of.code_version,
@@ -115,6 +116,7 @@ class Search:
         better."""
         file = self.folder / START
         if not file.is_file():
+            # Without a kill in between this runs once: `start.json` is written whole or not at all.
             process = self._process(0, {})
             try:
                 while process.alive():
@@ -170,6 +172,8 @@ class Search:
                     time.sleep(POLLED_SECONDS)
             finally:
                 for number, (process, _) in self._open.items():
+                    # The process first: given up, its folder belongs to the trial that is queued
+                    # again.
                     process.stop()
                     self.study.give_up(number)
                 self._open.clear()
@@ -241,6 +245,8 @@ class Search:
         self, process: Process, proposal: Proposal, curve: dict[int, float], why: str
     ) -> Tried:
         number, settings, result = proposal.number, proposal.settings, process.result()
+        # A trial that ended in the moment in which it was to be stopped has a result, and it
+        # counts.
         if result is not None:
             return self.study.tell(number, settings, result, process.curve(), process.seconds)
         if why:
@@ -284,6 +290,7 @@ class Search:
             dataset=self.dataset,
             features=self.root / "features",
         )
+        # Side by side they share the cores, else each would start a thread for every core.
         threads = max(1, (os.cpu_count() or 1) // self.plan.jobs)
         gpu = None
         if self._gpus and self.plan.jobs > 1:
@@ -305,6 +312,7 @@ def _short(content: str) -> str:
 def _alone(folder: Path) -> Iterator[None]:
     with (folder / "lock").open("w") as stream:
         try:
+            # The kernel lets go of the lock however the process ends.
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UsageError(f"another process works on the study in {folder}") from None

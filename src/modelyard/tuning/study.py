@@ -160,9 +160,10 @@ class Study:
         from optuna.samplers import TPESampler
 
         number = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = TPESampler(
-            seed=self._seed + 1009 * number, n_startup_trials=min(10, 3 + len(self._space))
-        )
+        # Seeds lie so far apart that searches with neighbouring seeds share no draws. Of a small
+        # space fewer random trials say enough for TPE to begin than Optuna's ten.
+        startup = min(10, 3 + len(self._space))
+        self._study.sampler = TPESampler(seed=self._seed + 1009 * number, n_startup_trials=startup)
         trial = self._study.ask()
         settings: dict[str, Any] = {}
         for name, one in self._space.items():
@@ -200,6 +201,7 @@ class Study:
         from optuna.trial import TrialState
 
         trial = self._asked.pop(number)
+        # A trial that was begun before stays one: `take_up` gives it no third try.
         marks = {}
         if RETRY in trial.user_attrs:
             marks[RETRY] = True
@@ -231,7 +233,9 @@ class Study:
         from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
         from optuna.trial import TrialState
 
-        if len(self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 8:
+        finished = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        # PED-ANOVA compares the best tenth with the rest: of fewer trials that is noise.
+        if len(finished) < 8:
             return {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -256,6 +260,8 @@ class Study:
 
         trial = self._asked.pop(number)
         attributes = self._attributes(state, settings, seconds, headline, result, same_as)
+        # Each attribute is a write of its own, `ENDED` the last: killed in between, the trial is
+        # RUNNING for Optuna, and `take_up` queues it again.
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
         values = None
@@ -289,7 +295,9 @@ class Study:
     def _encoded(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Values as Optuna holds them: of the settings, and the starting ones where they are
         silent; those whose conditions hold and that lie in their range."""
-        chosen = {name: settings.get(name, lookup(self._config, name)) for name in self._space}
+        chosen = {}
+        for name in self._space:
+            chosen[name] = settings.get(name, lookup(self._config, name))
         found: dict[str, Any] = {}
         for name, one in self._space.items():
             if not holds(one, self._config, chosen):

@@ -93,6 +93,7 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
         host = run.entry.open(model / "assets")
         evaluation = run.family.evaluate(host, run.family.native(model), features, "validation")
         judged = judge(run.config.gate, evaluation)
+    # A diverged training may reach NaN, which is neither better nor worse than anything.
     if not math.isfinite(judged.value):
         raise ModelyardError(
             f"{judged.metric} is {judged.value} on the validation split: it cannot be compared"
@@ -124,7 +125,9 @@ def features_of(run: Any, job: Job) -> Path:
     if job.made is not None and artifact.read_manifest(job.made).key == key:
         return job.made
     folder = job.features / key[:16]
+    # Trials side by side need the same features: one makes them, the others wait.
     with _lock(job.features / f"{key[:16]}.lock"):
+        # The manifest is written last: without it a killed trial left a part.
         if not (folder / artifact.MANIFEST).is_file():
             features(run, dataset=job.dataset, features=folder)
     return folder
@@ -150,6 +153,7 @@ def main(folder: Path) -> int:
     except ModelyardError as error:
         artifact.write_json(folder / ERROR, {"kind": NO_DEVICES, "message": str(error)})
         return error.exit_code
+    # Line by line: the search reads it while the trial works.
     with (folder / EPOCHS).open("w", buffering=1) as epochs:
         try:
             result = run_trial(job, lambda epoch, figures: _tell(epochs, epoch, figures))
