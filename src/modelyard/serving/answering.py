@@ -54,6 +54,7 @@ def _fault(
             low = middle
         else:
             error, high = failed, middle
+    # The latest failure may have been of several examples: what is raised about this one by itself?
     if len(examples) > 1:
         error = _failure(predict, examples[low:high], wanted) or error
     if isinstance(error, Unwanted):

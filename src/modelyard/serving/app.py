@@ -145,21 +145,26 @@ class Service:
         else:
             answer.raw_headers += headers
             answer.body_iterator = _counted(ends, route.name, answer.body_iterator, call)
+            # Starlette waits for the caller's leaving while it streams: `hear` ends our work too.
             await answer(scope, call.hear, send)
         if self.logs_access:
             logs.answered(call, route.name, status, ends.opened.info.version)
         if span is not None:
             span(route.name, status, ends.opened.info.version)
-        if status == 200 and route.name == "predict" and ends is self.traffic.champion:
+        # After the answer has gone out, so that the shadow costs the caller no time.
+        was_predicted = route.name == "predict" and status == 200
+        if was_predicted and ends is self.traffic.champion:
             self.traffic.mirror(call)
 
     async def _asked(self, route: Route, call: Call) -> Answer:
         try:
+            # Kubernetes restarts a pod whose liveness probe fails: a busy one must answer it.
             is_probe = call.path in _FREE
             if self.token and not is_probe:
                 self._check_token(call)
             self.lag.begun += 1
             is_behind = self.lag.seconds > 0 or self.lag.share < 1
+            # Before the body is read, which may take longer than the answer.
             if is_behind and not is_probe:
                 left = call.expires(self.traffic.champion.limits.deadline) - call.started
                 if self.lag.refuses(left):
@@ -188,6 +193,7 @@ class Service:
     def _check_token(self, call: Call) -> None:
         given = call.headers.get(b"authorization", b"")
         scheme, _, token = given.partition(b" ")
+        # Compared in constant time: == would tell by its time how many first bytes are right.
         if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self.token):
             said = "a token is required; send authorization: Bearer <token>"
             raise refuse(401, said, headers=((b"www-authenticate", b"Bearer"),))
@@ -218,6 +224,7 @@ class Service:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The lifespan: opens at startup, closes at shutdown."""
+        # ASGI sends two messages in this scope: startup, and at the end shutdown.
         await receive()
         try:
             async with self.running():
@@ -286,6 +293,7 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
         opened(package, predictions, limits),
         candidate=further(settings.candidate, settings.breaking_swaps),
         share=settings.share,
+        # Nobody gets a shadow's answers, so it may refuse what the champion answers.
         shadow=further(settings.shadow, True),
         threads=threads,
         trust=trust,
@@ -297,6 +305,7 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
     with _closing(predictions, traffic):
         async with _following(traffic, settings):
             yield traffic
+        # The shadow's last answers go to the prediction log, which closes with this block.
         await traffic.settle()
     if service.spans is not None:
         service.spans.close()
@@ -350,6 +359,7 @@ async def _counted(
     try:
         async for chunk in chunks:
             yield chunk
+        # Not reached when the client leaves: the iterator is then closed at `yield`.
         code = 200 if call.ended is None else call.ended.status
     finally:
         ends.metrics.request(name, code, time.perf_counter() - call.started)

@@ -41,8 +41,11 @@ class Aside:
         """
         left = expires - time.perf_counter()
         wait = self._seconds * self._inside / self._threads
-        full = self._inside >= self._threads + self._capacity
-        if full or (self._inside and wait + self._seconds > SHARE * left):
+        is_full = self._inside >= self._threads + self._capacity
+        # With nobody inside all is let in: `_seconds` changes only when work runs, so one slow
+        # piece would otherwise shut out all later ones.
+        is_late = self._inside > 0 and wait + self._seconds > SHARE * left
+        if is_full or is_late:
             raise overloaded(wait)
         self._count(1)
         future = self._pool.submit(self._timed, work)
@@ -57,7 +60,9 @@ class Aside:
         try:
             return work()
         finally:
-            self._seconds += 0.2 * (time.perf_counter() - begun - self._seconds)
+            taken = time.perf_counter() - begun
+            # No lock: where two threads write at once one value is lost, which an average stands.
+            self._seconds += 0.2 * (taken - self._seconds)
 
     def _ended(self, future: Future[T]) -> None:
         self._count(-1)

@@ -193,6 +193,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         batch = self._running = Batch(slices, rows, load, time.perf_counter())
         if self._thread is None:
+            # A thread cannot be stopped from outside: each stuck batch keeps its own.
             self._thread = ThreadPoolExecutor(1 + STUCK, "model")
         if self._sweep is None:
             self._sweep = loop.call_later(SWEEP_SECONDS, self._expire)
@@ -219,12 +220,12 @@ class Batcher:
                     break
                 stop += 1  # an example heavier than a whole batch goes by itself
             self._waiting.popleft()
-            one = Slice(entry, entry.taken, stop)
-            weight = entry.load(one.start, stop)
-            slices.append(one)
+            start = entry.taken
+            weight = entry.load(start, stop)
+            slices.append(Slice(entry, start, stop))
             load += weight
-            rows += stop - one.start
-            self._rows -= stop - one.start
+            rows += stop - start
+            self._rows -= stop - start
             entry.taken = stop
             self._count(-weight, entry)
             if stop < len(entry.examples):
@@ -248,41 +249,48 @@ class Batcher:
             entry.future.set_exception(late())
 
     def _answer(self, slices: list[Slice]) -> tuple[list[Outcome], float]:
+        # Called in the model's thread while the event loop answers others: it only reads.
         def wanted() -> bool:
             now = time.perf_counter()
-            return any(not one.entry.future.done() and one.entry.expires > now for one in slices)
+            entries = [part.entry for part in slices]
+            return any(entry.expires > now and not entry.future.done() for entry in entries)
 
         start = time.perf_counter()
-        outcomes = answer_all(self._predict, [one.examples for one in slices], wanted)
+        outcomes = answer_all(self._predict, [part.examples for part in slices], wanted)
         return outcomes, time.perf_counter() - start
 
     def _done(self, batch: Batch, finished: asyncio.Future[tuple[list[Outcome], float]]) -> None:
         self._deliver(batch.slices, batch.load, *finished.result())
         if batch is not self._running:
+            # It was found stuck meanwhile, and the model has work that was begun after it.
             self._stuck.remove(batch)
             return
         self._running = None
         self._company = min(batch.rows + self._rows, self.pace.best)
         loop = asyncio.get_running_loop()
-        if self._rows >= self._company or not self._wait or self._company == 1:
-            self._next = loop.call_soon(self._begin)
-        else:
+        # A company of one was answered just now: nobody else is likely to come.
+        may_more_come = self._company > 1 and self._rows < self._company
+        if may_more_come and self._wait:
             self._next = loop.call_later(self._wait, self._begin)
+        else:
+            self._next = loop.call_soon(self._begin)
 
     def _deliver(
         self, slices: list[Slice], load: float, outcomes: list[Outcome], taken: float
     ) -> None:
         was_stopped = False
         for (entry, start, _), outcome in zip(slices, outcomes, strict=True):
-            if isinstance(outcome, list):
-                if not entry.future.done():
-                    entry.answers += outcome
-                    if len(entry.answers) == len(entry.examples):
-                        entry.future.set_result(entry.answers)
+            if isinstance(outcome, Unwanted):
+                was_stopped = True
+            # Done: its time was over, its caller left, or an earlier slice of it failed.
+            if entry.future.done():
                 continue
-            was_stopped = was_stopped or isinstance(outcome, Unwanted)
-            if not entry.future.done():
+            if not isinstance(outcome, list):
                 entry.future.set_exception(_shown_to_caller(outcome, start))
+                continue
+            entry.answers += outcome
+            if len(entry.answers) == len(entry.examples):
+                entry.future.set_result(entry.answers)
         if was_stopped:  # its time says nothing of how long the work takes
             return
         change = max(taken / self.pace.seconds(load), 0.2) - self._behind
@@ -299,14 +307,17 @@ class Batcher:
             batches.append(running)
         entries = list(self._waiting)
         for batch in batches:
-            entries += [one.entry for one in batch.slices]
+            entries += [part.entry for part in batch.slices]
         for entry in entries:
             if entry.expires <= now and not entry.future.done():
                 entry.future.set_exception(late())
         loop = asyncio.get_running_loop()
         if batches:
             self._sweep = loop.call_later(SWEEP_SECONDS, self._expire)
-        if running is not None and len(self._stuck) < STUCK and self._is_stuck(running, now):
+        # With all threads stuck a further batch would wait for one of them anyway.
+        if running is None or len(self._stuck) == STUCK:
+            return
+        if self._is_stuck(running, now):
             self._stuck.append(running)
             self._running = None
             self._next = loop.call_soon(self._begin)

@@ -92,7 +92,7 @@ def _names(value: Any) -> int:
     if isinstance(value, dict):
         return len(value)
     if isinstance(value, list):
-        return sum(len(one) for one in value if isinstance(one, dict))
+        return sum(len(example) for example in value if isinstance(example, dict))
     return 0
 
 
@@ -122,6 +122,7 @@ def _not_json(body: bytes) -> Any:
     infinity."""
     if not body.strip():
         raise refuse(400, "the body is empty; send one example as a JSON object, or a list of them")
+    # Read again with NaN allowed: then the refusal can name the field that holds it.
     try:
         return from_json(body, catch_duplicate_keys=True)
     except ValueError as error:

@@ -45,13 +45,17 @@ class Cache:
     def put(self, body: bytes, answer: Cached) -> None:
         """Keeps an answer, if it has room at all."""
         size = len(body) + len(answer.content)
-        key = _key(body) if size <= self._room else b""
-        if not key or key in self._kept:
+        if size > self._room:
+            return
+        key = _key(body)
+        # Two requests with the same body may both have found nothing and been answered.
+        if key in self._kept:
             return
         self._kept[key] = size, answer
         self._held += size
         while self._held > self._room:
-            self._held -= self._kept.popitem(last=False)[1][0]
+            _, (freed, _) = self._kept.popitem(last=False)
+            self._held -= freed
 
 
 def _key(body: bytes) -> bytes:

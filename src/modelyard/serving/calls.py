@@ -70,10 +70,11 @@ class Call:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
-        # Distinct, not secret; uuid4 would call the kernel each time.
-        self.id = (
-            given.decode() if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
-        )
+        if given and _ID.fullmatch(given):
+            self.id = given.decode()
+        else:
+            # Distinct, not secret; uuid4 would call the kernel each time.
+            self.id = f"{random.getrandbits(128):032x}"
         self.started, self.time = time.perf_counter(), time.time()
         self.content = b""
         self.size = 0
@@ -143,12 +144,14 @@ class Call:
         header = self.headers.get(b"x-deadline-ms")
         if header is None:
             return self.started + longest
-        if not header.isdigit() or not int(header[:12]) > 0:
+        # int() raises on more than 4,300 digits; 12 of them are longer than any deadline.
+        milliseconds = int(header[:12]) if header.isdigit() else 0
+        if milliseconds == 0:
             seen = shown(header.decode("latin-1"))
             raise refuse(
                 400, f"header x-deadline-ms must be whole milliseconds above 0, seen {seen}"
             )
-        return self.started + min(longest, int(header[:12]) / 1e3)
+        return self.started + min(longest, milliseconds / 1e3)
 
     async def json(self, limits: Limits) -> bytes:
         """The JSON body as bytes.
@@ -156,11 +159,13 @@ class Call:
         Raises:
             Refusal: 415 for another content type, or none; and what `body` raises.
         """
-        if (media := self.headers.get(b"content-type")) != JSON:
+        media = self.headers.get(b"content-type")
+        # The bytes that nearly all callers send need no parsing.
+        if media != JSON:
             kind = _kind(media)
-            if kind != "application/json" and not (
-                kind.startswith("application/") and kind.endswith("+json")
-            ):
+            # RFC 6839: a type that ends in +json is JSON with a meaning of its own.
+            is_json_suffixed = kind.startswith("application/") and kind.endswith("+json")
+            if kind != "application/json" and not is_json_suffixed:
                 raise _wrong_type(kind, "send content-type: application/json")
         return await self.body(limits)
 
@@ -169,6 +174,7 @@ class Call:
         unasked."""
         media = self.headers.get(b"content-type")
         kind = _kind(media)
+        # A script may leave the type out: only browsers send these two headers by themselves.
         from_browser = b"origin" in self.headers or b"sec-fetch-site" in self.headers
         if kind in SIMPLE or (not kind and from_browser):
             raise _wrong_type(
@@ -199,6 +205,7 @@ class Call:
         except TimeoutError:
             if self.waited > limits.deadline / 2:  # for room: that is not the caller's fault
                 raise overloaded(self.waited) from None
+            # Closed: what still comes of the body would be read as the next request.
             raise refuse(
                 408, f"the body did not come within {limits.deadline:g} s", headers=(CLOSE,)
             ) from None
@@ -268,6 +275,7 @@ class Reply:
         """Sends it, with `more` headers."""
         length = b"%d" % len(self.content)
         headers = [(b"content-type", self.media), (b"content-length", length), *self.headers, *more]
+        # HEAD has GET's headers, its length too, and no content (RFC 9110, section 9.3.2).
         content = b"" if call.method == "HEAD" else self.content
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": content})

@@ -36,12 +36,9 @@ class Calls:
             before = time.perf_counter() - LOOK_SECONDS
             for call in self.open:
                 # Before its body is read, what comes next is the body; a stream listens for itself.
-                if (
-                    call.is_read
-                    and call.task is not None
-                    and call.watcher is None
-                    and call.started < before
-                ):
+                is_working = call.is_read and call.task is not None
+                is_unwatched = call.watcher is None and call.started < before
+                if is_working and is_unwatched:
                     call.watcher = loop.create_task(call.watch())
 
         timer = loop.call_later(LOOK_SECONDS, look)

@@ -52,9 +52,12 @@ class Champion:
         except (OSError, http.client.HTTPException, ValueError) as error:
             log.warning("the registry does not say who is champion of %s: %s", self._name, error)
             return self._folder
-        if mark == self._mark and (mark is not None or time.monotonic() < self._next):
+        # Two marks of None say nothing: then the client runs, if its time has come.
+        is_trusted = mark is not None or time.monotonic() < self._next
+        if mark == self._mark and is_trusted:
             return self._folder
         folder = await _resolved(self._name)
+        # The mark is kept only with its folder: a failed look is tried again at the next one.
         if folder is not None:
             self._mark, self._folder = mark, folder
             self._next = time.monotonic() + BLIND_SECONDS
@@ -71,7 +74,9 @@ def mark_of(name: str) -> str | None:
     if (file := database(uri)) is not None:
         if (found := direct.find(slug(name), CHAMPION)) is not None:
             return f"version {found.version}"
-        return "|".join(map(_dated, (file, file.with_name(f"{file.name}-wal"))))
+        # SQLite's write-ahead log changes first: the date of the database itself may stay.
+        wal = file.with_name(f"{file.name}-wal")
+        return f"{_dated(file)}|{_dated(wal)}"
     if not uri.startswith(("http://", "https://")):
         return None
     try:
@@ -105,10 +110,12 @@ async def _resolved(name: str) -> str | None:
     try:
         answered, said = await process.communicate()
     finally:
+        # Still running only where this task was cancelled: the service stops.
         if process.returncode is None:
             process.kill()
     if process.returncode != 0:
         lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
         log.warning("the registry does not say who is champion of %s: %s", name, lines[-1])
         return None
+    # Libraries may print of their own before it.
     return answered.decode().strip().splitlines()[-1]

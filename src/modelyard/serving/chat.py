@@ -93,27 +93,29 @@ class ChatBody(CompletionBody):
             seed = self.seed
         else:
             seed = secrets.randbelow(SEEDS)
-        most = self.max_completion_tokens
-        most = self.max_tokens if most is None else most
+        # OpenAI renamed `max_tokens` for chats; many clients still send the old name.
+        if self.max_completion_tokens is not None:
+            most = self.max_completion_tokens
+        else:
+            most = self.max_tokens
+        logprobs = None
+        if self.logprobs:
+            logprobs = self.top_logprobs or 0
         extra = dict(self.model_extra or {})
         for name in IGNORED.union(UNSUPPORTED):
             extra.pop(name, None)
-        asked = Completion(
-            messages=[message.plain() for message in self.messages],
-            max_tokens=most,
-            temperature=1.0 if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else self.top_p,
-            stop=[self.stop] if isinstance(self.stop, str) else self.stop or [],
-            presence_penalty=self.presence_penalty or 0.0,
-            frequency_penalty=self.frequency_penalty or 0.0,
-            logit_bias=self.logit_bias or {},
-            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
-            extra=extra,
-        )
-        return [
-            host.complete(asked.model_copy(update={"seed": seed + number}))
-            for number in range(self.n or 1)
-        ]
+        bodies = []
+        for number in range(self.n or 1):
+            completion = Completion(
+                messages=[message.plain() for message in self.messages],
+                max_tokens=most,
+                seed=seed + number,
+                logprobs=logprobs,
+                extra=extra,
+                **self.sampling(),
+            )
+            bodies.append(host.complete(completion))
+        return bodies
 
 
 class Chats(Completions):

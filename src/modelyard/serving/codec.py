@@ -106,19 +106,23 @@ class Inference:
         """Which outputs are wanted, and whether as bytes; all of them where none is named."""
         if not self.outputs:
             return dict.fromkeys(names, self.binary)
-        for one in self.outputs:
-            if one.name not in names:
+        found = {}
+        for output in self.outputs:
+            if output.name not in names:
                 raise refuse(
                     400,
-                    f"output {one.name!r} is unknown; allowed: {', '.join(names)}",
+                    f"output {output.name!r} is unknown; allowed: {', '.join(names)}",
                     field="outputs",
                 )
-        return {one.name: one.parameters.binary_data or self.binary for one in self.outputs}
+            found[output.name] = output.parameters.binary_data or self.binary
+        return found
 
 
 def column_type(schema: dict[str, Any]) -> str:
     """The datatype of a field of a JSON schema; JSON where it is not plain."""
-    kinds = {one.get("type", "") for one in schema.get("anyOf", [schema])}
+    options = schema.get("anyOf", [schema])
+    kinds = {option.get("type", "") for option in options}
+    # A tensor has no null: a missing number is NaN, see `Column.array`.
     kinds.discard("null")
     if len(kinds) != 1:
         return JSON_TEXT
@@ -134,6 +138,7 @@ def decode(body: bytes, header: bytes | None) -> Inference:
     """
     length = len(body)
     if header is not None:
+        # Cut, since int() raises on more than 4,300 digits.
         if not header.isdigit() or int(header[:18]) > length:
             raise refuse(400, f"header inference-header-content-length must be from 0 to {length}")
         length = int(header)
@@ -147,15 +152,15 @@ def decode(body: bytes, header: bytes | None) -> Inference:
     tensors: dict[str, np.ndarray] = {}
     # The bytes of all binary tensors follow the JSON, in the order of its inputs.
     start = length
-    for one in request.inputs:
-        if one.name in tensors:
-            raise refuse(400, f"tensor {one.name!r} stands there twice", field=one.name)
-        size = one.parameters.binary_data_size
+    for given in request.inputs:
+        if given.name in tensors:
+            raise refuse(400, f"tensor {given.name!r} stands there twice", field=given.name)
+        size = given.parameters.binary_data_size
         raw = None
         if size is not None:
             raw = body[start : start + size]
             start += size
-        tensors[one.name] = _tensor(one, raw)
+        tensors[given.name] = _tensor(given, raw)
     if start < len(body):
         left = len(body) - start
         raise refuse(400, f"{left} bytes follow those of the tensors; see binary_data_size")
@@ -168,24 +173,26 @@ def check(given: dict[str, np.ndarray], expected: list[Column]) -> dict[str, np.
     Raises:
         Refusal: 400: which one is not.
     """
-    names = [one.name for one in expected]
+    names = [column.name for column in expected]
     if set(given) != set(names):
         raise refuse(
             400,
             f"the graph takes the tensors {', '.join(names)}; seen {', '.join(given)}",
             field="inputs",
         )
-    for one in expected:
-        array = given[one.name]
-        if not _fits(array.shape, one.shape) or not _becomes(_kind(array), one.kind):
-            declared = one.metadata()
+    arrays = {}
+    for column in expected:
+        array = given[column.name]
+        if not _fits(array.shape, column.shape) or not _becomes(_kind(array), column.kind):
+            declared = column.metadata()
             raise refuse(
                 400,
-                f"tensor {one.name!r} must be {declared['datatype']} of shape {declared['shape']}, seen "
-                f"{_kind(array)} of shape {list(array.shape)}",
-                field=one.name,
+                f"tensor {column.name!r} must be {declared['datatype']} of shape "
+                f"{declared['shape']}, seen {_kind(array)} of shape {list(array.shape)}",
+                field=column.name,
             )
-    return {one.name: _cast(given[one.name], one) for one in expected}
+        arrays[column.name] = _cast(array, column)
+    return arrays
 
 
 def _fits(seen: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
@@ -215,6 +222,7 @@ def _cast(array: np.ndarray, column: Column) -> np.ndarray:
 
 def _as_type(values: np.ndarray, kind: str) -> np.ndarray:
     """Raises ValueError for a finite value that the datatype has only as an infinity."""
+    # An overflow is looked for below, where it can be told from an infinity that was sent.
     with np.errstate(over="ignore"):
         array = values.astype(TYPES[kind])
     if array.dtype.kind == "f":
@@ -308,6 +316,7 @@ def _from_list(one: _Input) -> np.ndarray:
     if values.dtype.kind not in "bif" and values.size:
         raise ValueError("the values are not numbers")
     array = _as_type(values, one.datatype)
+    # numpy casts in silence: 1.5 becomes 1, and 300 in eight bits 44.
     if array.dtype.kind != "f" and not np.array_equal(array, values):
         raise ValueError("a value has another type, or is too large")
     return array.ravel()

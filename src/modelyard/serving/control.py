@@ -118,20 +118,23 @@ class Control:
             raise refuse(404, "predictions are not logged here, so no label has a row to go to")
         body = await call.json(ends.limits)
         labels, many = await ends.read_in_time(functools.partial(self._labels, ends), body, call)
-        # Labels of one request that come at the same time could not be told apart when they are read.
-        last = {one.id: place for place, one in enumerate(labels)}
-        if not ends.log.feedback({one.id: one.label for one in labels}):
+        # Labels of one request that come at the same time could not be told apart when they are
+        # read: of each request the last one counts.
+        by_id = {label.id: label for label in labels}
+        if not ends.log.feedback({id_: label.label for id_, label in by_id.items()}):
             raise refuse(
                 503,
                 "none of the labels was taken: too many rows wait to be written",
                 headers=((b"retry-after", b"5"),),
             )
-        answer = FeedbackAnswer(taken=len(last))
+        answer = FeedbackAnswer(taken=len(by_id))
         if many:
-            answer.labels = [
-                LabelStatus(id=one.id, status="taken" if last[one.id] == place else "replaced")
-                for place, one in enumerate(labels)
-            ]
+            answer.labels = []
+            for label in labels:
+                was_taken = by_id[label.id] is label
+                status: Literal["taken", "replaced"] = "taken" if was_taken else "replaced"
+                answer.labels.append(LabelStatus(id=label.id, status=status))
+        # Accepted, not done: the log writes later, in its own thread.
         return Reply(to_json(answer, exclude_none=True), 202)
 
     def _labels(self, ends: Endpoints, body: bytes, wanted: Wanted) -> tuple[list[Feedback], bool]:
@@ -148,6 +151,7 @@ class Control:
 
     async def swap(self, call: Call) -> Reply:
         """Another package takes over."""
+        # Without one everybody who reaches the port could choose what answers.
         if not self._service.token:
             raise refuse(403, "swapping needs a token: set MODELYARD_TOKEN")
         ends = self._service.traffic.champion

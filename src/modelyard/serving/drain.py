@@ -40,6 +40,7 @@ def on_signal(service: Service) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         handler = before[signal.Signals(number)]
         assert callable(handler)
+        # A handler may interrupt the loop anywhere, also while it sleeps: this call wakes it.
         loop.call_soon_threadsafe(loop.call_later, last, service.calls.stop)
         if service.draining or not service.drain_seconds:
             handler(number, frame)

@@ -34,6 +34,7 @@ def decoded(body: bytes, coding: bytes, most: int) -> bytes:
     for _ in range(_MEMBERS):
         unpacking = zlib.decompressobj(window)
         try:
+            # One byte over the limit shows that there is more, without unpacking it.
             members.append(unpacking.decompress(body, left + 1))
         except zlib.error as error:
             raise refuse(400, f"the body is not {coding.decode()}: {error}") from None

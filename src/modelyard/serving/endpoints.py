@@ -178,6 +178,8 @@ class Endpoints:
         """The page for people."""
         shown = self._page
         host, scheme = call.header(b"host", "localhost"), call.scope.get("scheme", "http")
+        # The page shows texts of the package, which may come from elsewhere: only its own script
+        # runs in it.
         headers = (
             (b"content-security-policy", shown.policy.encode()),
             (b"referrer-policy", b"no-referrer"),
@@ -233,9 +235,9 @@ class Endpoints:
         """
         wanted = functools.partial(call.is_wanted, call.expires(self.limits.deadline))
         run = Watched(self.opened.run, wanted)
-        found: list[stream.Parts | None] = []
         if self.streamer is None:
             return [None] * len(examples)
+        found: list[stream.Parts | None] = []
         for number, example in enumerate(examples):
             if not wanted():
                 raise late()
@@ -281,6 +283,7 @@ class Endpoints:
         self.metrics.predictions(len(answers))
         for answer in answers:
             for caution in cautions_of(answer):
+                # Each new label is a new series in Prometheus, for good: only known names are one.
                 known = caution.field in self._fields
                 self.metrics.warning(caution.field if known else "other")
 
@@ -297,9 +300,9 @@ class Endpoints:
         """Names of a request's fields at any depth: what the metric of cautions may be labelled
         with."""
         schema = self.opened.host.Request.model_json_schema(by_alias=True)
-        names: set[str] = set()
-        for one in [schema, *schema.get("$defs", {}).values()]:
-            names.update(one.get("properties", {}))
+        names: set[str] = set(schema.get("properties", {}))
+        for inner in schema.get("$defs", {}).values():
+            names.update(inner.get("properties", {}))
         return frozenset(names)
 
     @functools.cached_property
@@ -389,6 +392,7 @@ class Endpoints:
                     self.record(call, [example], [part])
                 else:
                     yield stream.event(rendered(part, None))
+        # Status 200 has gone out with the first part: an error can only be an event.
         except Refusal as refused:
             yield stream.event(refused.json(), "error")
         except Exception:

@@ -62,6 +62,7 @@ def point(file: Path, package: Path, breaking: bool = False) -> None:
     lines = [str(package.absolute())]
     if breaking:
         lines.append(BREAKING)
+    # Workers read the file while it is written: a rename shows them the old text or the new one.
     part = file.with_name(f".{file.name}.new")
     part.write_text("\n".join(lines) + "\n", errors="surrogateescape")
     part.replace(file)

@@ -81,6 +81,7 @@ class Lag:
         def tick() -> None:
             nonlocal sent, timer
             timer = loop.call_later(TICK_SECONDS, tick)
+            # The last byte is still unread: a long wait counts while it lasts, not only at its end.
             if sent is not None:
                 seen()
             else:
@@ -94,7 +95,7 @@ class Lag:
             yield
         finally:
             timer.cancel()
-            loop.remove_reader(ours)
+            loop.remove_reader(ours)  # before it is closed: its number may go to another socket
             ours.close()
             theirs.close()
             self.note(0.0)

@@ -171,14 +171,17 @@ def _refusal(host: str, port: int) -> str | None:
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
+        # A port stays taken for a minute by closed connections (TIME_WAIT), as after a restart.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        # Several workers wake for one connection, and all but one find none to accept.
         listener.setblocking(False)
         yield listener
 
 
 def _reachable(host: str) -> str:
     """The name this machine reaches the service by."""
+    # A wildcard is an address to listen on, none to call.
     if host == "::":
         return "[::1]"
     if host in ("0.0.0.0", "localhost"):  # noqa: S104 - compared, not bound

@@ -14,8 +14,8 @@ from modelyard.serving.calls import Call
 
 LONGEST = 20_000
 """Most characters of a message or a traceback."""
-# C0 and C1 controls, line and paragraph separators, and marks that turn the direction of what
-# follows.
+# C0 and C1 controls, line and paragraph separators, marks that turn the direction of what
+# follows, and halves of surrogate pairs, which UTF-8 cannot write.
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )

@@ -38,6 +38,7 @@ class Metrics:
     def __init__(self, package: str) -> None:
         kinds = _instruments()
         self._package = package
+        # `labels` takes a lock and makes a key at each call; routes, codes and fields are few.
         self._requests = functools.cache(functools.partial(kinds["requests"].labels, package))
         self._seconds = functools.cache(functools.partial(kinds["seconds"].labels, package))
         self._warnings = functools.cache(functools.partial(kinds["warnings"].labels, package))
@@ -103,10 +104,9 @@ class Metrics:
         """Sets what is read, not counted: the depth of the queue."""
         if self._lanes is not None:
             self._depth.labels(self._package).set(self._lanes.depth)
-        if self._gpu is not None:
-            used = self._gpu.memory(self._place.number)
-        else:
-            used = None
+        if self._gpu is None:
+            return
+        used = self._gpu.memory(self._place.number)
         if used is not None:
             self._memory.labels(self._place.device).set(used)
 
@@ -170,6 +170,7 @@ def _states() -> dict[str, Any]:
 
     def largest(name: str, meaning: str, labels: list[str]) -> Gauge:
         """Of several workers the largest value."""
+        # `live`: the files of workers that have ended do not count.
         return Gauge(name, meaning, labels, multiprocess_mode="livemax")
 
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,32 +89,39 @@ class CompletionBody(BaseModel):
             return [self.prompt]
         return self.prompt
 
+    def sampling(self) -> dict[str, Any]:
+        """Fields of a Completion that completions and chats share."""
+        # OpenAI's clients send null for a field that they leave at its default.
+        if isinstance(self.stop, str):
+            stop = [self.stop]
+        else:
+            stop = self.stop or []
+        return {
+            "temperature": 1.0 if self.temperature is None else self.temperature,
+            "top_p": 1.0 if self.top_p is None else self.top_p,
+            "stop": stop,
+            "presence_penalty": self.presence_penalty or 0.0,
+            "frequency_penalty": self.frequency_penalty or 0.0,
+            "logit_bias": self.logit_bias or {},
+        }
+
     def bodies(self, host: Completes) -> list[dict[str, Any]]:
         """A request body for each choice: `n` for each prompt, with seeds of their own."""
         if self.seed is not None:
             seed = self.seed
         else:
             seed = secrets.randbelow(SEEDS)
-        if isinstance(self.stop, str):
-            stop = [self.stop]
-        else:
-            stop = self.stop or []
         found = []
         for prompt in self.prompts():
             for number in range(self.n or 1):
                 completion = Completion(
                     prompt=prompt,
                     max_tokens=16 if self.max_tokens is None else self.max_tokens,
-                    temperature=1.0 if self.temperature is None else self.temperature,
-                    top_p=1.0 if self.top_p is None else self.top_p,
-                    stop=stop,
                     seed=seed + number,
-                    presence_penalty=self.presence_penalty or 0.0,
-                    frequency_penalty=self.frequency_penalty or 0.0,
-                    logit_bias=self.logit_bias or {},
                     logprobs=self.logprobs,
                     prompt_logprobs=self.scores_prompt(),
                     extra=self.model_extra or {},
+                    **self.sampling(),
                 )
                 found.append(host.complete(completion))
         return found
@@ -161,8 +168,10 @@ class Completions:
             return await self._streamed(completion, examples, call)
         answers = await self._ends.answers(examples, call, many=len(examples) > 1)
         self._ends.record(call, examples, answers)
-        done = [self._written.completed(*pair) for pair in zip(examples, answers, strict=True)]
-        choices = [self.choice(completion, number, one) for number, one in enumerate(done)]
+        done = self._completed(examples, answers)
+        choices = []
+        for number, one in enumerate(done):
+            choices.append(self.choice(completion, number, one))
         return _json(self.envelope(call, choices) | {"usage": _usage(done, completion.n or 1)})
 
     def check_offered(self) -> None:
@@ -196,6 +205,12 @@ class Completions:
     def opening(self, number: int) -> dict[str, Any] | None:
         """What a streamed choice begins with, if anything."""
         return None
+
+    def _completed(self, examples: list[BaseModel], answers: list[BaseModel]) -> list[Completed]:
+        done = []
+        for example, answer in zip(examples, answers, strict=True):
+            done.append(self._written.completed(example, answer))
+        return done
 
     def _parsed(self, body: bytes, wanted: Wanted) -> tuple[CompletionBody, list[BaseModel]]:
         (completion,) = self._read([parse(body)], many=False)
@@ -236,9 +251,8 @@ class Completions:
                 async for delta in self._deltas(completion, number, example, own, call, answers):
                     yield self._chunk(call, [delta])
             if options is not None and options.include_usage:
-                done = [
-                    self._written.completed(*pair) for pair in zip(examples, answers, strict=True)
-                ]
+                done = self._completed(examples, answers)
+                # As OpenAI sends it: a last chunk without choices.
                 yield self._chunk(call, [], usage=_usage(done, completion.n or 1))
             yield stream.event(b"[DONE]")
             self._ends.record(call, examples, answers)
@@ -270,7 +284,11 @@ class Completions:
         if completion.echo and not completion.scores_prompt():
             yield self.delta(completion, number, _prompt(completion, number))
             is_echo_due = False
-        async for part in own if own is not None else self._whole(example, call):
+        if own is not None:
+            parts: AsyncIterable[BaseModel] = own
+        else:
+            parts = self._whole(example, call)
+        async for part in parts:
             one = self._written.completed(example, part)
             if is_echo_due:
                 # The prompt's scores are known only once the model has read it.
@@ -319,16 +337,20 @@ def _logprobs(completion: CompletionBody, one: Completed) -> dict[str, Any] | No
     if completion.logprobs is None or one.logprobs is None:
         return None
     tokens = [score.token for score in one.logprobs]
+    # Where each token begins, in characters: the last sum is where the text ends.
+    offsets = list(accumulate(map(len, tokens), initial=0))[:-1]
+    # `logprobs: 0` asks for the scores of the tokens themselves and no others.
+    top = [score.top for score in one.logprobs] if completion.logprobs else None
     return {
         "tokens": tokens,
         "token_logprobs": [score.log_probability for score in one.logprobs],
-        "top_logprobs": [score.top for score in one.logprobs] if completion.logprobs else None,
-        "text_offset": list(accumulate(map(len, tokens), initial=0))[:-1],
+        "top_logprobs": top,
+        "text_offset": offsets,
     }
 
 
 def _usage(done: list[Completed], n: int) -> dict[str, int]:
-    """A prompt counts once, however many choices it has."""
+    # A prompt counts once, however many choices it has: they follow each other, n by n.
     read = sum(one.prompt_tokens for one in done[::n])
     written = sum(one.completion_tokens for one in done)
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}

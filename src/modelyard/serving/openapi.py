@@ -158,9 +158,10 @@ def _one_or_many(schema: Any) -> dict[str, Any]:
 
 
 def _errors(schema: Any, *codes: str) -> dict[str, Any]:
-    return {
-        code: _content(schema, {}, description=_REASONS[code], headers=_HEADERS) for code in codes
-    }
+    answers = {}
+    for code in codes:
+        answers[code] = _content(schema, {}, description=_REASONS[code], headers=_HEADERS)
+    return answers
 
 
 def _get(summary: str, media: str) -> dict[str, Any]:

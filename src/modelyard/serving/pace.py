@@ -56,6 +56,7 @@ def measure(
             break
         rows *= 2
     best = _best(seconds, longest)
+    # Above 0 in both cases: what a batch took is divided by what was foreseen for it.
     if best == 1:
         return Pace(1, fixed=0.0, per_row=max(seconds[1], 1e-7))
     # Two points make the line: what a batch costs, and what an example adds.

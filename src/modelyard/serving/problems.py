@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -143,9 +142,8 @@ class Reader:
         schema = request.model_json_schema()
         self._definitions: dict[str, Any] = schema.get("$defs", {})
         self.fields: dict[str, Any] = schema.get("properties", {})
-        self.flat = not schema.get("additionalProperties") and all(
-            map(_is_flat, self.fields.values())
-        )
+        takes_unknown = bool(schema.get("additionalProperties"))
+        self.flat = not takes_unknown and all(map(_is_flat, self.fields.values()))
         """Whether no field holds further ones, so that every number is looked at as it is read."""
         self._most_fields = 2 * len(self.fields) + _SPARE_FIELDS
         self._looks = request.model_config.get("allow_inf_nan", True)
@@ -173,9 +171,8 @@ class Reader:
                 example = self.request.model_validate(value)
                 examples.append(example)
                 if self._looks:
-                    problems += [
-                        self._not_finite(name, index) for name in _not_finite_fields(example)
-                    ]
+                    for name in _not_finite_fields(example):
+                        problems.append(self._not_finite(name, index))
             except ValidationError as error:
                 problems += self._problems(error, value, index)
             if len(problems) >= MOST:
@@ -209,29 +206,35 @@ class Reader:
                 f"{count:,} values of the example are not allowed; GET /openapi.json says what is"
             )
             return [Problem(error=said, field=None, index=index)]
-        found = error.errors(include_url=False, include_context=False)
-        located = [(_path(one, value), one) for one in found]
-        around = {tuple(path[:size]) for path, _ in located for size in range(1, len(path))}
+        faults = error.errors(include_url=False, include_context=False)
+        located = [(_path(fault, value), fault) for fault in faults]
+        around: set[tuple[str, ...]] = set()
+        for path, _ in located:
+            for size in range(1, len(path)):
+                around.add(tuple(path[:size]))
         problems: dict[str, Problem] = {}
-        for path, one in located:
+        for path, fault in located:
             # A value of several kinds has the faults of each: that which fits best has inner ones.
-            if len(path) < len(one["loc"]) and tuple(path) in around:
+            is_of_union = len(path) < len(fault["loc"])
+            if is_of_union and tuple(path) in around:
                 continue
-            problem = self._problem(one, path, index)
+            problem = self._problem(fault, path, index)
+            # By its words: the kinds of a union may say the same.
             problems[problem.error] = problem
             if len(problems) == MOST:
                 break
         return list(problems.values())
 
     def _unknown(self, value: dict[str, Any], index: int | None) -> list[Problem]:
-        unknown = list(islice((name for name in value if name not in self.fields), MOST - 1))
         said = f"the example has {len(value):,} fields; at most {self._most_fields:,} are read"
-        first = Problem(error=said, field=None, index=index)
-        named = [
-            Problem(error=f"field {shown(name)} is unknown", field=_short(name), index=index)
-            for name in unknown
-        ]
-        return [first, *named]
+        problems = [Problem(error=said, field=None, index=index)]
+        for name in value:
+            if len(problems) == MOST:
+                break
+            if name not in self.fields:
+                said = f"field {shown(name)} is unknown"
+                problems.append(Problem(error=said, field=_short(name), index=index))
+        return problems
 
     def _not_finite(self, name: str, index: int | None) -> Problem:
         field = self.request.model_fields[name]
@@ -296,14 +299,23 @@ def _path(error: Any, value: Any) -> list[str]:
     """Where in the value a fault is: without what pydantic calls the kinds of a union, which are no
     part of it (`prompt`, `list[str]`, 0)."""
     path = []
+    last = len(error["loc"])
     for place, part in enumerate(error["loc"], 1):
-        inside = isinstance(value, dict) and part in value
-        if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+        # A field that is missing is named last, and the value does not hold it.
+        is_missing = place == last and error["type"] == "missing"
+        if _holds(value, part):
             value = value[part]
-        elif place > 1 and not (place == len(error["loc"]) and error["type"] == "missing"):
+        elif place > 1 and not is_missing:
             continue
         path.append(_short(str(part)))
     return path
+
+
+def _holds(value: Any, part: str | int) -> bool:
+    """Whether `part` is a field of an object, or a place in a list."""
+    if isinstance(value, list):
+        return isinstance(part, int) and part < len(value)
+    return isinstance(value, dict) and part in value
 
 
 def _inside(schema: dict[str, Any], part: str) -> dict[str, Any] | None:
@@ -349,17 +361,23 @@ def _short(name: str) -> str:
 
 
 def _is_flat(schema: dict[str, Any]) -> bool:
-    return all(one.get("type") in _FLAT for one in schema.get("anyOf", [schema]))
+    options = schema.get("anyOf", [schema])
+    return all(option.get("type") in _FLAT for option in options)
 
 
 def _not_finite_fields(example: BaseModel) -> list[str]:
-    values = vars(example).items()
-    return [name for name, value in values if type(value) is float and not math.isfinite(value)]
+    names = []
+    for name, value in vars(example).items():
+        if type(value) is float and not math.isfinite(value):
+            names.append(name)
+    return names
 
 
 def _message(error: Any) -> str:
+    # What pydantic puts before the words of a validator's own exception.
     text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return " ".join(text.replace("Input should", "it must", 1).split())
+    text = text.replace("Input should", "it must", 1)
+    return " ".join(text.split())
 
 
 def _one_of(values: list[Any]) -> str:

@@ -105,6 +105,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's line."""
+        # Added, not set: a line that comes in two packets is told in two parts.
         self.url += url
         self._head_bytes += len(url)
 
@@ -156,6 +157,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _look_taken(self) -> None:
         left = self.transport.get_write_buffer_size()
         if left >= self._left_lying:
+            # `close` would first wait for the caller to take what is left.
             self.transport.abort()
             return
         # Slowly, but it is being taken.

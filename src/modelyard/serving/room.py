@@ -35,6 +35,7 @@ class Room:
         try:
             async with asyncio.timeout(max(seconds, 0.0)):
                 await turn
+        # CancelledError, too, is none of Exception: a caller who left must leave the line.
         except BaseException as ended:
             self._leave(size, turn)
             if isinstance(ended, TimeoutError):
@@ -59,6 +60,7 @@ class Room:
         while self._waiting:
             size, turn = self._waiting[0]
             if not turn.done():
+                # Smaller ones behind it wait too: passed by each time, a large one never had room.
                 if size > self._free:
                     return
                 self._free -= size

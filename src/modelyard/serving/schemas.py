@@ -47,10 +47,8 @@ class _Schema:
 
     def fields(self) -> dict[str, _Schema]:
         """The fields of an object."""
-        return {
-            name: _Schema(own, self.defined)
-            for name, own in self.content.get("properties", {}).items()
-        }
+        properties = self.content.get("properties", {})
+        return {name: _Schema(own, self.defined) for name, own in properties.items()}
 
     def items(self) -> _Schema:
         """What a list holds."""
@@ -122,9 +120,10 @@ def _narrower(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[st
 
 
 def _refused(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str]:
-    if new.types and not (
-        old.types <= new.types or (old.types == {"integer"} and "number" in new.types)
-    ):
+    # In JSON Schema every integer is a number.
+    is_widened = old.types == {"integer"} and "number" in new.types
+    is_taken = not new.types or old.types <= new.types or is_widened
+    if not is_taken:
         yield f"{where} was {_words(old)} and must be {_words(new)}"
         return
     if new.choices is not None and old.choices is None:
@@ -156,10 +155,12 @@ def _bounds(old: _Schema, new: _Schema, where: str) -> Iterator[str]:
 def _objects(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str]:
     before, after = old.fields(), new.fields()
     inside = "" if where == "request" else f" of {where}"
-    for name in sorted(set(new.content.get("required", ())) - set(old.content.get("required", ()))):
+    newly_required = set(new.content.get("required", ())) - set(old.content.get("required", ()))
+    for name in sorted(newly_required):
         yield f"field {name!r}{inside} is now required"
-    for name in sorted(set(before) - set(after)):
-        if not new.open:
+    # An object that takes unknown fields still takes these; it only no longer reads them.
+    if not new.open:
+        for name in sorted(set(before) - set(after)):
             yield f"field {name!r}{inside} is no longer taken"
     if old.open and not new.open:
         yield f"further fields{inside} are no longer taken"
@@ -177,7 +178,7 @@ def _kinds(field: _Schema) -> set[str]:
 
 def _poorer(old: _Schema, new: _Schema) -> Iterator[str]:
     """Which fields of an answer are gone, or of another type."""
-    before, after = (schema.alternatives()[0].fields() for schema in (old, new))
+    before, after = old.alternatives()[0].fields(), new.alternatives()[0].fields()
     for name, field in before.items():
         if name not in after:
             yield f"field {name!r} of the answer is gone"

@@ -121,6 +121,8 @@ class _Lifeline:
         threading.Thread(target=self._wait, daemon=True).start()
 
     def _wait(self) -> None:
+        # Nothing is ever written: the read ends when the system closes the other end, as it also
+        # does after a SIGKILL.
         os.read(self._pipe, 1)
         self.has_ended = True
         os.kill(os.getpid(), signal.SIGTERM)
@@ -141,6 +143,7 @@ def _main(folder: str, listener: int, ready: int, lifeline: int) -> None:
     except UsageError as error:
         sys.exit(f"error: {error}")
     finally:
+        # The command removes it itself where it lives; all workers may do so at once here.
         if command.has_ended:
             shutil.rmtree(folder, ignore_errors=True)
 

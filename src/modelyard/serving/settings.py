@@ -151,6 +151,7 @@ class ServingSettings(Settings):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
+            # The message goes to logs, where a token does not belong.
             if name == "token":
                 seen = ""
             else:

@@ -118,6 +118,7 @@ class Parts:
 
     async def _next(self) -> object:
         if self._call.is_wanted(self._expires):
+            # With `_END`, since a StopIteration cannot be raised through a coroutine.
             try:
                 return await anyio.to_thread.run_sync(
                     next, self._parts, _END, limiter=self._limiter

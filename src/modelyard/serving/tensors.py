@@ -71,20 +71,24 @@ class V2:
         parts = path.strip("/").split("/")[1:]
         if not parts:
             return Route("v2", self._server)
-        if parts[0] != "models" or len(parts) < 2:
-            return None
         # models/NAME[/versions/VERSION][/ready or /infer]
-        name, rest = parts[1], parts[2:]
-        version = ""
-        if rest[:1] == ["versions"] and len(rest) > 1 and rest[1]:
-            version, rest = rest[1], rest[2:]
-        if not rest:
-            return Route("v2_model", functools.partial(self._on, self._metadata, name, version))
-        if rest == ["ready"]:
-            return Route("v2_ready", functools.partial(self._on, self._ready, name, version))
-        if rest == ["infer"]:
-            infer = functools.partial(self._on, self._infer, name, version)
-            return Route("v2_infer", infer, ("POST",))
+        match parts:
+            case ["models", name, "versions", version, *rest] if version:
+                pass
+            case ["models", name, *rest]:
+                version = ""
+            case _:
+                return None
+        match rest:
+            case []:
+                metadata = functools.partial(self._on, self._metadata, name, version)
+                return Route("v2_model", metadata)
+            case ["ready"]:
+                ready = functools.partial(self._on, self._ready, name, version)
+                return Route("v2_ready", ready)
+            case ["infer"]:
+                infer = functools.partial(self._on, self._infer, name, version)
+                return Route("v2_infer", infer, ("POST",))
         return None
 
     def _signatures(self) -> dict[str, tuple[list[Column], list[Column]]]:
@@ -205,7 +209,10 @@ class V2:
             raise refuse(400, f"the graph does not take these tensors: {said}") from None
         if len(parts) == 1:
             return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        joined = {}
+        for name in parts[0]:
+            joined[name] = np.concatenate([part[name] for part in parts])
+        return joined
 
     def _parsed(
         self, header: bytes | None, body: bytes, wanted: Wanted
@@ -225,18 +232,19 @@ class V2:
             except Refusal as refused:
                 said = f"tensor 'request' must hold JSON documents: {refused}"
                 raise refuse(refused.status, said, field=REQUEST) from None
-        rows = {name: tensor.reshape(-1).tolist() for name, tensor in tensors.items()}
-        counts = {len(column) for column in rows.values()}
+        counts = {tensor.size for tensor in tensors.values()}
         if len(counts) > 1:
             raise refuse(
                 400, f"the tensors have {sorted(counts)} values; each must have one a request"
             )
-        kinds = {one.name: one.kind for one in self._inputs}
-        plain = {}
-        for name, column in rows.items():
+        kinds = {column.name: column.kind for column in self._inputs}
+        # A name that is no field goes on with its values: the reader says that it is unknown.
+        columns = []
+        for name, tensor in tensors.items():
             kind = kinds.get(name, "")
-            plain[name] = [_value(one, kind, name) for one in column]
-        return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
+            columns.append([_value(value, kind, name) for value in tensor.reshape(-1).tolist()])
+        rows = zip(*columns, strict=True)
+        return [dict(zip(tensors, row, strict=True)) for row in rows]
 
     def _columns(self, documents: list[bytes]) -> dict[str, np.ndarray]:
         found = {RESPONSE: np.array(documents, object)}

@@ -55,6 +55,7 @@ class Traffic:
         """Who answers: the same for the same request id."""
         if self.candidate is None or call.method != "POST":
             return self.champion
+        # Not hash(), which is salted in each process: all workers must choose alike.
         if zlib.crc32(call.id.encode()) < self._share * 2**32:
             return self.candidate
         return self.champion
@@ -64,6 +65,7 @@ class Traffic:
         if self.shadow is None or len(self._mirrored) >= MIRRORED:
             return
         task = asyncio.get_running_loop().create_task(self._ask(self.shadow, call))
+        # Held here, since the loop itself has only weak references to tasks.
         self._mirrored.add(task)
         task.add_done_callback(self._mirrored.discard)
 
@@ -76,6 +78,7 @@ class Traffic:
         """
         async with self._swapping:
             old = self.champion
+            # In a thread: opening takes seconds, in which the old one must go on answering.
             try:
                 new = await asyncio.get_running_loop().run_in_executor(
                     None, self._open, path, breaking

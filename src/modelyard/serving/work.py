@@ -79,4 +79,7 @@ class Scale:
 
     def _weight(self, example: BaseModel, golden: float) -> float:
         cost = self._host.cost(example)
-        return max(1.0, cost.units / self._units + (cost.seconds - self._seconds) / golden)
+        # The model's time goes by units; what prepares the example comes on top, in seconds.
+        by_units = cost.units / self._units
+        by_seconds = (cost.seconds - self._seconds) / golden
+        return max(1.0, by_units + by_seconds)

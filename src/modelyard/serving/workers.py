@@ -69,6 +69,7 @@ class Worker:
             pass_fds=inherited,
         )
         os.close(write)
+        # Read all the time: a worker that fills the pipe would block at its next line.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -135,6 +136,7 @@ class Workers:
             UsageError: the workers do not start: the cause.
         """
         logs.configure(self._environ.get("MODELYARD_LOG_FORMAT") or "text")
+        # No worker inherits `held`, so the system closes the pipe when this process is gone.
         lifeline, held = os.pipe()
         try:
             with self._stopped_by_signals():

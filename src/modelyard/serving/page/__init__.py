@@ -43,7 +43,9 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
     script, style = _text("page.js"), _text("page.css")
     example = json.dumps(golden, indent=2, ensure_ascii=False)
     fields = controls(package.host.Request.model_json_schema(by_alias=True), golden)
-    # No text of a package can hold what is drawn here.
+    warnings = [f'<p class="warning">{_safe(warning)}</p>' for warning in info.warnings]
+    shell = _body(golden)
+    # Stands for the address of /predict; no text of a package can hold what is drawn here.
     address = secrets.token_hex(16)
     text = Template(_text("page.html")).substitute(
         subject=_safe(info.subject),
@@ -57,13 +59,13 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
         verdict="passed" if info.gate.passed else "not met",
         gate=_safe(info.gate.reason),
         required=_safe(info.gate.required),
-        warnings="".join(f'<p class="warning">{_safe(text)}</p>' for text in info.warnings),
+        warnings="".join(warnings),
         metrics=_metrics(info),
         rows=min(24, example.count("\n") + 2),
         example=escape(pages.clean(example)),
         buttons=_buttons(explains, streams),
-        shell=escape(_body(golden)),
-        save=SAVE if _body(golden).startswith("@") else "",
+        shell=escape(shell),
+        save=SAVE if shell.startswith("@") else "",
         address=address,
         fields=pages.data("fields", fields),
         style=style,
@@ -76,6 +78,7 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
         connect_src="'self'",
         img_src="'self' data:",
         media_src="data:",
+        # In a frame of another page clicks on it could be led astray.
         frame_ancestors="'none'",
     )
     return Page(before, after, policy)
@@ -105,7 +108,8 @@ def _buttons(explains: bool, streams: bool) -> str:
         labels["stream"] = "Stream"
     if explains:
         labels["explain"] = "Explain"
-    return "".join(f'<button data-path="{path}">{label}</button>' for path, label in labels.items())
+    buttons = [f'<button data-path="{path}">{label}</button>' for path, label in labels.items()]
+    return "".join(buttons)
 
 
 def _positive(name: str) -> str:

@@ -56,21 +56,23 @@ def _kind(own: Mapping[str, Any], defined: Mapping[str, Any], value: Any) -> dic
         option = _resolved(alternative, defined)
         if option.get("type") != "null":
             options.append(option)
-    types = {one.get("type") for one in options}
+    types = {option.get("type") for option in options}
     if len(options) != 1:
         is_plain = bool(options) and types <= {"string", "integer", "number"}
         return {"kind": "any" if is_plain else "json"}
-    (one,) = options
-    if "enum" in one and all(isinstance(choice, str) for choice in one["enum"]):
-        return {"kind": "choice", "choices": one["enum"]}
+    (only,) = options
+    choices = only.get("enum")
+    # A list of choices on a page sends texts: other values are written as JSON.
+    if choices is not None and all(isinstance(choice, str) for choice in choices):
+        return {"kind": "choice", "choices": choices}
     if types <= {"number", "integer"}:
         return {"kind": "number", "whole": types == {"integer"}}
     if types == {"boolean"}:
         return {"kind": "boolean"}
     if types != {"string"}:
         return {"kind": "json"}
-    if one.get("contentEncoding") == "base64":
-        return {"kind": "file", "accept": one.get("contentMediaType", "")}
+    if only.get("contentEncoding") == "base64":
+        return {"kind": "file", "accept": only.get("contentMediaType", "")}
     if isinstance(value, str) and (len(value) > LONG or "\n" in value):
         return {"kind": "long"}
     return {"kind": "text"}
