@@ -15,9 +15,10 @@ from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
 from modelyard.serving.encoding import decoded, too_large
-from modelyard.serving.problems import Refusal, overloaded, refuse, shown
+from modelyard.serving.problems import Refusal, overloaded, refuse
 from modelyard.serving.room import SMALL_BYTES, Room
 from modelyard.serving.settings import Limits
+from modelyard.serving.wording import shown
 
 JSON = b"application/json"
 Message = MutableMapping[str, Any]

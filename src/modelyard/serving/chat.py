@@ -94,9 +94,8 @@ class ChatBody(CompletionBody):
         else:
             seed = secrets.randbelow(SEEDS)
         # OpenAI renamed `max_tokens` for chats; many clients still send the old name.
-        if self.max_completion_tokens is not None:
-            most = self.max_completion_tokens
-        else:
+        most = self.max_completion_tokens
+        if most is None:
             most = self.max_tokens
         logprobs = None
         if self.logprobs:

@@ -109,13 +109,8 @@ class Endpoints:
     async def predict(self, call: Call) -> Answer:
         """One example or a list of them to one answer or a list."""
         body = await call.json(self.limits)
-        if self.streams and stream.wanted(call):
-            return await self._stream(body, call)
         if stream.wanted(call):
-            raise refuse(
-                406,
-                f"family {self.opened.info.family!r} answers at once; send accept: application/json",
-            )
+            return await self._stream(body, call)
         if (kept := self._cache.get(body)) is not None:
             self.record(call, kept.examples, kept.answers)
             return Reply(kept.content, headers=((b"x-cache", b"hit"),))
@@ -178,8 +173,7 @@ class Endpoints:
         """The page for people."""
         shown = self._page
         host, scheme = call.header(b"host", "localhost"), call.scope.get("scheme", "http")
-        # The page shows texts of the package, which may come from elsewhere: only its own script
-        # runs in it.
+        # Texts of a package may come from elsewhere: only the page's own script runs.
         headers = (
             (b"content-security-policy", shown.policy.encode()),
             (b"referrer-policy", b"no-referrer"),
@@ -260,9 +254,8 @@ class Endpoints:
             Refusal: 400: the family cannot use an example; 413, 503, 504: there is no time for it.
         """
         expires = call.expires(self.limits.deadline)
-        seconds = self.lanes.seconds(examples)
         left, behind = expires - time.perf_counter(), max(1.0, self.lanes.quick.behind)
-        call.on_close = self.gate.enter(seconds, left, behind)
+        call.on_close = self.gate.enter(self.lanes.seconds(examples), left, behind)
         parts = await self.reading.run(functools.partial(self.parts, examples, call), expires)
         try:
             if parts[0] is not None:
@@ -370,14 +363,17 @@ class Endpoints:
         return rendered(explanation, None)
 
     async def _stream(self, body: bytes, call: Call) -> Answer:
+        family = self.opened.info.family
+        at_once = f"family {family!r} answers at once; send accept: application/json"
+        if not self.streams:
+            raise refuse(406, at_once)
         read = functools.partial(
             self._single, "one example is streamed at a time: send an object, not a list"
         )
         example = await self.read_in_time(read, body, call)
         (parts,) = await self.begin_stream([example], call)
         if parts is None:
-            family = self.opened.info.family
-            raise refuse(406, f"family {family!r} answers at once; send accept: application/json")
+            raise refuse(406, at_once)
         return stream.response(self._events(example, parts, call))
 
     async def _events(

@@ -12,30 +12,14 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from modelyard.errors import BadData, choices
+from modelyard.serving.wording import MOST_CHOICES, one_of, short, shown, typed
 
 MOST = 20
 """Most problems that one answer lists."""
-_MOST_CHOICES = 12
 _MOST_ERRORS = 1_000
-_SHOWN = 60
-_LONGEST_NAME = 100
 _SPARE_FIELDS = 100
 """An example may have twice the fields of its schema, since some have two names, and so many
 more."""
-_FORMATS = {
-    "date-time": "an ISO 8601 date and time",
-    "date": "an ISO 8601 date",
-    "time": "an ISO 8601 time",
-}
-_TYPES = {
-    "number": "a number",
-    "integer": "an integer",
-    "string": "a string",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "null": "null",
-}
 
 
 _FLAT = frozenset({"number", "integer", "string", "boolean", "null"})
@@ -233,7 +217,7 @@ class Reader:
                 break
             if name not in self.fields:
                 said = f"field {shown(name)} is unknown"
-                problems.append(Problem(error=said, field=_short(name), index=index))
+                problems.append(Problem(error=said, field=short(name), index=index))
         return problems
 
     def _not_finite(self, name: str, index: int | None) -> Problem:
@@ -252,7 +236,7 @@ class Reader:
     def _whole(self, error: Any) -> str:
         if error["type"] in ("value_error", "assertion_error"):
             return _message(error)
-        names = ", ".join(list(self.fields)[:_MOST_CHOICES])
+        names = ", ".join(list(self.fields)[:MOST_CHOICES])
         return f"an example must be an object with the fields {names}, seen {shown(error['input'])}"
 
     def _line(self, error: Any, path: list[str]) -> str:
@@ -291,8 +275,8 @@ class Reader:
         if "const" in schema:
             return json.dumps(schema["const"])
         if "enum" in schema:
-            return _one_of(schema["enum"])
-        return _typed(schema)
+            return one_of(schema["enum"])
+        return typed(schema)
 
 
 def _path(error: Any, value: Any) -> list[str]:
@@ -307,7 +291,7 @@ def _path(error: Any, value: Any) -> list[str]:
             value = value[part]
         elif place > 1 and not is_missing:
             continue
-        path.append(_short(str(part)))
+        path.append(short(str(part)))
     return path
 
 
@@ -341,25 +325,6 @@ def not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[s
             yield from not_finite(inner, (*path, number))
 
 
-def shown(value: Any) -> str:
-    """A value as JSON, short."""
-    # A text of megabytes is cut before it is written, and a large list is not written at all.
-    if isinstance(value, str):
-        value = value[:_SHOWN]
-    elif isinstance(value, list | dict) and len(value) > _SHOWN:
-        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value):,}"
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    if len(text) <= _SHOWN:
-        return text
-    return f"{text[: _SHOWN - 3]}…"
-
-
-def _short(name: str) -> str:
-    if len(name) <= _LONGEST_NAME:
-        return name
-    return f"{name[: _LONGEST_NAME - 1]}…"
-
-
 def _is_flat(schema: dict[str, Any]) -> bool:
     options = schema.get("anyOf", [schema])
     return all(option.get("type") in _FLAT for option in options)
@@ -378,33 +343,3 @@ def _message(error: Any) -> str:
     text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     text = text.replace("Input should", "it must", 1)
     return " ".join(text.split())
-
-
-def _one_of(values: list[Any]) -> str:
-    names = ", ".join(map(shown, values[:_MOST_CHOICES]))
-    if len(values) > _MOST_CHOICES:
-        return f"one of {names}, … ({len(values)} in all)"
-    return f"one of {names}"
-
-
-def _typed(schema: dict[str, Any]) -> str:
-    kind = schema.get("type", "")
-    words = _FORMATS.get(schema.get("format", ""), _TYPES.get(kind, "valid"))
-    units = {"string": " characters", "array": " items"}.get(kind, "")
-    least = schema.get("minimum", schema.get("minLength", schema.get("minItems")))
-    most = schema.get("maximum", schema.get("maxLength", schema.get("maxItems")))
-    bounds = []
-    if least is not None and least == most and units:
-        bounds.append(f"of {least}{units}")
-    elif least is not None and most is not None:
-        word = "of" if units else "from"
-        bounds.append(f"{word} {least} to {most}{units}")
-    elif least is not None:
-        bounds.append(f"of at least {least}{units}")
-    elif most is not None:
-        bounds.append(f"of at most {most}{units}")
-    further = {"exclusiveMinimum": "above", "exclusiveMaximum": "below", "pattern": "that matches"}
-    for keyword, word in further.items():
-        if keyword in schema:
-            bounds.append(f"{word} {schema[keyword]}")
-    return " ".join([words, " and ".join(bounds)]).strip()

@@ -65,8 +65,8 @@ def _checked(
     table: Table, name: str, cells: pa.Array, hint: str, words: Sequence[str]
 ) -> np.ndarray:
     values = as_numbers(cells)
+    # False for NaN too. Nearly every column ends here: nothing below has to be looked for.
     if (np.abs(values) < LARGEST_EXACT).all():
-        # All are numbers, as in nearly every column: nothing below has to be looked for.
         return values
     strange = np.isnan(values) & cells.is_valid().to_numpy(zero_copy_only=False)
     empty = strange & are_placeholders(cells)
@@ -105,6 +105,7 @@ def inexact(cells: pa.Array) -> int | None:
         return None
     if not pa.types.is_integer(cells.type) or cells.type.bit_width < 64:
         return None
+    # Not by pc.abs, which overflows at the smallest int64.
     beyond = pc.greater(cells, pa.scalar(LARGEST_EXACT, cells.type))
     if pa.types.is_signed_integer(cells.type):
         beyond = pc.or_(beyond, pc.less(cells, -LARGEST_EXACT))
@@ -127,6 +128,7 @@ def as_numbers(cells: pa.Array) -> np.ndarray:
         unsigned = pc.replace_substring_regex(cells, r"^\+", "")
         numeric = pc.match_substring_regex(cells, _NUMBER)
         cells = pc.if_else(numeric, unsigned, pa.scalar(None, cells.type))
+    # A safe cast raises at whole numbers beyond 2^53, of which `inexact` names the row.
     return np.asarray(cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
 
 
@@ -148,12 +150,13 @@ def flags(table: Table, name: str, hint: str = "") -> np.ndarray:
     for row, text in enumerate(texts(table, name)):
         if text is None:
             continue
-        if text.lower() in PLACEHOLDERS:
+        word = text.lower()
+        if word in PLACEHOLDERS:
             empty += 1
-            continue
-        if text.lower() not in _FLAGS:
+        elif word in _FLAGS:
+            found[row] = _FLAGS[word]
+        else:
             raise table.fault(name, row, f"{table.shown(name, row)} is neither 0 nor 1", hint)
-        found[row] = _FLAGS[text.lower()]
     _note_empty(table, name, empty)
     return found
 

@@ -16,7 +16,9 @@ def beside_training(columns: Mapping[str, Collection[str]]) -> dict[str, str]:
             found[name] = "it is a sample of a submission"
     others = {}
     for name in columns.keys() - found.keys():
-        others[PurePosixPath(name).name.lower().split(".")[0]] = name
+        # Up to the first dot, for endings such as .csv.gz.
+        stem = PurePosixPath(name).name.lower().split(".")[0]
+        others[stem] = name
     if not others:
         return {}
     if others.keys() == {"train", "test"}:

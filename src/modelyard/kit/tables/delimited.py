@@ -90,6 +90,7 @@ def _is_quoted(text: Text) -> bool:
 def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -> pa.Table:
     ragged: list[Any] = []
 
+    # pyarrow's own error says neither how many rows are ragged nor which is the first.
     def note(row: Any) -> str:
         ragged.append(row)
         return "skip"
@@ -99,9 +100,12 @@ def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -
     if not data.endswith(b"\n"):
         # pyarrow cannot skip a header that no line end follows.
         data += b"\n"
+    is_open = quoted and data.count(b'"') % 2 == 1
     try:
         rows = pyarrow.csv.read_csv(
             io.BytesIO(data),
+            # By place, since names may be empty or stand twice. With threads pyarrow does not
+            # number ragged rows, and a row that does not fit into one block fails.
             read_options=pyarrow.csv.ReadOptions(
                 column_names=places, skip_rows_after_names=1, use_threads=False, block_size=_BLOCK
             ),
@@ -111,19 +115,20 @@ def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -
                 newlines_in_values=quoted,
                 invalid_row_handler=note,
             ),
+            # All as text: pyarrow guesses from the first block, and 007 would become 7.
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(places, pa.string()), strings_can_be_null=False
             ),
         )
     except pa.ArrowInvalid as error:
-        if quoted and data.count(b'"') % 2:
+        if is_open:
             # In the header, so that all of the file is one cell of it.
             raise BadData(OPEN_QUOTE, file=text.file) from None
         raise BadData(f"cannot be read as CSV: {str(error)[:200]}", file=text.file) from None
     if ragged:
         raise _ragged(ragged, text, numbers, quoted=quoted)
-    odd = quoted and data.count(b'"') % 2
-    if len(rows) and odd and any("\n" in str(cells[-1]) for cells in rows.columns):
+    # A quote inside of a word makes the number odd too, and swallows no line.
+    if is_open and len(rows) and any("\n" in str(cells[-1]) for cells in rows.columns):
         # The last cell holds all that follows the quote.
         last = len(rows)
         if numbers is not None:
@@ -164,6 +169,7 @@ def _row_numbers(content: str, delimiter: str, *, quoted: bool) -> list[int] | N
     try:
         found = [number for number, row in enumerate(rows, 1) if row]
     except csv.Error:
+        # A cell of more than 131,072 characters, the most that the module reads.
         return None
     if found and found[-1] != len(found):
         return found

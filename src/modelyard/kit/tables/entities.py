@@ -36,19 +36,23 @@ def find_entity(
         # What is to be said of the times, their reader says.
         time = times(first, time_column, in_utc=False)
         local = is_local(first, time_column)
+    # The rows of one series are mostly sorted: times that go back or repeat are of several.
     mixed = time is not None and not _ascends(time, local)
     # Named ones first, then those with the fewest series.
     found: list[tuple[bool, int, str]] = []
     for name in candidates:
         named = bool(called.fullmatch(name.strip()))
         plain = plainly(first.column(name), notation(first, name)).cells
+        # Numbers may name series, as those of stores do, and are mostly what was measured.
         measured = bool(np.isfinite(as_numbers(plain)).any())
         # Of a name, and of times that several series mix, text needs one and numbers need both.
         signs = int(named) + int(mixed)
         if signs < 1 + int(measured) or not may_name(first, name):
             continue
         groups = rows_of(first, name)
-        resolved = time is not None and all(_ascends(time[rows], local) for rows in groups.values())
+        resolved = False
+        if time is not None:
+            resolved = all(_ascends(time[rows], local) for rows in groups.values())
         if resolved or (named and not measured):
             found.append((not named, len(groups), name))
     if not found:
@@ -71,6 +75,7 @@ def rows_of(table: Table, entity: str) -> dict[str | None, np.ndarray]:
 
 
 def _ascends(time: np.ndarray, local: bool) -> bool:
+    # Clocks on the wall go back by an hour in autumn, in a series that is sorted.
     if local:
         time, _ = through_autumn(time)
     return bool((np.diff(time) > 0).all())

@@ -40,7 +40,8 @@ def read_table(raw: Path) -> Table:
         BadData: nothing to read, or a file that is empty, damaged, of another format, or ragged.
     """
     by_name = {file.name: read_file(file) for file in table_files(Path(raw))}
-    left_out = beside_training({name: table.names for name, table in by_name.items()})
+    columns = {name: table.names for name, table in by_name.items()}
+    left_out = beside_training(columns)
     kept = [table for name, table in by_name.items() if name not in left_out]
     for name, reason in left_out.items():
         kept[0].note(f"{name} is left out, with {by_name[name].rows:,} rows: {reason}")
@@ -61,6 +62,7 @@ def table_files(raw: Path) -> list[File]:
             raise unsupported(raw)
         return list(inside)
     for folder in inside.all_folders():
+        # Spark writes a table as a folder that is named like a Parquet file.
         if _supported(folder) and not folder.endswith(".parquet"):
             raise BadData("is a folder, not a file", file=raw / folder)
     files = [file for file in inside if file.path.name != MANIFEST]
@@ -68,6 +70,7 @@ def table_files(raw: Path) -> list[File]:
     if not found:
         others = [file for file in files if file.suffix not in _BESIDE]
         lists = [file for file in files if file.suffix == LIST]
+        # A .json next to tables is a description of them; by itself it may hold the rows.
         if not others and len(lists) == 1:
             return lists
         if len(files) == 1 and is_plain(files[0].name):

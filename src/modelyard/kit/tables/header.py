@@ -64,12 +64,16 @@ def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int
             return True
         equal = pc.equal(below, name)
         whole = pc.and_(whole, equal)
-        chosen = pc.all(pc.or_(equal, pc.equal(below, ""))).as_py() and not pc.all(equal).as_py()
-        if name and not chosen and pc.any(equal).as_py():
+        own_or_nothing = pc.or_(equal, pc.equal(below, ""))
+        # A constant column is no choice: a first row of data stands in it again.
+        is_choice = pc.all(own_or_nothing).as_py() and not pc.all(equal).as_py()
+        stands_below = pc.any(equal).as_py()
+        if name and stands_below and not is_choice:
             again += 1
         elif len(name.split()) >= _SENTENCE:
             sentences += 1
-    if not again or len(header) == 1 or again + sentences <= len(header) / 2:
+    looks_like_data = again > 0 and again + sentences > len(header) / 2
+    if len(header) == 1 or not looks_like_data:
         return False
     place = pc.index(whole, True).as_py()
     if place < 0:

@@ -61,7 +61,7 @@ def read_json_file(source: File) -> Table:
 def _column(cells: list[Any]) -> pa.Array:
     """Cells of one type as they are. Of several types, or whole numbers that float64 would change,
     as text, as a CSV would hold them; null where one is blank or no number."""
-    # NaN, which is not itself, is an empty cell.
+    # NaN, which equals nothing, itself neither, is an empty cell.
     known = [cell if cell == cell else None for cell in cells]
     # By the very type: true is a number to isinstance.
     kinds = {type(cell) for cell in known} - {type(None)}

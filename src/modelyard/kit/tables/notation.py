@@ -33,13 +33,25 @@ _LOOKED_AT = 50_000
 """Different cells by which a notation is recognised. A later one that contradicts them is refused."""
 _PLAIN = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 _TWO_WAYS = r"^[-+]?[1-9]\d{0,2}\.\d{3}$"
-_POINT = [style for style in STYLES if style[5] == "."]
-_COMMA = [style for style in STYLES if style[5] == ","]
 _TAKEN: dict[Oddity, str] = {
     "bound": "the number itself",
     "brackets": "less than nothing",
     "minus": "less than nothing",
 }
+
+
+def _thousands(style: str) -> str:
+    """What separates thousands in one of STYLES."""
+    return style[1]
+
+
+def _decimal(style: str) -> str:
+    """What stands before decimals in one of STYLES; a point where nothing is separated."""
+    return style[5:6] or "."
+
+
+_POINT = [style for style in STYLES if _decimal(style) == "."]
+_COMMA = [style for style in STYLES if _decimal(style) == ","]
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,8 @@ def notation(table: Table, name: str, usual: Notation | None = None) -> Notation
     look = look_at(table, name)
     decimal = look.decimal or file_decimal(table)
     if usual is not None and not look.decimal:
-        before = usual.format[5:6] or "."
+        before = _decimal(usual.format)
+        # Read as in training it would be a thousand times the number that its file means.
         if look.two_ways and decimal not in ("", before):
             row = table.column(name).to_pylist().index(look.two_ways)
             problem = f"{look.two_ways!r} has decimals behind {decimal!r} by the other columns"
@@ -118,16 +131,16 @@ def doubt(table: Table, name: str) -> str:
     if not look.two_ways or file_decimal(table):
         return ""
     taken = notation(table, name).format
-    if taken[5:6] == ",":
+    if _decimal(taken) == ",":
         other = look.point or ENGLISH
     else:
         other = look.comma
-    one = numeral(look.two_ways)
-    assert one is not None
-    values = [read(one.digits, style) for style in (taken, other)]
+    found = numeral(look.two_ways)
+    assert found is not None
+    value, doubted = read(found.digits, taken), read(found.digits, other)
     return (
-        f"{name}: numbers such as {look.two_ways!r} were read as {values[0]}, and nothing in the "
-        f"file proves that they are not {values[1]}"
+        f"{name}: numbers such as {look.two_ways!r} were read as {value}, and nothing in the "
+        f"file proves that they are not {doubted}"
     )
 
 
@@ -170,7 +183,9 @@ def plainly(cells: pa.Array, written: Notation) -> Plain:
         if found is None:
             return text
         digits = read(found.digits, written.format)
-        if digits is None or (found.unit and _singular(found.unit) != _singular(written.unit)):
+        # 5 g among kilograms is another number than 5: no cell of this column.
+        is_other_unit = bool(found.unit) and _singular(found.unit) != _singular(written.unit)
+        if digits is None or is_other_unit:
             return ""
         if found.odd is not None:
             odd[text] = found.odd
@@ -267,13 +282,15 @@ def _look(cells: pa.Array) -> Look:
         reads[style] = sum(read(written, style) is not None for written in digits.values())
     point = max(_POINT, key=lambda style: reads[style])
     comma = max(_COMMA, key=lambda style: reads[style])
+    best = max(point, comma, key=lambda style: reads[style])
     decimal = two_ways = ""
-    if reads[point] != reads[comma] and max(reads.values()) >= MOSTLY * len(digits):
-        decimal = max(point, comma, key=lambda style: reads[style])[5]
+    # Below that share the best style is chance: a typing error or two would decide.
+    if reads[point] != reads[comma] and reads[best] >= MOSTLY * len(digits):
+        decimal = _decimal(best)
     else:
         two_ways = _first_of_two_values(digits, point, comma)
     format_point = ""
-    if any(point[1] in written for written in digits.values()):
+    if any(_thousands(point) in written for written in digits.values()):
         format_point = point
     return Look(
         decimal=decimal,
@@ -297,8 +314,10 @@ def _first_of_two_values(digits: Mapping[str, str], point: str, comma: str) -> s
 def _unit(units: list[str]) -> str:
     """The unit that most numbers have, the same in each; else ""."""
     there = [unit for unit in units if unit]
-    if len({_singular(unit) for unit in there}) != 1 or len(there) < MOSTLY * len(units):
+    different = {_singular(unit) for unit in there}
+    if len(different) != 1 or len(there) < MOSTLY * len(units):
         return ""
+    # The plural, where both stand in the column.
     return max(there, key=len)
 
 
@@ -334,4 +353,5 @@ def _rewritten(cells: pa.Array, change: Callable[[str], str]) -> pa.Array:
 
 
 def _all_match(cells: pa.Array, pattern: str) -> bool:
-    return bool(pc.all(pc.match_substring_regex(cells, pattern)).as_py() is not False)
+    # Null of no cells at all: they match.
+    return pc.all(pc.match_substring_regex(cells, pattern)).as_py() is not False

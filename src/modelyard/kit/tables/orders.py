@@ -58,7 +58,7 @@ class Shown:
             if found is None:
                 continue
             self.dates += 1
-            first, then, last = (int(found[part]) for part in ("first", "then", "year"))
+            first, then, last = int(found["first"]), int(found["then"]), int(found["year"])
             if len(found["year"]) == 4:
                 long = True
             else:
@@ -66,13 +66,15 @@ class Shown:
                 firsts.add(first)
                 lasts.add(last)
                 of_year_first &= 1 <= then <= 12 and 1 <= last <= 31
+            # Between dots the day is first everywhere.
             if found["mark"] != ".":
                 self._take(text, first, then)
         if long:
             self.short = None
-        self.year_may_be_first = (
-            self.short is not None and of_year_first and len(firsts) <= len(lasts)
-        )
+        # Years of one table are few: the numbers that vary less are those of the years.
+        firsts_vary_less = len(firsts) <= len(lasts)
+        if self.short is not None:
+            self.year_may_be_first = of_year_first and firsts_vary_less
 
     def _take(self, text: str, first: int, then: int) -> None:
         self.turned = True
@@ -98,10 +100,14 @@ def share_date_orders(
         first = tables[0].column(name).drop_null()
         if not is_text(first) or not len(first) or _matched(first[0].as_py()) is None:
             continue
-        seen = Shown(text for table in tables for text in _different(table.column(name)))
+        texts: list[str] = []
         for table in tables:
-            if len(seen.decisive) == 1 and setting in ("auto", *seen.decisive):
-                (table.orders[name],) = seen.decisive
+            texts += _different(table.column(name))
+        decisive = Shown(texts).decisive
+        # Texts that contradict each other or the setting are refused with their row, by `_order`.
+        if len(decisive) == 1 and setting in ("auto", *decisive):
+            for table in tables:
+                (table.orders[name],) = decisive
     for table in tables:
         table.dates = setting
         table.otherwise = dict(otherwise or {})
@@ -223,6 +229,6 @@ def _different(cells: pa.Array) -> list[str]:
 
 
 def _fault(table: Table, name: str, text: str, problem: str, hint: str) -> Any:
-    # Cells of a column are trimmed when a file is read, as `text` is.
+    # Found, since cells of a column are trimmed when a file is read, as `text` is.
     row = table.column(name).to_pylist().index(text)
     return table.fault(name, row, problem, hint)

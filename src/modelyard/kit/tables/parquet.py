@@ -51,6 +51,7 @@ def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
         cells = cells.cast(cells.type.value_type)
     if pa.types.is_decimal(cells.type):
         numbers = cells.cast(pa.float64())
+        # Databases keep amounts and long ids alike as decimals: only the latter lose digits.
         largest = pc.max(pc.abs(numbers)).as_py()
         if largest is None or largest <= 2**53:
             return numbers

@@ -142,8 +142,11 @@ def without_blanks(names: Sequence[str], file: Path) -> tuple[list[str], list[st
     if not blank:
         return trimmed, []
     for name, count in Counter(trimmed).items():
+        # Columns without a name are dropped, and the same name twice has a refusal of its own.
+        if not name or count == 1:
+            continue
         alike = [repr(other) for other in names if other.strip() == name]
-        if name and count > 1 and len(set(alike)) > 1:
+        if len(set(alike)) > 1:
             problem = f"columns differ only in the blanks around their names: {', '.join(alike)}"
             raise BadData(problem, file=file, column=name, hint="Rename all but one")
     shown = blank[:_NAMED]

@@ -112,6 +112,7 @@ def _bytes(source: File) -> bytes:
 
 def _decode(data: bytes, file: Path) -> tuple[str, list[str]]:
     """UTF-8, UTF-16 with its mark, or else Windows-1252 with a note, if it looks like text."""
+    # What Excel writes as "Unicode text".
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             return data.decode("utf-16"), [f"{file.name} was read as UTF-16"]
@@ -161,7 +162,9 @@ def _sniff(text: str) -> str:
             continue
         if widths and widths[0] > 1:
             share = sum(width == widths[0] for width in widths) / len(widths)
-            score, best = max((score, best), ((round(share, 1), widths[0]), delimiter))
+            # Rounded, so that one ragged row does not decide against more cells in each.
+            own = round(share, 1), widths[0]
+            score, best = max((score, best), (own, delimiter))
     return best
 
 
@@ -182,5 +185,7 @@ def _is_aligned(text: str) -> bool:
     below = rows[1:-1] or rows[1:]
     if any(len(row) != len(rows[0]) for row in below):
         return False
-    numbers = sum(_NUMBER.fullmatch(cell) is not None for row in below for cell in row)
+    numbers = 0
+    for row in below:
+        numbers += sum(_NUMBER.fullmatch(cell) is not None for cell in row)
     return numbers > len(below) * len(rows[0]) / 2

@@ -58,8 +58,8 @@ def times(table: Table, name: str, required: bool = True, *, in_utc: bool = True
         say(table, name, written, plain)
         return _in_one_unit(table, name, values)
     # Numbers may be in any unit, so a column holds one or the other: as its first cell does.
-    first = numeric[~empty][0]
-    if first:
+    is_numeric = numeric[~empty][0]
+    if is_numeric:
         found = np.where(empty, np.nan, values)
     else:
         found = _in_calendar(table, name)
@@ -112,7 +112,9 @@ def _in_one_unit(table: Table, name: str, values: np.ndarray) -> np.ndarray:
         problem = f"{table.shown(name, row)} is no time since 1970 as the others are ({units})"
         raise table.fault(name, row, problem, "Write all times in one unit")
     table.note(f"{name}: times since 1970 in several units, each by its size: {units}")
-    return np.asarray(np.where(there, values / np.where(there, unit, 1.0), np.nan))
+    # An empty cell has no unit, and nothing is divided by 0.
+    unit[~there] = 1.0
+    return values / unit
 
 
 def note_offsets(table: Table, name: str, *, in_utc: bool = True) -> None:
@@ -187,6 +189,7 @@ def _stands_twice(text: str) -> bool:
         time = moment(text)
     except ValueError:
         return False
+    # PEP 495: `fold` chooses between the two readings, which differ in such an hour only.
     return time.tzinfo is not None and time.utcoffset() != time.replace(fold=1).utcoffset()
 
 
