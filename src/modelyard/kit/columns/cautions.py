@@ -70,6 +70,7 @@ class Cautions:
         for column in schema.inputs:
             name, field = column.name, fields[column.name]
             if column.role == "numeric" and not column.boolean:
+                # Without a range no training row had a number there.
                 if column.minimum is not None and column.maximum is not None:
                     self._numbers.add(field, name, column.minimum, column.maximum)
             elif column.role == "category":
@@ -112,6 +113,8 @@ def _bounds(part: TimePart) -> tuple[datetime, datetime]:
     the earliest is taken to be as far before the median as the latest is behind it."""
     latest, median = parse_time(part.latest), parse_time(part.median)
     half = max(latest - median, timedelta(hours=12))
-    before = min(half + FAR * 2 * half, median - datetime.min)
-    behind = min(FAR * 2 * half, datetime.max - latest)
+    width = 2 * half
+    # A datetime has the years 1 to 9999 only, and raises beyond them.
+    before = min(half + FAR * width, median - datetime.min)
+    behind = min(FAR * width, datetime.max - latest)
     return median - before, latest + behind

@@ -46,6 +46,7 @@ def as_times(values: Sequence[Any] | np.ndarray) -> np.ndarray:
 
 def as_json(value: Any) -> Any:
     """A number or text as it is, a time in ISO 8601; None for what is missing."""
+    # NaN and NaT differ from themselves.
     if value is None or value != value:
         return None
     if hasattr(value, "isoformat"):

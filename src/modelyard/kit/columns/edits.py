@@ -70,6 +70,7 @@ class Edits:
             return column
         inferred = column.model_dump()
         values = dict(inferred)
+        # What belongs to the inferred role would be refused with another one.
         if given.get("role", column.role) != column.role:
             values.update(transform=None, boolean=False, words=[])
         try:
@@ -146,8 +147,11 @@ def find_edits(data: Path, setting: str | None) -> Edits:
     data = Path(data)
     folder = data if data.is_dir() else data.parent
     if setting is not None:
-        brought = folder / FILE
-        return read_edits(brought if brought.is_file() else Path(setting), Path(setting))
+        # A run on another machine has the data set's copy, see `companions`, and not the path.
+        file = folder / FILE
+        if not file.is_file():
+            file = Path(setting)
+        return read_edits(file, called=Path(setting))
     found = edits_of(data)
     if found.file is not None or not data.is_dir():
         return found
@@ -160,9 +164,10 @@ def find_edits(data: Path, setting: str | None) -> Edits:
     if len(edited) > 1:
         hint = "Keep one, or choose it with --set features.table_schema=PATH"
         raise BadData(f"holds several schemas: {', '.join(edited)}", file=folder, hint=hint)
-    for edits in edited.values():
-        return edits
-    return Edits()
+    if not edited:
+        return Edits()
+    (only,) = edited.values()
+    return only
 
 
 def companions(uri: str | None, setting: str | None) -> dict[str, Path]:

@@ -68,6 +68,7 @@ class Encoder:
     def _fill(self, columns: Columns, out: np.ndarray) -> None:
         self._numbers.fill(columns, out)
         for part in self._others:
+            # A slice is a view, into which the part writes; a list of places would be a copy.
             if group := self.groups[part.column]:
                 part.fill(columns[part.column], out[:, group[0] : group[-1] + 1])
 

@@ -142,14 +142,17 @@ def bodies(file: Path, schema: HasColumns, limit: int | None) -> list[dict[str, 
     """Rows of a split's Parquet file as JSON bodies: None for an empty cell, times in ISO 8601."""
     import pyarrow.parquet
 
-    names = [column.name for column in schema.inputs]
-    table = pyarrow.parquet.read_table(file, columns=names)
-    found: list[dict[str, Any]] = table.slice(0, limit).to_pylist()
-    for column in schema.inputs:
-        if column.words:
-            for body in found:
-                body[column.name] = number_or_word(body[column.name], column.words)
-    return [{name: as_json(cell) for name, cell in body.items()} for body in found]
+    words = {column.name: column.words for column in schema.inputs}
+    table = pyarrow.parquet.read_table(file, columns=list(words))
+    found = []
+    for row in table.slice(0, limit).to_pylist():
+        body = {}
+        for name, cell in row.items():
+            if words[name]:
+                cell = number_or_word(cell, words[name])
+            body[name] = as_json(cell)
+        found.append(body)
+    return found
 
 
 def load_columns(features: Path, split: str, schema: HasColumns) -> dict[str, np.ndarray]:

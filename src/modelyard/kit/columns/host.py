@@ -45,17 +45,21 @@ class ColumnHost(Host):
         self._described: list[tuple[str, str, Column | None]] = []
         """Column, field, and the column's schema where the value itself does not describe it."""
         for column in schema.inputs:
-            plain = column.role == "numeric" and not column.boolean and not column.words
-            self._described.append(
-                (column.name, self._fields[column.name], None if plain else column)
-            )
+            describes_itself = column.role == "numeric" and not (column.boolean or column.words)
+            described = None if describes_itself else column
+            self._described.append((column.name, self._fields[column.name], described))
         self.Request = request_model(schema, about)
         self._cautions = Cautions(schema, self._fields, self.encoder, self.assets)
 
     def columns(self, requests: Sequence[BaseModel]) -> dict[str, tuple[Any, ...]]:
         """Values by column of at least one request, as the encoder takes them."""
-        rows = [[values[name] for name in self._fields.values()] for values in map(vars, requests)]
-        return dict(zip(self._fields, zip(*rows, strict=True), strict=True))
+        rows = []
+        for request in requests:
+            values = vars(request)
+            rows.append([values[field] for field in self._fields.values()])
+        # Turned by zip: with one row, a loop over the columns would take twice as long.
+        columns = zip(*rows, strict=True)
+        return dict(zip(self._fields, columns, strict=True))
 
     def warn(self, requests: Sequence[BaseModel], found: Sequence[WithWarnings]) -> None:
         """Sets the warnings of answers whose requests hold what training never saw."""
@@ -144,9 +148,11 @@ def _field_names(columns: Sequence[Column]) -> dict[str, Column]:
     named = {}
     for index, column in enumerate(columns):
         name = column.name
-        # pydantic takes a leading underscore for a private attribute.
-        plain = name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
-        if not plain or hasattr(BaseModel, name):
+        is_name = name.isidentifier() and not keyword.iskeyword(name)
+        # pydantic takes a leading underscore for a private attribute, and its own names, such as
+        # `copy`, for methods.
+        is_pydantics = name.startswith("_") or hasattr(BaseModel, name)
+        if not is_name or is_pydantics:
             name = f"column_{index}"
             while name in taken:
                 name += "_"
@@ -223,6 +229,7 @@ def _example(column: Column) -> Any:
 def _in_one_sentence(column: Column) -> Callable[[Any, Callable[[Any], Any]], Any]:
     """What is wrong with a value that is neither a number nor a word of the column."""
 
+    # pydantic names the fault of each kind of a union: two errors for one value.
     def check(value: Any, handler: Callable[[Any], Any]) -> Any:
         try:
             return handler(value)

@@ -122,7 +122,8 @@ class Cells:
         given = values
         if log:
             given = logged(values)
-        return tells_apart(values, (given - given.mean()) / (given.std() or 1.0))
+        deviation = given.std() or 1.0
+        return tells_apart(values, (given - given.mean()) / deviation)
 
     @cached_property
     def code(self) -> str:
@@ -135,7 +136,8 @@ class Cells:
             return f"{self.plain[row].as_py()} has more digits than a number holds"
         finite = self.values[np.isfinite(self.values)]
         whole = bool((finite % 1 == 0).all())
-        if whole and not self.fit_32_bits() and not self.fit_32_bits(log=True):
+        fits = self.fit_32_bits() or self.fit_32_bits(log=True)
+        if whole and not fits:
             return "32-bit numbers would not tell them apart"
         return ""
 
@@ -238,6 +240,7 @@ def _guess(name: str, cells: Cells, nullable: bool, settings: ColumnSettings) ->
         if reason:
             return Guess("drop", reason)
         return Guess("numeric")
+    # From here on each cell is a text of its own in Python, which takes time.
     texts = [str(text) for text in as_texts(there)]
     # Reading dates is slow: only columns that look like some are read.
     if _looks_dated(texts[:LOOKED_AT]) and _are_times(there, TIME_FORMATS):
@@ -267,9 +270,11 @@ def _guess_text(texts: Sequence[str], distinct: int, settings: ColumnSettings, c
     words = 1 + blanks / len(some)
     with_unit = sum(_WITH_UNIT.fullmatch(text) is not None for text in some)
     varied = distinct > max(SOME_TEXTS, 0.5 * len(texts))
-    if varied and with_unit >= MOSTLY * len(some) and not code:
+    are_measured = with_unit >= MOSTLY * len(some) and not code
+    if varied and are_measured:
         problem = "numbers with several units, or written in several ways: write plain numbers"
         return Guess("drop", problem)
+    # Names of two words, such as `New York`, are categories where there are few.
     if words >= 2 and distinct > max(settings.max_categories, SOME_TEXTS):
         return Guess("text")
     if words >= 3 and varied:
@@ -282,6 +287,7 @@ def _guess_text(texts: Sequence[str], distinct: int, settings: ColumnSettings, c
 def _row_number(name: str, cells: Cells) -> str:
     """Why a numeric column is no more than a row's number or key; empty when it is a quantity."""
     values = cells.values
+    # Of few rows all values differ by chance.
     if cells.distinct < len(values) or len(values) <= SOME_TEXTS:
         return ""
     if not np.isfinite(values).all() or (values % 1 != 0).any():
@@ -302,9 +308,12 @@ def _formats(there: pa.Array) -> Sequence[str]:
 
 
 def _short_years(texts: Sequence[str]) -> Literal["none", "clear", "unclear"]:
-    if short_years(list(dict.fromkeys(texts[:LOOKED_AT]))) == "none":
+    # Most columns hold no dates, as few cells show.
+    first = dict.fromkeys(texts[:LOOKED_AT])
+    if short_years(list(first)) == "none":
         return "none"
-    return short_years(list(dict.fromkeys(texts)))
+    different = dict.fromkeys(texts)
+    return short_years(list(different))
 
 
 def _looks_dated(texts: Sequence[str]) -> bool:

@@ -101,7 +101,9 @@ class NumberBlock:
         numbers = np.where(missing, self._median, numbers)
         if len(self._log):
             numbers[self._log] = logged(numbers[self._log])
+        # 1e300 is a float64 and would be an infinity as float32.
         numbers = np.minimum(np.maximum(numbers, self._lowest), self._highest)
+        # In 64 bits up to here: 32 would lose what distinguishes large numbers that are close.
         out[:, self._first] = ((numbers - self._center) / self._scale).T
         for row, place in self._indicators:
             out[:, place] = missing[row]
@@ -119,15 +121,17 @@ class MixedPart(ColumnPart):
     def fit(cls, column: Column, values: Sequence[Any] | np.ndarray) -> MixedPart:
         """The numbers among the training values, and the schema's words."""
         number = NumericPart.fit(column, _numbers_alone(values))
+        has_empty = any(_is_empty(value) for value in values)
         return cls(
             column=column.name,
-            indicator=column.nullable or any(_is_empty(value) for value in values),
+            indicator=column.nullable or has_empty,
             number=number.model_copy(update={"indicator": False}),
             words=column.words,
         )
 
     def _names(self) -> list[str]:
-        return [self.column, *(f"{self.column}={word}" for word in self.words)]
+        words = [f"{self.column}={word}" for word in self.words]
+        return [self.column, *words]
 
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
         block = NumberBlock([self.number], {self.column: [0]})

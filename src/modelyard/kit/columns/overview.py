@@ -86,6 +86,7 @@ def copies(frame: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> list[str]:
     how many rows are copies of others."""
     import pandas as pd
 
+    # 64 bits: that two of a million different rows share a hash has a chance of 3 in 10^8.
     hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
     known = hashes[rows["train"]]
     total, shown = 0, []
@@ -117,13 +118,16 @@ def _together(count: int, rows: int) -> list[str]:
 
 def _with_range(column: Column, cells: pd.Series[Any]) -> Column:
     there = _measured(column, cells).dropna()
-    update: dict[str, Any] = {
-        "examples": [_plain(value) for value in there.iloc[:200].unique()[:3]]
-    }
-    if column.role == "numeric" and not column.boolean and len(there):
+    some = there.iloc[:200].unique()[:3]
+    update: dict[str, Any] = {"examples": [_plain(value) for value in some]}
+    has_range = column.role == "numeric" and not column.boolean
+    if has_range and len(there):
         update |= {"minimum": float(there.min()), "maximum": float(there.max())}
-    if column.role == "category" and not (column.transform == "ordinal" and column.choices):
-        update["choices"] = [str(name) for name in there.value_counts().index[:MOST_CHOICES]]
+    # The order of choices that a person has given must stay.
+    is_ordered = column.transform == "ordinal" and bool(column.choices)
+    if column.role == "category" and not is_ordered:
+        most_frequent = there.value_counts().index[:MOST_CHOICES]
+        update["choices"] = [str(name) for name in most_frequent]
     return column.model_copy(update=update)
 
 

@@ -66,6 +66,7 @@ class CategoryPart(ColumnPart):
         choices."""
         cells = as_strings(values)
         counts = Counter(cell for cell in cells if cell is not None)
+        # Ties by name, so that the order of the rows decides nothing.
         kept = sorted(counts, key=lambda name: (-counts[name], name))[:most]
         ordinal = column.transform == "ordinal"
         if ordinal:
@@ -100,9 +101,8 @@ class CategoryPart(ColumnPart):
 
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
         known, lookup = len(self.categories), self._codes
-        codes = np.fromiter(
-            (lookup.get(cell, known) for cell in as_strings(values)), np.int64, len(values)
-        )
+        found = [lookup.get(cell, known) for cell in as_strings(values)]
+        codes = np.array(found, np.int64)
         if not self.ordinal:
             out[np.arange(len(codes)), codes] = 1.0
             return
@@ -129,7 +129,8 @@ class TextPart(ColumnPart):
             found = words(cell)
             total.update(found)
             documents.update(set(found))
-        vocabulary = sorted(sorted(total, key=lambda word: (-total[word], word))[:most])
+        frequent = sorted(total, key=lambda word: (-total[word], word))[:most]
+        vocabulary = sorted(frequent)
         counts = np.array([documents[word] for word in vocabulary], np.float64)
         idf = np.log((1 + len(cells)) / (1 + counts)) + 1
         return cls(
@@ -144,7 +145,8 @@ class TextPart(ColumnPart):
 
     @cached_property
     def _index(self) -> tuple[dict[str, int], np.ndarray]:
-        return {word: i for i, word in enumerate(self.vocabulary)}, np.array(self.idf, np.float32)
+        codes = {word: code for code, word in enumerate(self.vocabulary)}
+        return codes, np.array(self.idf, np.float32)
 
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
         index, idf = self._index
@@ -184,6 +186,7 @@ class TimePart(ColumnPart):
         there = times[~np.isnat(times)]
         if not len(there):
             there = np.array([_EPOCH])
+        # numpy has no median of times.
         middle = np.median((there - _EPOCH).astype(np.int64))
         # A part that is the same in all rows says nothing, and may be another one later.
         varying = [name for name, part in calendar(there).items() if np.ptp(part) > 0]
@@ -213,6 +216,7 @@ class TimePart(ColumnPart):
             out[:, position] = parts[name]
             position += 1
             if name in _PERIODS:
+                # On a circle December is next to January, as the numbers 12 and 1 are not.
                 angle = 2 * np.pi * parts[name] / _PERIODS[name]
                 out[:, position], out[:, position + 1] = np.sin(angle), np.cos(angle)
                 position += 2

@@ -33,11 +33,14 @@ class Rows(Sequence[dict[str, Any]]):
 
     def __getitem__(self, at: Any) -> Any:
         if not isinstance(at, slice):
-            return self[range(len(self))[at] : range(len(self))[at] + 1][0]
-        parts = {}
-        for name, cells in self._columns.items():
-            parts[name] = [as_json(cell) for cell in _as_objects(cells[at])]
-        return [dict(zip(parts, row, strict=True)) for row in zip(*parts.values(), strict=True)]
+            # A range counts from the end and raises IndexError as a list does.
+            place = range(len(self))[at]
+            return self[place : place + 1][0]
+        columns = []
+        for cells in self._columns.values():
+            columns.append([as_json(cell) for cell in _as_objects(cells[at])])
+        rows = zip(*columns, strict=True)
+        return [dict(zip(self._columns, row, strict=True)) for row in rows]
 
 
 def read_rows(file: Path, schema: HasColumns) -> Rows:

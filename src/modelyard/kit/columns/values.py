@@ -27,11 +27,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y")
-_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
-TIME_FORMATS = ("ISO8601", *(day + clock for day in _DAYS for clock in _CLOCKS))
-"""Formats of dates that are tried."""
 _SHORT_DAYS = ("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%m-%d-%y", "%d-%m-%y")
-SHORT_FORMATS = tuple(day + clock for day in _SHORT_DAYS for clock in _CLOCKS)
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+
+
+def _with_clocks(days: Sequence[str]) -> tuple[str, ...]:
+    formats: list[str] = []
+    for day in days:
+        formats += [day + clock for clock in _CLOCKS]
+    return tuple(formats)
+
+
+TIME_FORMATS = ("ISO8601", *_with_clocks(_DAYS))
+"""Formats of dates that are tried."""
+SHORT_FORMATS = _with_clocks(_SHORT_DAYS)
 """The same with years of two digits, for columns where `short_years` says that they are clear."""
 
 
@@ -97,6 +106,7 @@ def _with_integers(values: np.ndarray, cells: pa.Array) -> pd.Series[Any]:
     """Numbers of a Parquet file in their type; of a CSV as integers where all are whole."""
     import pandas as pd
 
+    # Of whole numbers with a gap pandas makes floats, unless their type has room for gaps.
     if pa.types.is_integer(cells.type) and cells.null_count:
         return pd.Series(cells.to_pylist(), dtype="Int64")
     if not is_text(cells):
@@ -154,6 +164,7 @@ def times(column: Column, table: Table) -> pd.Series[Any]:
     if style.startswith("%m"):
         day_first = style.replace("%m/%d", "%d/%m").replace("%m-%d", "%d-%m")
         swapped, _ = to_times(cells.drop_null(), [day_first])
+        # No day above 12 decides: the first format of the list was taken.
         if not swapped.isna().any():
             example = cells.drop_null()[0].as_py()
             table.note(
@@ -183,6 +194,7 @@ def to_times(cells: pa.Array, styles: Sequence[str]) -> tuple[pd.Series[Any], st
         parsed = _parsed(text, style)
         if not best or parsed.notna().sum() > values.notna().sum():
             best, values = style, parsed
+        # None reads any cell: reading all cells once shows as much as in forty formats.
         if not most:
             break
     return values, best.replace("ISO8601", "ISO 8601")
