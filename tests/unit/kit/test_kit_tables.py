@@ -115,6 +115,12 @@ def test_json_beside_a_table_is_not_read(tmp_path):
         "1949-01,112\n1949-02,118\n1949-12,132\n",
         "3/9/2024,a\n12/10/2024,b\n4/1/2024,c\n",
         "2024-01-01 00:00,a\n2024-01-01 01:00,b\n2024-01-01 02:00,c\n",
+        # Numbers as they name no columns; rows that are there twice; cells that are equal.
+        "28.7,16.0,2.6,g\n31.6,11.7,2.5,g\n162.1,136.0,4.1,h\n",
+        "5,1,5,-2,n\n6,2,5,3,n\n7,2,4,2,p\n",
+        "a,x,1\nb,x,1\na,x,1\n",
+        "yes,no,x,1,2,3,no\nno,no,x,1,2,3,yes\nyes,yes,y,2,2,4,no\n",
+        "x, x, o,yes\nx, o, x,no\no, x, o,yes\n",
     ],
 )
 def test_where_the_first_row_is_data_the_columns_get_names(tmp_path, content):
@@ -139,6 +145,9 @@ def test_rows_of_a_table_without_header_count_from_its_first_line(tmp_path):
         "person,1,2,3,4,5\nann,5,2,1,4,5\nbob,1,3,3,5,2\n",
         "0,1,2,3,y\n0,2,2,1,b\n1,1,0,3,a\n",
         "0,1,2,3\n0.5,2,2,1\n1.5,1,0,3\n",
+        "2015,2020\n0.5,2\n1.5,1\n",
+        "sample,908.1,912.4,930.0\na,0.1,0.2,0.4\n",
+        "day,1045,998,1203\n1,5,6,7\n2,4,6,8\n",
         "town,2024-01,2024-02\na,5,2024-01\nb,6,2024-02\n",
         "town,2019,2020,2021\na,2019,2018,2021\nb,2017,2020,1999\n",
         "basket,milk,bread,butter\n1,milk,,butter\n2,,bread,\n3,milk,bread,\n",

@@ -355,3 +355,21 @@ def test_a_file_names_classes_that_are_numbers(
         for split in ("train", "validation", "test"):
             held = zip(store.load_files(out, split), store.load_labels(out, split), strict=True)
             assert all((spec[label] == "good") == (b"lovely" in data) for (_, data), label in held)
+
+
+def test_a_mail_with_a_few_unreadable_characters_is_read_and_they_are_counted(
+    tmp_path: Path,
+) -> None:
+    raw = tmp_path / "raw"
+    for label in ("ham", "spam"):
+        (raw / label).mkdir(parents=True)
+        for number in range(12):
+            (raw / label / f"{number}.txt").write_text(f"{label} words {number} of a letter")
+    mail = b"gr\xfc\xdfe, \x81 and \x1b " + b"words " * 40
+    (raw / "spam/0.txt").write_bytes(mail)
+    summary, out = built(raw)
+    assert any("2 characters of 0.txt could not be read" in note for note in summary["notes"])
+    assert any("grüße, \ufffd" in text for text in stored(out))
+    (raw / "spam/0.txt").write_bytes(mail[:60] + b"\x81" * 9)
+    with pytest.raises(BadData, match="spam/0.txt.*is not text in UTF-8 or Windows-1252"):
+        built(raw)

@@ -38,6 +38,9 @@ from modelyard.kit.tables import (
 from modelyard.kit.tables.competition import beside_training
 from modelyard.store.files import File, files_of
 
+MOST_UNREADABLE = 0.02
+"""Share of a document's characters that may be unreadable: old mails hold some. Pictures and archives
+have a tenth and more."""
 TEXT_NAMES = (
     *(
         "text",
@@ -248,16 +251,20 @@ def _read_files(raw: Path, kind: FileKind, settings: RowFeatures) -> Listing:
     """Files in class folders, or listed in labels.csv, in whatever encoding they are."""
     listing = read_folder(raw, kind, settings)
     remarks: list[str] = []
+    unreadable: list[str] = []
     for place, example in enumerate(listing.examples):
-        content, notes = decoded(example.file)
-        remarks += notes
+        content, notes = decoded(example.file, MOST_UNREADABLE)
+        # The first note is on the encoding, a second one on characters that are none of it.
+        remarks += notes[:1]
+        unreadable += notes[1:]
         text = Content(example.file, content.strip().encode())
         listing.examples[place] = replace(example, file=text)
-    if remarks:
-        note = remarks[0]
-        if len(remarks) > 1:
-            note += f" (and so on for {len(remarks) - 1} more files)"
-        listing.notes.append(note)
+    for found in (remarks, unreadable):
+        if found:
+            note = found[0]
+            if len(found) > 1:
+                note += f" (and so on for {len(found) - 1} more files)"
+            listing.notes.append(note)
     return listing
 
 

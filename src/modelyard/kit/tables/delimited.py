@@ -17,7 +17,7 @@ from modelyard.kit.tables.header import holds_numbers, is_data, with_names
 from modelyard.kit.tables.table import Table, TableFile, cells_of, without_blanks
 from modelyard.kit.tables.text import DELIMITERS, Text
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>")
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>", "<null>", "\\N")
 """Cells of a CSV that are read as empty, beside blanks."""
 OPEN_QUOTE = "a quote is opened and never closed"
 NAMELESS = "(column without a name)"
@@ -42,14 +42,15 @@ def parse_text(text: Text) -> Table:
 
 
 def _below_header(text: Text) -> Table:
-    header, notes = without_blanks(text.first_row(), text.file)
     quoted, numbers = _is_quoted(text), None
     if _BLANK_LINE.search(text.content):
         # A spreadsheet counts blank lines, which pyarrow passes over.
         numbers = _row_numbers(text.content, text.delimiter, quoted=quoted)
-    rows = _parse(text, len(header), numbers, quoted=quoted)
-    if is_data(header, rows, text, numbers):
+    first = text.header()
+    rows = _parse(text, len(first), numbers, quoted=quoted)
+    if is_data(first, rows, text, numbers):
         return _below_header(with_names(text))
+    header, notes = without_blanks(text.first_row(), text.file)
     columns, names, words = [], [], []
     dropped = {}
     for name, cells in zip(header, rows.columns, strict=True):

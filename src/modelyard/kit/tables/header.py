@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +16,9 @@ from modelyard.kit.tables.text import Text
 
 _LOOKED_AT, _SENTENCE = 10_000, 6
 """Rows in which the cells of the first row are looked for; words that make one a sentence."""
+_FEW = 3
+"""Fewer numbers in a row may stand in any order by chance."""
+_YEAR = re.compile(r"(?:1[5-9]|2[01])\d\d")
 _SMALL = re.compile(r"[0-9]{1,9}")
 _DATE = re.compile(r"(?:\d{4}[-/]\d{2}|\d{1,4}(?P<mark>[-/.])\d{1,2}(?P=mark)\d{1,4})(?:[ T]\d.*)?")
 _DIGIT = re.compile(r"\d")
@@ -35,13 +39,19 @@ def _from_to(names: Sequence[str]) -> str:
 
 
 def holds_numbers(header: Sequence[str]) -> bool:
-    """Whether all names are numbers, which no one calls columns; but for names that count on."""
-    return all(_is_number(name) for name in header) and not _are_counted(header)
+    """Whether all names are numbers, which no one calls columns; but for names that count on, and for
+    years."""
+    numbers = _numbers(header)
+    if len(numbers) < len(header) or _are_counted(header):
+        return False
+    are_years = all(_YEAR.fullmatch(name) for name in header) and _are_in_order(numbers)
+    return not are_years
 
 
 def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int] | None) -> bool:
     """Whether a first row is one of the others: most of its cells stand in their own columns again, or
-    are sentences; or a date stands above dates. Where all of them stand in one row, that one is refused.
+    are sentences; or a date stands above dates; or most are numbers as they do not name columns. Names
+    that stand below once more are refused.
 
     A single such cell proves nothing (a list of words may hold the word "word"), and neither do
     sentences alone, as the questions of a survey, nor columns whose names count on by one,
@@ -52,17 +62,21 @@ def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int
         numbers: of the rows in the file; None: they count from 1.
 
     Raises:
-        BadData: the names stand below once more.
+        BadData: the names stand below once more, as where files were joined.
     """
     if _are_counted(header):
         return False
-    again, sentences = 0, 0
+    if _are_values(header):
+        return True
+    again, sentences, elsewhere = 0, 0, 0
+    equals = []
     whole = pa.scalar(True)
     for name, cells in zip(header, rows.columns, strict=True):
         below = pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT))
         if _is_a_date_above_dates(name, below):
             return True
         equal = pc.equal(below, name)
+        equals.append(equal)
         whole = pc.and_(whole, equal)
         own_or_nothing = pc.or_(equal, pc.equal(below, ""))
         # A constant column is no choice: a first row of data stands in it again.
@@ -78,9 +92,32 @@ def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int
     place = pc.index(whole, True).as_py()
     if place < 0:
         return True
+    for equal in equals:
+        elsewhere += pc.sum(equal).as_py() > pc.sum(whole).as_py()
+    if elsewhere > len(header) / 2:
+        # A row that is there twice: most of its cells stand in other rows too, as names do not.
+        return True
     row = place + 1 if numbers is None else numbers[place]
     problem = "repeats the names of the columns, as where files were joined"
     raise BadData(problem, file=text.file, row=row, hint="Delete the row")
+
+
+def _are_values(header: Sequence[str]) -> bool:
+    """Whether half of the cells or more are numbers that name no columns: they are in no order, as
+    years and wavelengths are, and not whole and all different, as the numbers of products are."""
+    numbers = _numbers(header)
+    if len(numbers) < max(_FEW, len(header) / 2) or _are_in_order(numbers):
+        return False
+    are_codes = all(number >= 0 and number.is_integer() for number in numbers)
+    return not are_codes or len(set(numbers)) < len(numbers)
+
+
+def _are_in_order(numbers: Sequence[float]) -> bool:
+    """Whether numbers rise all along; or fall, as wave numbers do, where they are many."""
+    steps = [after - before for before, after in pairwise(numbers)]
+    return all(step > 0 for step in steps) or (
+        len(numbers) > 2 * _FEW and all(step < 0 for step in steps)
+    )
 
 
 def _is_a_date_above_dates(name: str, below: pa.ChunkedArray) -> bool:
@@ -94,18 +131,21 @@ def _is_a_date_above_dates(name: str, below: pa.ChunkedArray) -> bool:
 
 
 def _are_counted(header: Sequence[str]) -> bool:
-    """Whether three names or more are whole numbers, one by one: as pandas names columns, or as years
+    """Whether most names are whole numbers, one by one: as pandas names columns, or as years
     and the items of a questionnaire do, in whose columns such numbers stand too."""
     found = [name for name in header if _SMALL.fullmatch(name)]
-    if len(found) < 3:
+    if len(found) < max(_FEW, len(header) / 2):
         return False
     first = int(found[0])
     return found == [str(number) for number in range(first, first + len(found))]
 
 
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
+def _numbers(header: Sequence[str]) -> list[float]:
+    """Those of the cells that are numbers."""
+    found = []
+    for name in header:
+        try:
+            found.append(float(name))
+        except ValueError:
+            continue
+    return found

@@ -26,6 +26,8 @@ _FOREIGN = {
 """How files begin that people rename to .csv by mistake."""
 _CONTROLS = (*range(1, 9), *range(14, 32))
 """Characters that text does not hold: all below the space but tab, line ends and form feeds."""
+UNREADABLE = "\ufffd"
+"""What stands for a character that could not be read."""
 _BLANK_START = re.compile(r"\A(?:[ \t]*\r?\n)+")
 _EXCEL = re.compile(r'\A"?sep=(?P<delimiter>[^\r\n"])"?(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 _SPACES, _EDGES = re.compile(r"[ \t]+"), re.compile(r"^[ \t]+|[ \t]+$", re.MULTILINE)
@@ -84,13 +86,17 @@ def read_text(file: File) -> Text:
     return Text(file.path, content, delimiter, notes)
 
 
-def decoded(file: File) -> tuple[str, list[str]]:
+def decoded(file: File, most_unreadable: float = 0.0) -> tuple[str, list[str]]:
     """What a file says in whatever encoding it is, and notes on that.
+
+    Args:
+        most_unreadable: share of its characters that may be none of its encoding, as in mails. They
+            become U+FFFD, or stay where they control something, and a note counts them.
 
     Raises:
         BadData: the file is empty, damaged, of another format, or not text.
     """
-    return _decode(_bytes(file), file.path)
+    return _decode(_bytes(file), file.path, most_unreadable)
 
 
 def _bytes(source: File) -> bytes:
@@ -110,7 +116,7 @@ def _bytes(source: File) -> bytes:
     return data
 
 
-def _decode(data: bytes, file: Path) -> tuple[str, list[str]]:
+def _decode(data: bytes, file: Path, most_unreadable: float) -> tuple[str, list[str]]:
     """UTF-8, UTF-16 with its mark, or else Windows-1252 with a note, if it looks like text."""
     # What Excel writes as "Unicode text".
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -126,12 +132,10 @@ def _decode(data: bytes, file: Path) -> tuple[str, list[str]]:
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start)
     # Any bytes but five decode as Windows-1252, so control characters tell a picture from a letter.
+    text = data.decode("cp1252", errors="replace")
     controls = sum(data.count(bytes([code])) for code in _CONTROLS)
-    try:
-        text = data.decode("cp1252")
-    except UnicodeDecodeError:
-        controls, text = len(data), ""
-    if controls:
+    unreadable = controls + text.count(UNREADABLE)
+    if unreadable > most_unreadable * len(data):
         problem = "is not text in UTF-8 or Windows-1252"
         raise BadData(problem, file=file, row=row or None, hint="Save it in UTF-8")
     if row:
@@ -139,7 +143,10 @@ def _decode(data: bytes, file: Path) -> tuple[str, list[str]]:
     else:
         seen = "first seen in the header"
     note = f"{file.name} is not UTF-8 ({seen}) and was read as Windows-1252"
-    return text, [f"{note}; if letters look wrong, save it in UTF-8"]
+    notes = [f"{note}; if letters look wrong, save it in UTF-8"]
+    if unreadable:
+        notes.append(f"{unreadable:,} characters of {file.name} could not be read")
+    return text, notes
 
 
 def _sniff(text: str) -> str:
