@@ -93,8 +93,9 @@ class Attempt:
         found, there = self.jobs.objects(), self.pods.objects()
         if not (self.jobs.listed.is_set() and self.pods.listed.is_set()):
             return None
-        # Another job may have its name by now.
-        job = {one["metadata"]["uid"]: one for one in found}.get(self.uid)
+        # By uid: another job may have its name by now.
+        by_uid = {one["metadata"]["uid"]: one for one in found}
+        job = by_uid.get(self.uid)
         if job is None or job["metadata"].get("deletionTimestamp"):
             return Outcome(
                 Unavailable(f"{self.called} was deleted by someone else while it trained")
@@ -114,9 +115,12 @@ class Attempt:
         for one in job.get("status", {}).get("conditions", []):
             if one["type"] == "Suspended" and one["status"] == "False":
                 since = max(since, str(one["lastTransitionTime"]))
+        # Kubernetes writes times in UTC and with whole seconds, so that they sort as text.
         return [pod for pod in found if pod["metadata"]["creationTimestamp"] >= since]
 
     def _queued(self) -> None:
+        # Time in a queue is no waiting, and a failure before it is over: Kueue deletes pods to take
+        # nodes back.
         self._since, self._failing = {}, None
         self.pods.forget()
         self._tell(f"{self.name} waits in queue {self.settings.queue or '(suspended)'}")
@@ -136,6 +140,7 @@ class Attempt:
         if not bad and not condition:
             self._failing = None
             return None
+        # The verdict waits: a node that loses its peer crashes too, often before the cause is seen.
         now = time.monotonic()
         self._failing = self._failing or now
         if now - self._failing < self.cluster.pace.settle:
@@ -150,7 +155,9 @@ class Attempt:
         self._finish_log()
         again = end.kind == "preempted"
         line = end.said
-        if not line and not again and end.kind != "memory":
+        # These two say what happened without the log.
+        explains_itself = end.kind in ("preempted", "memory")
+        if not line and not explains_itself:
             line = self.cluster.last_line(end.pod, NODE, previous=end.restarted)
         return Outcome(pods.explain(end, self.called, line), again)
 
@@ -165,6 +172,7 @@ class Attempt:
                 reason = refused or "is the controller of Kubeflow Trainer running?"
                 found = [Waiting("schedule", 0, "", f"no pod was made yet: {reason}")]
         now, keys = time.monotonic(), {(why.pod, why.kind) for why in found}
+        # What a pod does not wait for any more is forgotten, and counts anew if it comes back.
         self._since = {key: self._since.get(key, now) for key in keys}
         for why in found:
             key = (why.pod, why.kind)
@@ -235,14 +243,13 @@ class Attempt:
 
     def _tell_log(self, present: list[Object]) -> None:
         first = pods.newest(present, 0)
-        if (
-            first
-            and pods.started(first)
-            and (self.log is None or self.log.pod != first["metadata"]["name"])
-        ):
-            self._finish_log()
-            self.log = Log(self.cluster, first["metadata"]["name"], NODE, self.lines.put)
-            self.log.start()
+        if first is not None and pods.started(first):
+            name = first["metadata"]["name"]
+            # A node that was replaced continues in another pod, with a log of its own.
+            if self.log is None or self.log.pod != name:
+                self._finish_log()
+                self.log = Log(self.cluster, name, NODE, self.lines.put)
+                self.log.start()
         while not self.lines.empty():
             self.progress(self.lines.get())
 

@@ -78,18 +78,18 @@ def train_job(
         "trainer": _trainer(request, settings),
         "runtimePatches": [_patch(_pod(request, settings), _labels(request))],
         "activeDeadlineSeconds": max(1, round(settings.timeout_hours * 3600)),
+        # Kueue admits a job by setting this to false.
         "suspend": settings.queue is not None,
     }
+    labels = {**_labels(request), PARENT: label_value(socket.gethostname())}
+    if settings.queue:
+        labels[QUEUE] = settings.queue
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "TrainJob",
         "metadata": {
             "name": f"{request.training}-{secrets.token_hex(3)[:5]}",
-            "labels": {
-                **_labels(request),
-                PARENT: label_value(socket.gethostname()),
-                **({QUEUE: settings.queue} if settings.queue else {}),
-            },
+            "labels": labels,
             "annotations": {ATTEMPT: str(attempt), SPEC: _digest(spec)},
         },
         "spec": spec,
@@ -159,18 +159,23 @@ def _trainer(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, A
 
 def _pod(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, Any]:
     """What Trainer lets a job change of its pods."""
+    # Batches of the loader's processes go through shared memory, of which a container has 64 MB by
+    # itself.
     shm = {"medium": "Memory", "sizeLimit": request.resources["shm"]}
     volumes: list[dict[str, Any]] = [{"name": "shm", "emptyDir": shm}]
     mounts = [{"name": "shm", "mountPath": "/dev/shm"}]
-    if settings.scratch_claim and settings.scratch and not is_remote(settings.scratch):
+    scratch = settings.scratch or ""
+    is_on_volume = bool(scratch) and not is_remote(scratch)
+    if is_on_volume and settings.scratch_claim:
         volumes.append(
             {"name": "scratch", "persistentVolumeClaim": {"claimName": settings.scratch_claim}}
         )
-        mounts.append({"name": "scratch", "mountPath": settings.scratch.removeprefix("file://")})
+        mounts.append({"name": "scratch", "mountPath": scratch.removeprefix("file://")})
     security: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if settings.fs_group:
         security["fsGroup"] = settings.fs_group
     closed = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    # What is not set is left out, so that it stays as the training runtime has it.
     optional = {
         "serviceAccountName": settings.service_account,
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],

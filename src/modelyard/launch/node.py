@@ -34,6 +34,7 @@ def main(arguments: Sequence[str], worker: str = WORKER) -> int:
     os.environ.setdefault("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE", " ")
     with tempfile.TemporaryDirectory(prefix="modelyard-") as logs:
         options = ["--tee", "3", "--local-ranks-filter", "0", "--log-dir", logs]
+        # No restarts here: a job that lost a worker begins another attempt from its checkpoint.
         options += ["--max-restarts", "0", "--shutdown-timeout", str(STOP_SECONDS)]
         try:
             torchrun.run(torchrun.parse_args([*options, "-m", worker, *arguments]))
@@ -60,7 +61,7 @@ def _tell_end(logs: Path, local_rank: int, otherwise: str) -> None:
     # The first worker's lines are there already.
     print("\n".join(lines) if local_rank else last, file=sys.stderr, flush=True)
     if LAST_WORD.is_file():
-        LAST_WORD.write_text(last[:4000])
+        LAST_WORD.write_text(last[:4000])  # Kubernetes keeps 4,096 bytes of it
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ def train_on_nodes(run: Run, record: Mapping[str, Any], features: Path, model: P
     began = time.time()
     try:
         train_on_cluster(request, settings, lambda line: print(line, flush=True))
+    # Machines that were held are paid for, whatever came of it.
     finally:
         cost.add(_held(request, settings, began))
     scratch.download(job, model)

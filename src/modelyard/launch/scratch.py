@@ -27,6 +27,7 @@ from modelyard.errors import (
 from modelyard.launch.manifest import label_name
 from modelyard.settings.cluster import ClusterSettings
 from modelyard.store import artifact
+from modelyard.store.uploads import put, sizes_below
 
 JOB, BEGAN, DONE, FEATURES, MODEL = "job.json", "began.json", "done.json", "features", "model"
 
@@ -51,6 +52,7 @@ def write_job(job: str, record: Mapping[str, Any]) -> None:
     with _store(job) as (fs, root):
         if fs.exists(f"{root}/{JOB}") and _read(fs, f"{root}/{JOB}") == record:
             return
+        # The mark first: killed in between, a model of other settings must not look finished.
         _unmark(fs, root)
         _write(fs, f"{root}/{JOB}", record)
 
@@ -95,7 +97,8 @@ def upload(features: Path, job: str) -> None:
 def fetch(job: str, features: Path) -> None:
     """Copies the job's features to a folder: whole or not at all."""
     with _store(job) as (fs, root):
-        _get(fs, f"{root}/{FEATURES}", features, _sizes_there(fs, f"{root}/{FEATURES}"))
+        there = f"{root}/{FEATURES}"
+        _get(fs, there, features, sizes_below(fs, there))
 
 
 def publish(model: Path, job: str, **details: Any) -> None:
@@ -103,6 +106,7 @@ def publish(model: Path, job: str, **details: Any) -> None:
     `details` in it."""
     with _store(job) as (fs, root):
         sizes = _put(fs, model, f"{root}/{MODEL}")
+        # Last: what comes before it may be cut off by a kill.
         _write(fs, f"{root}/{DONE}", {**details, "files": sizes})
 
 
@@ -183,7 +187,7 @@ def _is_there(fs: Any, folder: Path, target: str) -> bool:
         return False
     if fs.cat_file(there) != manifest.read_bytes():
         return False
-    return _sizes(folder) == _sizes_there(fs, target)
+    return _sizes(folder) == sizes_below(fs, target)
 
 
 def _unmark(fs: Any, root: str) -> None:
@@ -195,12 +199,8 @@ def _put(fs: Any, folder: Path, target: str) -> dict[str, int]:
     sizes = _sizes(folder)
     if fs.exists(target):
         fs.rm(target, recursive=True)
-    for parent in sorted({str(Path(target, name).parent) for name in sizes}):
-        fs.makedirs(parent, exist_ok=True)
-    names = sorted(sizes)
-    fs.put([str(folder / name) for name in names], [f"{target}/{name}" for name in names])
-    fs.invalidate_cache()
-    _compare(sizes, _sizes_there(fs, target), target)
+    put(fs, target, {name: folder / name for name in sorted(sizes)})
+    _compare(sizes, sizes_below(fs, target), target)
     return sizes
 
 
@@ -212,13 +212,10 @@ def _get(fs: Any, source: str, folder: Path, sizes: Mapping[str, int]) -> None:
                 f"{name} leads out of the folder"
             )
             (work / name).parent.mkdir(parents=True, exist_ok=True)
-        fs.get([f"{source}/{name}" for name in names], [str(work / name) for name in names])
+        sources = [f"{source}/{name}" for name in names]
+        targets = [str(work / name) for name in names]
+        fs.get(sources, targets)
         _compare(sizes, _sizes(work), source)
-
-
-def _sizes_there(fs: Any, folder: str) -> dict[str, int]:
-    found: dict[str, dict[str, Any]] = fs.find(folder, detail=True)
-    return {name[len(folder) :].lstrip("/"): int(info["size"]) for name, info in found.items()}
 
 
 def _compare(expected: Mapping[str, int], seen: Mapping[str, int], place: str) -> None:
@@ -242,6 +239,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 def _write(fs: Any, file: str, record: Mapping[str, Any]) -> None:
     fs.makedirs(str(Path(file).parent), exist_ok=True)
+    # Under its name only when it is whole: nodes may read it at any moment.
     fs.pipe_file(f"{file}.part", json.dumps(dict(record), indent=1, allow_nan=False).encode())
     fs.mv(f"{file}.part", file)
 

@@ -51,6 +51,7 @@ def _run(job: str, processes: int) -> tuple[int, str]:
             errors="replace",
         )
         preemption.tell = child.terminate
+        # The signal may have come before there was a process to pass it on to.
         if preemption.requested:
             child.terminate()
         assert child.stdout is not None
@@ -64,7 +65,9 @@ def _error(ended: int, last: str, processes: int) -> ModelyardError:
     said = last.removeprefix("error: ")
     if ended == Interrupted.exit_code:
         return Interrupted("training was stopped and saved. To continue: modelyard resume")
-    if ended == UsageError.exit_code and last != said:
+    # Python itself ends with 2 for a wrong argument, without such a line.
+    is_for_user = last.startswith("error: ")
+    if ended == UsageError.exit_code and is_for_user:
         return UsageError(said)
     return ModelyardError(
         f"one of {processes} training processes died (exit code {ended}): {said or 'it said nothing'}. "

@@ -46,9 +46,11 @@ def train_on_cluster(
         while True:
             attempt = int(job["metadata"]["annotations"][ATTEMPT])
             outcome = Attempt(cluster, job, settings, progress).run()
-            if outcome.error is None or not outcome.again or attempt > settings.restarts:
+            was_last = attempt > settings.restarts
+            if outcome.error is None or not outcome.again or was_last:
                 break
             progress(f"{outcome.error}. Attempt {attempt + 1} of {settings.restarts + 1}")
+            # Its pods get SIGTERM and save; `make` waits for them to end.
             jobs.delete(job)
             job = jobs.make(attempt + 1)
         jobs.tidy(job, failed=outcome.error is not None)
@@ -151,13 +153,15 @@ class _Jobs:
         continue with it."""
         keep, name = self.settings.keep_job, job["metadata"]["name"]
         try:
-            if keep == "never" or (keep == "failed" and not failed):
+            unwanted = keep == "never" or (keep == "failed" and not failed)
+            if unwanted:
                 self.cluster.delete(name)
             elif failed:
                 self.cluster.annotate(name, {OUTCOME: "failed"})
         except ModelyardError:
+            # After a failure, the failure itself is what a person must see.
             if not failed:
-                raise  # else the failure itself is what a person must see
+                raise
 
 
 def _goes_on(there: Object, job: Object) -> bool:
@@ -185,6 +189,7 @@ def _deleted_when_told_to_stop(jobs: _Jobs) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        # With less patience than usual: Kubernetes kills this process soon.
         jobs.remove_all(STOP_SECONDS)
         raise
     except SystemExit:

@@ -34,6 +34,7 @@ _LONGEST = 1_000_000
 def find(name: str, version: str) -> Version | None:
     """A version, `champion` for the one that serves; None where it is not known here, which does
     not say that there is none."""
+    # With workspaces other rows and other addresses count, which only the client knows.
     if os.environ.get("MLFLOW_WORKSPACE"):
         return None
     uri = tracking_uri()
@@ -43,6 +44,7 @@ def find(name: str, version: str) -> Version | None:
         if uri.startswith(("http://", "https://")):
             return _from_server(name, version)
     except (sqlite3.Error, OSError, http.client.HTTPException, KeyError, ValueError):
+        # No answer, or tables and answers of another MLflow: the client is asked instead.
         return None
     return None
 
@@ -85,6 +87,7 @@ def ask(method: str, **query: str) -> dict[str, Any]:
 
 def _opened(file: Path) -> sqlite3.Connection:
     """For reading only."""
+    # `ro`: SQLite would create a file that is missing.
     place = f"file:{urllib.parse.quote(str(file.absolute()))}?mode=ro"
     return sqlite3.connect(place, uri=True, timeout=_SECONDS)
 
@@ -98,6 +101,7 @@ def _from_database(file: Path, name: str, version: str) -> Version | None:
         ).fetchone()
         champion = str(serving[0]) if serving else None
         number = champion if version == CHAMPION else version
+        # As text: SQLite takes `03` and `3.0` for the number 3, and no version is called so.
         row = tables.execute(
             "SELECT source, run_id, creation_time FROM model_versions"
             " WHERE name = ? AND CAST(version AS TEXT) = ? AND workspace = 'default' AND status = 'READY'",

@@ -49,7 +49,8 @@ def bring(run: Run, features: Path) -> PackageInfo | None:
         raise UsageError(
             f"{called} is of family {package.info.family!r}, and this run of {run.name!r}"
         )
-    graphs = {one.name: one.graphs for one in package.info.variants}.get(BASE)
+    graphs_of = {variant.name: variant.graphs for variant in package.info.variants}
+    graphs = graphs_of.get(BASE)
     if not graphs:
         raise UsageError(f"{called} holds no {BASE}, which teaches. Build the package again")
     into = Path(features) / TEACHER

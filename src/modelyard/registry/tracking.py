@@ -130,11 +130,8 @@ def run_of(mlflow: MlflowClient, run: Run) -> str:
     with server():
         experiment = _experiment(mlflow, slug(run.name))
         tags = {"modelyard.run": run.id, "modelyard.config": config_hash(run.config)[:12]}
-        known = mlflow.search_runs(
-            [experiment],
-            " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()),
-            max_results=1,
-        )
+        conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+        known = mlflow.search_runs([experiment], " and ".join(conditions), max_results=1)
         if known:
             return str(known[0].info.run_id)
         tags |= {"modelyard.family": run.name, "modelyard.code": run.code_version}
@@ -195,9 +192,10 @@ def track(
             "modelyard.passed": str(gate.passed).lower(),
             "modelyard.ended": now(),
         }
-        for name, value in (
-            tags | {"modelyard.data": data_revision or "", "modelyard.tracked": hash_text(mark)}
-        ).items():
+        tags["modelyard.data"] = data_revision or ""
+        # The mark last: without it a step that was killed records everything again.
+        tags["modelyard.tracked"] = hash_text(mark)
+        for name, value in tags.items():
             mlflow.set_tag(run_id, name, value[:LONGEST_TAG])
         mlflow.set_terminated(run_id, "FINISHED" if gate.passed else "FAILED")
     return run_id
@@ -293,5 +291,6 @@ def _name(name: str) -> str:
     if len(name) > LONGEST_NAME:
         name = f"{name[: LONGEST_NAME - 13]}-{hash_text(name)}"  # two long names stay two
     plain = re.sub(r"[^\w\-. /]", "_", name.replace("@", "_at_"), flags=re.ASCII)
+    # A part of dots only would lead to another folder.
     parts = [part.strip().lstrip(".") for part in plain.split("/") if part.strip(" .")]
     return "/".join(parts) or "_"

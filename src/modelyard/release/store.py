@@ -14,6 +14,7 @@ from modelyard.errors import BrokenArtifact, MissingExtra, ModelyardError, Unava
 from modelyard.packages.package import verify
 from modelyard.store import artifact
 from modelyard.store.artifact import MANIFEST, SIGNATURE
+from modelyard.store.uploads import differing, put
 
 
 def publish(package: Path, base: str | None, name: str) -> str:
@@ -76,19 +77,14 @@ def _upload(fs: Any, root: str, package: Path, manifest: artifact.Manifest) -> N
         own.append(SIGNATURE)
     sizes = {name: (package / name).stat().st_size for name in names}
     # The manifest is compared by content: it holds the sum of every other file.
-    is_whole = not _differing(fs, root, sizes)
+    is_whole = not differing(fs, root, sizes)
     if is_whole and all(_is_same(fs, root, package, name) for name in own):
         return
     # Without its manifest it is no package while files are replaced.
     if fs.exists(there):
         fs.rm_file(there)
-    parents = {str(Path(root, name).parent) for name in sizes}
-    for parent in sorted(parents):
-        fs.makedirs(parent, exist_ok=True)
-    sources = [str(package / name) for name in names]
-    targets = [f"{root}/{name}" for name in names]
-    fs.put(sources, targets)
-    wrong = _differing(fs, root, sizes)
+    put(fs, root, {name: package / name for name in names})
+    wrong = differing(fs, root, sizes)
     if wrong:
         raise BrokenArtifact(
             f"{root}/{wrong[0]} did not arrive whole ({len(wrong)} files differ). Run the step again"
@@ -99,17 +95,6 @@ def _upload(fs: Any, root: str, package: Path, manifest: artifact.Manifest) -> N
 def _is_same(fs: Any, root: str, package: Path, name: str) -> bool:
     there = f"{root}/{name}"
     return bool(fs.exists(there) and fs.cat_file(there) == (package / name).read_bytes())
-
-
-def _differing(fs: Any, root: str, sizes: dict[str, int]) -> list[str]:
-    """Files that are missing or of another length."""
-    # fsspec keeps listings, which are from before the upload.
-    fs.invalidate_cache()
-    found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
-    there = {}
-    for name, info in found.items():
-        there[name[len(root) :].lstrip("/")] = int(info["size"])
-    return sorted(name for name, size in sizes.items() if there.get(name) != size)
 
 
 def _open(uri: str) -> tuple[Any, str]:

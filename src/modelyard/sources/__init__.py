@@ -128,7 +128,9 @@ def local_data(data: DataSettings) -> Path | None:
     Raises:
         UsageError: nothing is there.
     """
-    if data.uri is None or data.rev or is_git(data.uri) or is_remote(data.uri):
+    if data.uri is None or data.rev:
+        return None
+    if is_git(data.uri) or is_remote(data.uri):
         return None
     refuse_credentials(data.uri, "data.uri")
     path = Path(local_path(data.uri)).expanduser()
@@ -179,6 +181,7 @@ def _sample(data: DataSettings, target: Destination, sample: Callable[[Path], No
     sample(into)
     names = artifact.file_names(into)
     if len(names) > target.plain_files:
+        # A sample is written as plain files: those become the shards' source.
         with tempfile.TemporaryDirectory(dir=into.parent, prefix=".sample.") as folder:
             plain = into.rename(Path(folder) / "plain")
             files, _ = fetch_local(plain, target)

@@ -62,10 +62,12 @@ def _of(uri: str, rev: str | None, most: int) -> str | None:
         return _versions(listing(uri))
     path = Path(local_path(uri)).expanduser()
     if rev:
+        # Git runs in a folder that is there: the path itself may exist at the revision only.
         near = next(parent for parent in path.absolute().parents if parent.is_dir())
         root = Path(git("-C", str(near), "rev-parse", "--show-toplevel"))
         return resolve(root, rev, str(root))
     files = dict(local_files(path))
+    # Reading so many files takes as long as fetching them.
     if len(files) > most:
         return _digest({name: _mark(file) for name, file in files.items()})
     return _digest({name: artifact.sha256(Path(file)) for name, file in files.items()})
@@ -83,6 +85,7 @@ def _commit_elsewhere(url: str, rev: str | None) -> str | None:
     wanted = rev or "HEAD"
     # All that match: `main` finds `feature/main` too, and which one comes first is the server's
     # affair.
+    # `^{}`: the commit behind an annotated tag, which has an id of its own.
     return git("ls-remote", "--", url, wanted, f"{wanted}^{{}}") or None
 
 
@@ -90,6 +93,7 @@ def _versions(infos: dict[str, dict[str, Any]]) -> str | None:
     marks = {}
     for name, info in infos.items():
         version = {key: str(info[key]) for key in VERSIONS if info.get(key) is not None}
+        # Nothing that changes with the content: two listings could not be compared.
         if not version:
             return None
         marks[name] = [info.get("size"), version]

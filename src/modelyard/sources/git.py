@@ -48,6 +48,7 @@ def fetch_git(address: GitAddress, rev: str | None, target: Destination) -> tupl
         answer.
     """
     folder = Path(address.url.removeprefix("file://"))
+    # A work tree on this machine: its DVC cache may hold what no remote has.
     if address.url.startswith("file://") and (folder / ".git").exists():
         return fetch_local_git(folder / address.path, rev or "HEAD", target)
     with _cloned(address.url, rev) as checkout:
@@ -92,6 +93,7 @@ def resolve(root: Path, rev: str, label: str) -> str:
     """The commit that a branch, tag or commit names; a branch of the origin counts."""
     for name in (rev, f"refs/remotes/origin/{rev}"):
         try:
+            # An annotated tag is an object of its own; `^{commit}` is what it points to.
             commit = name + "^{commit}"
             return git(
                 "-C", str(root), "rev-parse", "--verify", "--quiet", "--end-of-options", commit
@@ -128,6 +130,7 @@ def _fetch(checkout: Checkout, path: str, target: Destination) -> Files:
     from dvc.api import DVCFileSystem
 
     rev = None if checkout.clone else checkout.commit
+    # `subrepos`: a DVC project may lie in a folder of the repository.
     fs = DVCFileSystem(repo=str(checkout.root), rev=rev, subrepos=True)
     with _explaining(where, absent=f"no {where}"):
         entries = _entries(fs, "/" + path, where)
@@ -144,6 +147,7 @@ def _explaining(where: str, absent: str) -> Iterator[None]:
     except FileNotFoundError:
         raise UsageError(absent) from None
     except Exception as error:  # DVC passes on what each store's own library raises
+        # DVC wraps the error of the store, which knows that nothing is there.
         if isinstance(error.__cause__, FileNotFoundError):
             raise UsageError(_lost(where)) from None
         lines = str(error.__cause__ or error).strip().splitlines() or ["no message"]
@@ -159,6 +163,7 @@ def _lost(where: str) -> str:
 def _entries(fs: Any, root: str, where: str) -> list[Entry]:
     infos: dict[str, dict[str, Any]] = fs.find(root, detail=True)
     if not infos:
+        # Raises FileNotFoundError where there is no such path at all.
         fs.info(root)
         raise BadData("the folder holds no files", file=where)
     entries = []

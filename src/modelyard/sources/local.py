@@ -80,6 +80,7 @@ def local_files(path: Path) -> Iterator[tuple[str, str]]:
         raise BadData("is neither a file nor a folder", file=path)
     for name in sorted(_walk(path, "", frozenset())):
         file = f"{path}/{name}"
+        # A record without its data: trained on without, the model would silently lack a part.
         if name.endswith(".dvc") and not os.path.exists(file.removesuffix(".dvc")):  # noqa: PTH110 - text
             raise UsageError(_missing(Path(file).with_suffix("")))
         if wanted(name):
@@ -90,6 +91,7 @@ def _walk(root: Path, inside: str, above: frozenset[str]) -> Iterator[str]:
     """Relative names of the files in a folder of `root`; `above` are those that it lies in."""
     folder = root / inside
     real = os.path.realpath(folder)
+    # By the real path: links may form a circle under ever longer names.
     if real in above:
         raise BadData("a link leads back to a folder above it", file=folder)
     with os.scandir(folder) as entries:
@@ -150,6 +152,7 @@ def _compare(path: Path, copy: Path) -> str | None:
         expected, comparable = str(out["md5"]), out.get("hash") == "md5"
     except (yaml.YAMLError, KeyError, IndexError, TypeError):
         raise UsageError(f"{record} is not a DVC file. Type: dvc add {path}") from None
+    # DVC before 3 summed text with its line ends changed, which a plain md5 does not match.
     if not comparable:
         return None
     files = files_of(copy)
@@ -169,6 +172,7 @@ def _md5(file: File) -> str:
 def _folder_md5(files: FileSet) -> str:
     """DVC's identity of a folder: md5 of the JSON list of its files' md5 and names, by name
     parts."""
+    # As DVC itself writes the list: keys sorted, and `, ` and `: ` between them.
     sums = [{"md5": _md5(file), "relpath": file.name} for file in files]
     listing = json.dumps(sums, sort_keys=True)
     return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"

@@ -48,6 +48,7 @@ def listing(uri: str) -> dict[str, dict[str, Any]]:
     not say."""
     try:
         fs, root = open_store(uri)
+        # A web server has no listing: the page is the object.
         if urlsplit(uri).scheme in ("http", "https"):
             return {root: fs.info(root)}
         found: dict[str, dict[str, Any]] = fs.find(root, detail=True)

@@ -149,6 +149,7 @@ def _read_ahead(
         size = sum(entry.size for entry in entries)
         reading.append((names, size, pool.submit(_read, entries)))
         held += size
+        # The oldest first: shards keep the order of names, and memory its bound.
         while reading and (len(reading) > depth or held > HELD_BYTES):
             first, size, contents = reading.popleft()
             yield from zip(first, contents.result(), strict=True)
@@ -161,7 +162,8 @@ def _batches(named: dict[str, Entry]) -> Iterator[list[str]]:
     names: list[str] = []
     size = 0
     for name, entry in named.items():
-        if names and (len(names) == BATCH_FILES or size + entry.size > BATCH_BYTES):
+        is_full = len(names) == BATCH_FILES or size + entry.size > BATCH_BYTES
+        if names and is_full:
             yield names
             names, size = [], 0
         names.append(name)
@@ -190,6 +192,7 @@ def _whole(entry: Entry, most: int) -> bytes | None:
     if entry.read is not None:
         return entry.read()
     with entry.open() as source:
+        # One byte more shows whether the source said too little.
         content = source.read(entry.size + 1)
         if len(content) > entry.size:
             content += source.read(most + 1 - len(content))
@@ -210,6 +213,7 @@ class _Meter:
     def __init__(self, total: int, report: Report) -> None:
         self.total, self.report, self.done, self.lock = total, report, 0, threading.Lock()
 
+    # Threads add at the same time.
     def add(self, count: int) -> None:
         with self.lock:
             self.done += count

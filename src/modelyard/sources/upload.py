@@ -11,6 +11,7 @@ from modelyard.errors import BadData, BrokenArtifact, ModelyardError, Unavailabl
 from modelyard.sources.local import local_files
 from modelyard.sources.remote import describe, open_store
 from modelyard.store import artifact
+from modelyard.store.uploads import differing, put
 
 DIGITS = 16
 """Of the sum over all files that names their folder."""
@@ -49,19 +50,8 @@ def upload(path: Path, store: str) -> str:
 
 def _put(fs: Any, root: str, files: dict[str, Path]) -> None:
     sizes = {name: file.stat().st_size for name, file in files.items()}
-    missing = _differing(fs, root, sizes)
-    for parent in sorted({str(Path(root, name).parent) for name in missing}):
-        fs.makedirs(parent, exist_ok=True)
-    if missing:
-        fs.put([str(files[name]) for name in missing], [f"{root}/{name}" for name in missing])
-    wrong = _differing(fs, root, sizes)
+    missing = differing(fs, root, sizes)
+    put(fs, root, {name: files[name] for name in missing})
+    wrong = differing(fs, root, sizes)
     if wrong:
         raise BrokenArtifact(f"{root}/{wrong[0]} did not arrive whole. Type the same command again")
-
-
-def _differing(fs: Any, root: str, sizes: dict[str, int]) -> list[str]:
-    """Files that are missing there or of another length."""
-    fs.invalidate_cache()
-    found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
-    there = {name[len(root) :].lstrip("/"): int(info["size"]) for name, info in found.items()}
-    return sorted(name for name, size in sizes.items() if there.get(name) != size)
