@@ -31,34 +31,32 @@ from modelyard.contract.lab import Lab
 
 Check = Callable[[Lab], str]
 
-CHECKS: dict[str, Check] = {
-    check.__name__: check
-    for check in (
-        answering.importing_loads_no_training_library,
-        building.config_is_valid_documented_and_survives_json,
-        building.misspelt_setting_is_refused,
-        building.features_report_three_disjoint_splits,
-        building.features_are_the_same_again,
-        handing.features_read_what_their_step_is_handed,
-        building.bad_data_is_named,
-        building.same_epoch_gives_the_same_batches,
-        building.parts_of_a_batch_add_up_to_it,
-        building.loss_falls_on_a_repeated_batch,
-        building.weights_survive_the_file,
-        building.same_seed_gives_the_same_model,
-        building.figures_stand_beside_a_baseline,
-        answering.requests_validate_and_survive_json,
-        answering.bad_request_is_named_by_field,
-        answering.graphs_match_the_trained_model,
-        answering.evaluation_is_the_same_on_onnx,
-        answering.answers_depend_on_the_request_alone,
-        answering.answers_survive_json,
-        answering.describe_gives_flat_rows_of_the_same_columns,
-        answering.package_answers_without_training_libraries,
-        compressing.variants_answer_or_say_why_not,
-        answering.nothing_is_pickled,
-    )
-}
+_IN_ORDER: tuple[Check, ...] = (
+    answering.importing_loads_no_training_library,
+    building.config_is_valid_documented_and_survives_json,
+    building.misspelt_setting_is_refused,
+    building.features_report_three_disjoint_splits,
+    building.features_are_the_same_again,
+    handing.features_read_what_their_step_is_handed,
+    building.bad_data_is_named,
+    building.same_epoch_gives_the_same_batches,
+    building.parts_of_a_batch_add_up_to_it,
+    building.loss_falls_on_a_repeated_batch,
+    building.weights_survive_the_file,
+    building.same_seed_gives_the_same_model,
+    building.figures_stand_beside_a_baseline,
+    answering.requests_validate_and_survive_json,
+    answering.bad_request_is_named_by_field,
+    answering.graphs_match_the_trained_model,
+    answering.evaluation_is_the_same_on_onnx,
+    answering.answers_depend_on_the_request_alone,
+    answering.answers_survive_json,
+    answering.describe_gives_flat_rows_of_the_same_columns,
+    answering.package_answers_without_training_libraries,
+    compressing.variants_answer_or_say_why_not,
+    answering.nothing_is_pickled,
+)
+CHECKS: dict[str, Check] = {check.__name__: check for check in _IN_ORDER}
 """All checks, in the order in which a family comes to stand."""
 
 
@@ -95,6 +93,8 @@ def results(lab: Lab) -> Iterator[Result]:
         except AssertionError as error:
             state, text = "broken", _line(error)
         except Exception as error:
+            # A family's own code may raise anything; its last line in the family's folder is what
+            # its author needs.
             state, text = "broken", f"{type(error).__name__}: {_line(error)}{_place(error, lab)}"
         yield Result(name, state, text, round(time.perf_counter() - started, 3))
 

@@ -65,7 +65,10 @@ def bad_request_is_named_by_field(lab: Lab) -> str:
     (body,) = lab.bodies(1)
     _refused(lab, body | {"unheard_of": 1}, "unheard_of")
     for field in body:
-        refused = [body | {field: wrong} for wrong in WRONG if _is_refused(lab, body, field, wrong)]
+        refused = []
+        for wrong in WRONG:
+            if _is_refused(lab, body, field, wrong):
+                refused.append(body | {field: wrong})
         expect(
             bool(refused),
             f"field {field!r} of {lab.host.Request.__name__} accepts anything: give it a type",
@@ -88,6 +91,7 @@ def graphs_match_the_trained_model(lab: Lab) -> str:
     for graph in graphs:
         batch = {}
         for name, array in graph.example.items():
+            # Rows of the example again and again: a graph must not depend on how many there are.
             batch[name] = np.resize(array, (BATCH, *array.shape[1:]))
         _well_formed(lab, graph, batch)
         gap = check_parity(dataclasses.replace(graph, example=batch), lab.native, lab.onnx)
@@ -163,6 +167,7 @@ def evaluation_is_the_same_on_onnx(lab: Lab) -> str:
             # An error in the target's own unit may be far smaller than 1, and wrong nonetheless.
             size = max(abs(value), abs(native.baseline.get(name, 0))) or 1
         gap = abs(onnx.metrics[name] - value) / size
+        # One example that falls to the other side of a threshold is no defect of a graph.
         allowed = max(METRIC_TOLERANCE, 1 / native.rows)
         expect(
             gap <= allowed,

@@ -91,6 +91,7 @@ def features_report_three_disjoint_splits(lab: Lab) -> str:
     before: set[str] = set()
     for split in SPLITS:
         seen = {json.dumps(body, sort_keys=True) for body in _bodies(lab, split)}
+        # As text: bodies are dicts, which no set holds.
         shared = seen & before
         # Data may hold the same example twice: a few are no sign that a split leaks.
         expect(
@@ -171,8 +172,9 @@ def figures_stand_beside_a_baseline(lab: Lab) -> str:
         better = result.metrics[gain.metric] - result.baseline[gain.metric]
         if result.directions[gain.metric] == "min":
             better = -better
+        agrees = abs(gain.value - better) <= 1e-9 * max(1, abs(better))
         expect(
-            abs(gain.value - better) <= 1e-9 * max(1, abs(better)) and gain.low <= gain.high,
+            agrees and gain.low <= gain.high,
             f"the gain in {gain.metric} is {gain.words}, the metrics differ by {better:.6g}",
         )
     expect(bool(result.baseline_name.strip()), "baseline_name is empty: say what the baseline is")
@@ -200,6 +202,7 @@ def loss_falls_on_a_repeated_batch(lab: Lab) -> str:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
+    # Three steps each: dropout makes the loss of a single one noisy.
     first, last = statistics.fmean(losses[:3]), statistics.fmean(losses[-3:])
     expect(last < first, f"{STEPS} steps on one batch took the loss from {first:.4g} to {last:.4g}")
     return f"{first:.4g} to {last:.4g} in {STEPS} steps"
@@ -230,6 +233,7 @@ def parts_of_a_batch_add_up_to_it(lab: Lab) -> str:
     batches = lab.family.batches(lab["features"], "train", 1)
     rows = next(batches.rows())
     whole = batches.take(rows)
+    # As three processes would share it: every third example.
     parts = [batches.take(rows[place::3]) for place in range(3)]
     for place, part in enumerate(parts):
         for name, tensor in whole.items():

@@ -33,13 +33,18 @@ def variants_answer_or_say_why_not(lab: Lab) -> str:
     measured = {variant.name: variant for variant in info.variants}
     left_out = {variant.name: variant for variant in info.left_out}
     for name in names:
+        # Exactly one of the two.
         expect(
             (name in measured) != (name in left_out),
             f"{name} must be either measured or left out with a reason",
         )
         variant = measured.get(name) or left_out[name]
         expect(bool(variant.reason.strip()), f"{name} has a verdict without a reason")
-    passed = [measured[name] for name in names if name in measured and measured[name].graphs]
+    passed = []
+    for name in names:
+        # A variant that loses too much is measured and has no files.
+        if name in measured and measured[name].graphs:
+            passed.append(measured[name])
     assert info.choice is not None
     for variant in passed:
         loss = abs(variant.change or 0.0)

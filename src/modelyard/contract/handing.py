@@ -23,6 +23,7 @@ def features_read_what_their_step_is_handed(lab: Lab) -> str:
     """The step is handed the sections `data` and `features`, the seed and what
     `Config.for_features` names: other numbers in `model` and `training` give the same files."""
     config, changed = lab.run.config, []
+    # All settings at once: features take seconds, and few families read any of them.
     for setting, value in _others(config):
         section, name = setting.split(".")
         values = merge(config.model_dump(mode="json"), {section: {name: value}})
@@ -33,6 +34,7 @@ def features_read_what_their_step_is_handed(lab: Lab) -> str:
         changed.append((setting, value))
     if not _read_more(lab, config, "all"):
         return f"{len(changed)} settings changed"
+    # Which of them it was: each by itself.
     for setting, value in changed:
         section, name = setting.split(".")
         values = merge(lab.run.config.model_dump(mode="json"), {section: {name: value}})

@@ -59,6 +59,7 @@ def ask(*arguments: str) -> Any:
     Raises:
         AssertionError: it failed; with the last line it wrote.
     """
+    # An empty entry is the working folder, which PYTHONPATH cannot say by nothing.
     path = os.pathsep.join(entry or "." for entry in sys.path)
     command = [sys.executable, "-c", f"from {__name__} import main; main()", *arguments]
     done = subprocess.run(

@@ -109,7 +109,8 @@ class Lab:
 def _maker(artifact: str) -> Stage:
     from modelyard.stages import TRAINING
 
-    return {stage.outputs: stage for stage in TRAINING}[(artifact,)]
+    by_outputs = {stage.outputs: stage for stage in TRAINING}
+    return by_outputs[(artifact,)]
 
 
 @contextmanager

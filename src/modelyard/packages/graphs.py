@@ -47,9 +47,11 @@ def _check_external(path: Path, manifest: Manifest, graph: str) -> str:
         named = list(external_data(path / graph))
     except ValueError as error:
         return f"{path}/{graph} is not an ONNX model that runs here: {error}"
+    folder = graph.rpartition("/")[0]
     for one in named:
         try:
-            name = f"{graph.rpartition('/')[0]}/{contents.check_name(one.location)}"
+            # ONNX takes a location from the folder of the graph's own file.
+            name = f"{folder}/{contents.check_name(one.location)}"
         except ValueError as error:
             raise BrokenArtifact(f"{path}/{graph}: its external data {error}") from None
         if name not in manifest.files:

@@ -151,6 +151,8 @@ def verify(path: Path, trust: Trust | None = None) -> Verified:
         raise BrokenArtifact(
             f"{path} is a {manifest.kind}, not a package. Give the folder that 'package' made"
         )
+    # From the cheapest check to the dearest, and nothing of a file's content is trusted before the
+    # manifest is: plain names and sizes, who signed, then the sum of every byte.
     there = contents.files_in(path)
     _check_names(path, manifest, there)
     trust.check(path)

@@ -76,6 +76,7 @@ def check(package: Path, keys: Path) -> None:
         ) from None
     except (OSError, UnicodeDecodeError, binascii.Error):
         raise BrokenArtifact(f"{package}/{SIGNATURE} cannot be read as a signature") from None
+    # Any of them: a key is replaced by serving with the old and the new one for a while.
     for key in known:
         try:
             key.verify(signature, signed)

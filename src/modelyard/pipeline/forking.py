@@ -126,6 +126,7 @@ class Server:
 
     def _succeed(self, predecessor: socket.socket) -> int:
         """What the copy does: it imports, and serves once the process before it lets go."""
+        # They are the children of the process before, which alone can wait for them.
         for pidfd, step in self.steps.values():
             os.close(pidfd)
             step.close()
@@ -190,6 +191,7 @@ def _read(step: socket.socket) -> bytes:
 
 
 def _use_all_cores() -> None:
+    # OpenBLAS was loaded with one thread, and lets itself be given more.
     if "threadpoolctl" in sys.modules:
         from threadpoolctl import threadpool_limits
 

@@ -140,6 +140,7 @@ def _for_stage(run: Run, stage: Stage, whole: dict[str, Any]) -> dict[str, Any]:
     }
     if stage.outside is not None:
         state = stage.outside(run)
+        # What nobody can tell never was the same: a text of its own keeps the cache from answering.
         made["outside"] = secrets.token_hex(16) if state is None else state
     if stage.name == "train":
         made |= {"nodes": run.nodes, "gpus_per_node": run.gpus_per_node}
@@ -161,8 +162,10 @@ def _read(run: Run, stage: Stage, whole: dict[str, Any]) -> dict[str, Any]:
     config = {name: value for name, value in whole.items() if name in sections}
     if stage.name == "features":
         config = merge(run.config.for_features(), config)
+        # Which champion that is follows from the name that the model is registered under.
         name = whole.get("registry", {}).get("name")
-        if name and CHAMPION in (run.config.continual.start, run.config.compress.teacher):
+        follows = CHAMPION in (run.config.continual.start, run.config.compress.teacher)
+        if name and follows:
             config = merge({"registry": {"name": name}}, config)
     try:
         resolve(run.entry.Config, ("config", config))

@@ -190,6 +190,7 @@ def _with_this_python(command: Sequence[str], python: str) -> list[str]:
     """A step's command with this interpreter. kfp.local's own function, which this is in place of,
     has no public one: it replaces `python3` in arguments too, and with it in the name of a
     folder."""
+    # Up to the script: code and arguments are a person's.
     script = [part.replace("python3", python) for part in command[: SCRIPT + 1]]
     return [*script, *command[SCRIPT + 1 :]]
 

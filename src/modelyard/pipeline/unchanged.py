@@ -45,7 +45,10 @@ def _is_current(folder: RunFolder) -> bool:
                 continue
             outside = stage.outside(run) if stage.outside else ""
             parents = {name: made[name] for name in stage.inputs if name in made}
-            if outside is None or stage.key(run, parents, outside) != made[stage.outputs[0]].key:
+            # None: only a run can tell whether what lies outside is as it was.
+            if outside is None:
+                return False
+            if stage.key(run, parents, outside) != made[stage.outputs[0]].key:
                 return False
         artifact.verify(outputs["package"])
     except (ModelyardError, KeyError, OSError):

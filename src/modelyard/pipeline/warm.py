@@ -94,13 +94,16 @@ class StepServer:
                 socket.send_fds(self._control, [b"s"], [theirs.fileno()])
             if ours.recv(1) != READY:
                 return None
-            own = {name: os.environ[name] for name in (BLAS_THREADS,) if name in os.environ}
+            own = {}
+            if BLAS_THREADS in os.environ:
+                own[BLAS_THREADS] = os.environ[BLAS_THREADS]
             request = {
                 "code": code,
                 "arguments": list(arguments),
                 "environment": {**own, **environment},
             }
             ours.sendall(json.dumps(request).encode())
+            # The step reads its request until here.
             ours.shutdown(socket.SHUT_WR)
             answer = b""
             while part := ours.recv(64):
@@ -174,6 +177,8 @@ def forked_steps(folder: Path, modules: Sequence[str]) -> Iterator[None]:
 def _component(command: Sequence[str]) -> tuple[str, list[str]] | None:
     """Code and arguments of a lightweight component that installs nothing; None for any other
     command."""
+    # kfp compiles a component to `sh -c SCRIPT CODE ARGUMENT…`; what a component needs installed,
+    # the script installs first.
     shell = len(command) > 4 and command[0] == "sh"
     if not shell or EXECUTOR not in command[2] or "pip install" in command[2]:
         return None

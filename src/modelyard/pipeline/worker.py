@@ -82,6 +82,7 @@ def _features(job: str, world: World) -> Path:
     folder = Path(tempfile.gettempdir()) / f"modelyard-{key}"
     if world.local_rank == 0:
         scratch.fetch(job, folder)
+    # One copy a node: the others read it, and must not begin before it is whole.
     world.barrier()
     return folder
 

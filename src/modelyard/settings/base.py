@@ -35,7 +35,9 @@ class Settings(BaseModel):
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
+        # A default is checked as a setting is: a family's may be wrong too.
         validate_default=True,
+        # A class, a tag or a column may be called `7`, which YAML reads as a number.
         coerce_numbers_to_str=True,
     )
 

@@ -68,6 +68,7 @@ def _each(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _encoded(text: str) -> str:
+    # A text that only begins like an encoded one must not be decoded at the other end.
     special = any(sign in text for sign in _REPLACED)
     if special or text.startswith(MARK):
         return _pack(text)
@@ -78,6 +79,7 @@ def _decoded(text: str) -> str:
     if not text.startswith(MARK):
         return text
     try:
+        # `validate`: without, other signs than those of base64 are skipped.
         return zlib.decompress(base64.b64decode(text.removeprefix(MARK), validate=True)).decode()
     except (binascii.Error, zlib.error, UnicodeDecodeError):
         raise UsageError(

@@ -21,6 +21,7 @@ Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T
 """An amount as Kubernetes writes it: `512Mi`, `2Gi`."""
 Cpus = Annotated[
     str,
+    # YAML's `2` and `1.5` are numbers; a bool, though an int to Python, is none of CPUs.
     BeforeValidator(lambda value: f"{value:g}" if type(value) in (int, float) else value),
     Field(pattern=r"^([1-9][0-9]*m|[0-9]*[1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)$"),
 ]
@@ -94,7 +95,8 @@ class ClusterSettings(Settings):
     def machine(self, resources: Mapping[str, str]) -> dict[str, str]:
         """`cpu`, `memory` and `shm`: these settings', else those of a family's `resources`."""
         own = {"cpu": self.cpu, "memory": self.memory, "shm": self.shm}
-        return {**resources, **{name: amount for name, amount in own.items() if amount is not None}}
+        given = {name: amount for name, amount in own.items() if amount is not None}
+        return {**resources, **given}
 
     @field_validator("env", "env_from_secrets")
     @classmethod
@@ -114,4 +116,5 @@ class ClusterSettings(Settings):
     @field_validator("scratch")
     @classmethod
     def _none_for_empty(cls, scratch: str | None) -> str | None:
+        # A pipeline's form sends an empty text for a field that is left open.
         return scratch or None

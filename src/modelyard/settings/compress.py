@@ -44,6 +44,7 @@ class CompressSettings(Settings):
     @field_validator("teacher")
     @classmethod
     def _none_for_empty(cls, teacher: str | None) -> str | None:
+        # A pipeline's form sends an empty text for a field that is left open.
         return teacher or None
 
     def requires(self) -> Mapping[str, str]:
@@ -55,6 +56,5 @@ class CompressSettings(Settings):
     @property
     def wanted(self) -> bool:
         """Whether training does anything of this section."""
-        return (
-            self.teacher is not None or self.prune > 0 or self.sparsity > 0 or self.aware_epochs > 0
-        )
+        shrinks = self.prune > 0 or self.sparsity > 0
+        return self.teacher is not None or shrinks or self.aware_epochs > 0

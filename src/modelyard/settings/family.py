@@ -68,6 +68,7 @@ class DataSettings(Settings):
     @field_validator("uri")
     @classmethod
     def _none_for_empty(cls, uri: str | None) -> str | None:
+        # A pipeline's form sends an empty text for a field that is left open.
         return uri or None
 
 
@@ -258,13 +259,21 @@ def _number_as_written(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
     return NumberAsWritten(node.value, value)
 
 
-_BOOL, _INT, _FLOAT, _TIME = (
-    f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp")
-)
-PlainYaml.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag not in (_BOOL, _TIME)]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+_BOOL, _INT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int"
+_FLOAT, _TIME = "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"
+
+
+def _resolvers_without(*tags: str) -> dict[str, list[tuple[str, Any]]]:
+    """SafeLoader's rules for plain words, by their first character, without those of these tags."""
+    kept = {}
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items():
+        kept[first] = [(tag, pattern) for tag, pattern in known if tag not in tags]
+    return kept
+
+
+# Assigned first: `add_implicit_resolver` copies SafeLoader's rules into a class that has none of
+# its own.
+PlainYaml.yaml_implicit_resolvers = _resolvers_without(_BOOL, _TIME)
 PlainYaml.add_implicit_resolver(
     _BOOL, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )

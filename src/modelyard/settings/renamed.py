@@ -18,6 +18,7 @@ log = logging.getLogger("modelyard")
 def table_of(config: type) -> dict[str, str]:
     """Old dotted names and those of today: a family's own and those of every family."""
     found: dict[str, str] = {}
+    # From the base upwards: a family's own table counts more than the common one.
     for cls in reversed(config.__mro__):
         found |= vars(cls).get("renamed", {})
     return found
@@ -66,7 +67,8 @@ def _put(values: dict[str, Any], new: str, value: Any, old: str) -> None:
         place[section] = dict(place.get(section) or {})
         place = place[section]
     there = place.get(name)
-    if isinstance(there, Mapping) and isinstance(value, Mapping) and not set(there) & set(value):
+    are_sections = isinstance(there, Mapping) and isinstance(value, Mapping)
+    if are_sections and not set(there) & set(value):
         place[name] = {**value, **there}
         return
     if name in place:

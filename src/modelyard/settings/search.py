@@ -59,6 +59,7 @@ class Range:
         if self.choices:
             text = json.dumps(value)
             return text if text in map(json.dumps, self.choices) else None
+        # To Python a bool is an int, and True would lie in a range around 1.
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         return value if self.low <= value <= self.high else None
@@ -118,6 +119,7 @@ def searched(space: Space, config: Mapping[str, Any], fixed: Iterable[str]) -> d
     parents: set[str] = set()
     for one in found.values():
         parents.update(one.when)
+    # Conditions of the others are checked against them: they have to be chosen before.
     return dict(sorted(found.items(), key=lambda item: item[0] not in parents))
 
 

@@ -15,6 +15,8 @@ from modelyard.errors import BrokenArtifact
 MOST_FILES = 200_000
 LONGEST_NAME, LONGEST_PART = 1_024, 255
 """Characters of a relative name, and bytes of one part of it: what file systems hold."""
+# Control signs, backslashes and lone surrogates, which file systems take differently; line ends and
+# signs that turn the direction of writing, by which a name shows as another one.
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -27,7 +29,9 @@ def check_name(name: str) -> str:
     parts = name.split("/")
     if len(name) > LONGEST_NAME or _ODD.search(name):
         raise ValueError(f"{name[:80]!r} is no plain file name")
-    if any(part in ("", ".", "..") for part in parts) or re.match(r"[A-Za-z]:", name):
+    # `C:x` is a place on a drive of Windows.
+    leads_out = any(part in ("", ".", "..") for part in parts)
+    if leads_out or re.match(r"[A-Za-z]:", name):
         raise ValueError(f"{name[:80]!r} does not stay inside the folder")
     if any(len(part.encode()) > LONGEST_PART for part in parts):
         raise ValueError(f"{name[:80]!r} is too long for a file name")

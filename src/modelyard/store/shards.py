@@ -131,6 +131,7 @@ def is_sharded(folder: Path) -> bool:
     """Whether the files of a folder are kept as shards."""
     try:
         with (folder / INDEX).open("rb") as stream:
+            # A first line of any length is no header.
             return bool(json.loads(stream.readline(1_000)) == HEADER)
     except (OSError, ValueError):
         return False
@@ -200,7 +201,8 @@ def _check(member: Member, folder: Path, sizes: dict[str, int]) -> None:
         if "/" in check_name(member.shard):
             raise ValueError(f"{member.shard!r} is no shard of this folder")
         sizes[member.shard] = (folder / member.shard).stat().st_size
-    if min(member.offset, member.size) < 0 or member.offset + member.size > sizes[member.shard]:
+    is_negative = min(member.offset, member.size) < 0
+    if is_negative or member.offset + member.size > sizes[member.shard]:
         raise ValueError(f"{member.name!r} does not lie inside {member.shard}")
 
 
@@ -217,7 +219,9 @@ def _header(name: str, size: int) -> bytes:
     except ValueError as error:
         raise BadData(str(error), file=name, hint="Rename it") from None
     info.size = size
-    if len(name) > tarfile.LENGTH_NAME or not name.isascii() or size >= 8**11:
+    # A plain header has a hundred bytes for the name, and eleven octal digits for the size.
+    is_plain = len(name) <= tarfile.LENGTH_NAME and name.isascii() and size < 8**11
+    if not is_plain:
         return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
     # The same bytes as `tobuf`, in a tenth of its time: it takes longer than to read a small file.
     return _quick_header(name.encode(), size)

@@ -42,6 +42,7 @@ def write_parquet(rows: Sequence[Row], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as work:
         source, target = Path(work) / "rows.json", Path(work) / "rows.parquet"
+        # As JSON with the columns' types: from values DuckDB would guess dates in texts.
         source.write_text("\n".join(json.dumps(dict(row)) for row in rows))
         connect().execute(
             f"COPY (SELECT * FROM read_json($source, format='newline_delimited', hive_partitioning=false,"  # noqa: S608
@@ -67,7 +68,10 @@ def read_parquet(files: str | Path | Sequence[Path], where: str = "true") -> dic
     )
     names = [column[0] for column in relation.description or []]
     rows = relation.fetchall()
-    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+    columns = {}
+    for place, name in enumerate(names):
+        columns[name] = [row[place] for row in rows]
+    return columns
 
 
 def _sql_type(rows: Sequence[Row], column: str) -> str:

@@ -68,4 +68,5 @@ class Batches:
         cuts = self.cuts(processes)
         for number in range(start, len(cuts) - 1):
             batch = self.order[cuts[number] : cuts[number + 1]]
+            # Interleaved: parts differ by one example at most, whatever the batch's size.
             yield batch[index::processes]

@@ -65,6 +65,7 @@ class Checkpoints:
         if self.world.leads:
             self._remove_unfinished()
             self.files.makedirs(f"{self.root}/{name}", exist_ok=True)
+        # Nobody writes before the leader has made the folder.
         self.world.barrier()
         with _quiet():
             write_shards(tensors, storage_writer=self._writer(name), no_dist=self.world.size == 1)
@@ -73,6 +74,7 @@ class Checkpoints:
             from safetensors.torch import save
 
             self._write(f"{name}/{BEST}", save(best))
+        # The mark says that all parts are there, so all have to be.
         self.world.barrier()
         if self.world.leads:
             self._write_json(f"{name}/{STATE}", state | {"processes": self.world.size})
@@ -187,6 +189,7 @@ class Checkpoints:
         return sorted(name for name in names if name.startswith("step-"))
 
     def _remove_unfinished(self) -> None:
+        # A save of the same step must not find another one's shards.
         whole = self.names()
         for name in self._folders():
             if name not in whole:
@@ -209,6 +212,7 @@ class Checkpoints:
 
     def _write(self, path: str, content: bytes) -> None:
         target = f"{self.root}/{path}"
+        # An object store shows an object when all of it has come.
         if "://" in self.folder:
             self.files.pipe_file(target, content)
             return

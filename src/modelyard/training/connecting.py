@@ -49,6 +49,7 @@ def connect(
 
     def start() -> None:
         distributed.init_process_group(backend, timeout=silence)
+        # Each of the two ways once: gloo for tensors on the CPU, NCCL for those on a GPU.
         for place in dict.fromkeys((torch.device("cpu"), device)):
             summed = torch.ones(1, device=place)
             distributed.all_reduce(summed)

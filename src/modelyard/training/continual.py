@@ -137,8 +137,10 @@ def mixed(new: Batches, memory: Batch, share: float, rng: np.random.Generator) -
     """
     _check_alike(new.take(new.order[:1]), memory)
     kept, fresh = len(next(iter(memory.values()))), len(new.order)
+    # Of fresh + count examples, count are the share.
     count = int(fresh * share / (1 - share))
     turns = [rng.permutation(kept) for _ in range(math.ceil(count / kept))]
+    # The empty array: of a small share no exemplar may be due.
     shown = np.concatenate([*turns, np.empty(0, np.int64)])[:count]
 
     # Evenly spaced, so that every batch has its share; then shuffled within batches, so that every
@@ -150,6 +152,7 @@ def mixed(new: Batches, memory: Batch, share: float, rng: np.random.Generator) -
     order[old] = -1 - shown.astype(np.int64)
     order[~old] = new.order
     batch = np.arange(total) // new.size
+    # Sorted by batch, and at random within one.
     order = order[np.lexsort((rng.random(total), batch))]
     return Batches(order, new.size, lambda rows: _take(new, memory, rows), new.least)
 
@@ -190,6 +193,7 @@ def remember(
         places = reservoir(settings.memory, kept, before, len(new.order), rng)
     else:
         places = _herded(_features(family, model, new, old), labels, seen, kept, settings.memory)
+    # Places of exemplars are looked up too, and not used: they must only be valid.
     fresh = new.order[np.maximum(places - kept, 0)]
     rows = _take(new, known, np.where(places < kept, -1 - places, fresh))
     return Memory({name: tensor.detach().cpu() for name, tensor in rows.items()}, seen)
@@ -205,6 +209,7 @@ def _take(new: Batches, memory: Batch, rows: np.ndarray) -> Batch:
     if old.all():
         return kept
     fresh = new.take(rows[~old])
+    # The order in which the two parts stand one after the other; its argsort puts each row back.
     wanted = np.concatenate([np.flatnonzero(old), np.flatnonzero(~old)])
     back = torch.from_numpy(np.argsort(wanted))
     return {name: torch.cat([kept[name], fresh[name]])[back] for name in fresh}
@@ -273,6 +278,7 @@ def _herded(
     for number, group in enumerate(groups):
         members = np.flatnonzero(labels == group)
         old = members < kept
+        # What came before is the group's old exemplars', in equal parts.
         before = seen[group] - int((~old).sum())
         weights = np.where(old, before / max(int(old.sum()), 1), 1.0)
         # What is left over goes to the first groups.

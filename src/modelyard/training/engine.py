@@ -60,9 +60,10 @@ class Engine:
         self.objective = self._spread()
         self.optimizer: torch.optim.Optimizer | None = None
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=settings.precision == "fp16")
-        self.names: dict[torch.Tensor, str] = {
-            weight: name for name, weight in self.model.named_parameters() if weight.requires_grad
-        }
+        self.names: dict[torch.Tensor, str] = {}
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad:
+                self.names[weight] = name
         self.average: dict[str, torch.Tensor] = {}
         if settings.ema:
             self.average = self._trained()
@@ -89,6 +90,7 @@ class Engine:
         count = self.settings.accumulate
         if most_parts is not None:
             count = min(count, most_parts)
+        # Schedule-Free needs no schedule, and warms up by itself.
         if self.settings.optimizer != "schedule_free":
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * rate
@@ -107,6 +109,7 @@ class Engine:
             with self._alone(alone):
                 share = loss
                 if total is not None:
+                    # The processes' gradients are averaged: their number makes a sum of it again.
                     share = loss * (weight * self.world.size / total)
                 self.scaler.scale(share).backward()
             self.sums += torch.stack([loss.detach() * weight, weight]).to(self.sums)
@@ -114,6 +117,7 @@ class Engine:
 
     def _update(self) -> None:
         assert self.optimizer is not None
+        # Before the limit: it is one of the gradient, not of the scaled one.
         self.scaler.unscale_(self.optimizer)
         if self.settings.clip:
             nn.utils.clip_grad_norm_(self.names, self.settings.clip)
@@ -123,6 +127,7 @@ class Engine:
         self.steps += 1
         if self.average:
             with torch.no_grad():
+                # All weights in one call, where one by one starting the kernels takes longest.
                 averages = list(self.average.values())
                 weights = [weight.detach() for weight in self.names]
                 torch._foreach_lerp_(averages, weights, 1 - self.settings.ema)
@@ -142,6 +147,7 @@ class Engine:
             with self._precision():
                 found = self.objective(batch, scores=True)
             for name, value in found.items():
+                # In double: the loss of a million examples added up in float32 loses digits.
                 part = torch.stack([value.detach() * weight, weight]).double()
                 sums[name] = sums.get(name, 0) + part
         return {name: _mean(self.world.total(pair)) for name, pair in sums.items()}
@@ -173,6 +179,7 @@ class Engine:
             values = self.model.state_dict()
         else:
             values = {}
+        # Copies: training goes on in the same memory.
         return {name: value.detach().cpu().clone().contiguous() for name, value in values.items()}
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -188,9 +195,10 @@ class Engine:
     ) -> dict[str, torch.Tensor]:
         """The tensors that a checkpoint of these shapes fills."""
         assert self.optimizer is not None
-        kept = {
-            name.removeprefix(_STATE): of for name, of in shapes.items() if name.startswith(_STATE)
-        }
+        kept = {}
+        for name, shape in shapes.items():
+            if name.startswith(_STATE):
+                kept[name.removeprefix(_STATE)] = shape
         optimizers.allocate(self.optimizer, self.names, kept)
         return self.tensors()
 
@@ -250,6 +258,7 @@ class Engine:
         low = AUTOCAST.get(self.settings.precision)
         if low:
             policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
+        # Block by block: only one at a time is gathered whole.
         for block in blocks(self.model):
             fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(self._objective, mesh=mesh, mp_policy=policy)
@@ -349,6 +358,7 @@ def _recompute(model: nn.Module) -> None:
     for block in repeated:
         forward = block.forward
 
+        # `_forward` is bound here: a closure would call that of the last block.
         def again(*inputs: Any, _forward: Any = forward, **named: Any) -> Any:
             if torch.is_grad_enabled():
                 return checkpoint(_forward, *inputs, use_reentrant=False, **named)

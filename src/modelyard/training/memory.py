@@ -92,6 +92,7 @@ def reservoir(
     room = min(capacity - len(places), new)
     places = np.concatenate([places, kept + np.arange(room)])
     later = np.arange(room, new)
+    # Example number n of all takes a place with probability capacity / n, whichever came before.
     drawn = rng.integers(0, max(seen, kept) + later + 1)
     entering = drawn < capacity
     # Of several that drew one place the last one has it: numpy assigns in order.
@@ -112,6 +113,7 @@ def herding(features: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray
         smaller count.
     """
     length = np.linalg.norm(features, axis=1, keepdims=True)
+    # An example of zeros has no direction: it stays where it is.
     unit = features / np.maximum(length, 1e-12)
     mean = weights @ unit / weights.sum()
     total, chosen = np.zeros(unit.shape[1]), []
@@ -136,6 +138,7 @@ def _smallest(tensor: torch.Tensor) -> torch.Tensor:
         if low < bounds.min or high > bounds.max:
             continue
         small = tensor.to(kind)
+        # Back again it is equal, unless it holds fractions or NaN.
         if torch.equal(small.to(tensor.dtype), tensor):
             return small.contiguous()
     return tensor.contiguous()

@@ -16,6 +16,7 @@ def make(
 ) -> torch.optim.Optimizer:
     """The optimizer of `settings` over the model's trained weights; those of fewer than two axes
     have no decay."""
+    # Decay is for matrices and kernels: biases and gains of norms are not what overfits.
     decaying, others = [], []
     for parameter in model.parameters():
         if not parameter.requires_grad:

@@ -30,6 +30,7 @@ class LearningRate:
         total = self.steps_per_epoch * self.settings.epochs
         warm = round(self.settings.warmup * total)
         if step < warm:
+            # From 1: a first step of rate 0 would learn nothing.
             return (step + 1) / warm
         left = max(1, total - warm)
         return max(self.settings.floor, SHAPES[self.settings.schedule](self, step - warm, left))

@@ -51,7 +51,9 @@ class Session:
         self.features, self.world, self.saved, self.preemption = features, world, saved, preemption
         self._set_up()
         model = family.model(features / "assets")
-        self.parameters = sum(one.numel() for one in model.parameters() if one.requires_grad)
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        self.parameters = sum(weight.numel() for weight in trained)
+        # The same initial weights in every process, and other draws from here on, as of dropout.
         if world.rank:
             torch.manual_seed(trainer.seed + world.rank)
         self.engine = Engine(family, model, self.settings, world)
@@ -263,12 +265,14 @@ class Session:
             return
 
         def ready(numbers: np.ndarray) -> Batch:
+            # Pinned memory is copied to the GPU while it computes.
             return {name: tensor.pin_memory() for name, tensor in batches.take(numbers).items()}
 
         with ThreadPoolExecutor(AHEAD) as pool:
             waiting: list[Future[Batch]] = []
             for numbers in rows:
                 waiting.append(pool.submit(ready, numbers))
+                # As many batches wait as threads work: memory has a bound.
                 if len(waiting) > AHEAD:
                     yield _to(device, waiting.pop(0).result())
             while waiting:
@@ -294,6 +298,7 @@ class Session:
         random.seed(self.trainer.seed)
         np.random.seed(self.trainer.seed)
         torch.manual_seed(self.trainer.seed)
+        # TF32 in the products of float32, unless a person asks for fp32.
         precision = "high"
         if self.settings.precision == "fp32":
             precision = "highest"

@@ -166,6 +166,7 @@ class Sparse(Wrapped):
                 "Type: --set compress.sparsity=0"
             )
         parameters = [(layer, "weight") for layer in layers]
+        # The smallest of all layers together: a layer of small weights loses more of them.
         prune.global_unstructured(parameters, prune.L1Unstructured, amount=self.share)
         return model
 
@@ -203,6 +204,8 @@ def _layers(model: nn.Module) -> list[nn.Module]:
             users[id(parameter)] = users.get(id(parameter), 0) + 1
     found: list[nn.Module] = []
     for module in model.modules():
-        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)) and users[id(module.weight)] == 1:
+        has_kernel = isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear)
+        # A weight that two layers share would be masked in one of them only.
+        if has_kernel and users[id(module.weight)] == 1:
             found.append(module)
     return found

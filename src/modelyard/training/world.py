@@ -49,6 +49,8 @@ class World:
         if distributed.is_initialized() or size == 1:
             yield cls.here()
             return
+        # Processes of a node share its cores: torch would start a thread for each core in each
+        # process.
         torch.set_num_threads(
             max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         )
@@ -95,6 +97,7 @@ class World:
     def barrier(self) -> None:
         """Waits for all."""
         if self.size > 1:
+            # A sum on the CPU goes by gloo: a barrier of NCCL would take a GPU's queue.
             distributed.all_reduce(torch.zeros(1))
 
     def spread(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -102,6 +105,7 @@ class World:
         if self.size == 1:
             return tensors
         shapes = [(name, value.shape, value.dtype) for name, value in tensors.items()]
+        # Names and shapes first, so that the others can make room.
         sent: list[Any] = [shapes]
         distributed.broadcast_object_list(sent)
         if not self.leads:
