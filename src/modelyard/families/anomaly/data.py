@@ -123,6 +123,7 @@ class AnomalyData(Data[AnomalyConfig]):
             body: dict[str, Any] = {}
             if len(schema.machines) == len(schema.series):
                 body["machine"] = schema.machines[part.series[end]]
+            # As a person measures: the offset is the graph's affair.
             measured = rows.astype(np.float64) + schema.offsets
             content = [dict(zip(schema.names, row, strict=True)) for row in measured.tolist()]
             if window == 1:
@@ -300,6 +301,7 @@ def _schema(
     steps = [one.step for one in series if one.step is not None]
     step = time_column = most_fill = None
     if steps:
+        # The median: a mean would grow with every gap.
         step, time_column = float(np.median(steps)), settings.time_column
     if settings.step is not None:
         most_fill = settings.most_fill

@@ -94,6 +94,7 @@ def _metrics(
     if labels:
         result = _ranked(scored, moments, kinds)
     normal = _normal(moments, labels)
+    # Only the statistic is used: the exact p-value of large samples takes minutes.
     shift = ks_2samp(scored.calibration, scored.score[normal], method="asymp").statistic
     return result | {
         "probe_roc_auc": float(sk.roc_auc_score(truth, probed)),

@@ -32,6 +32,7 @@ def events(moments: Moments) -> list[Event]:
     part = moments.part
     labelled = part.label == 1
     same_series = part.series[1:] == part.series[:-1]
+    # An anomaly continues where the row before is labelled too, and of the same series.
     continued = np.concatenate([[False], same_series & labelled[:-1]])
     begins = labelled & ~continued
     starts = np.flatnonzero(begins)

@@ -195,6 +195,7 @@ def _strangest(
 ) -> frozenset[int]:
     """Last rows of the `contamination` share of training examples with the highest scores."""
     pieces = []
+    # Windows overlap: all of them at once would be the data once for each row of a window.
     for some in np.array_split(ends, max(1, len(ends) // SCORED)):
         outputs = scoring.run_graph(run, part.windows(some, detector.window))
         pieces.append(scoring.scores(detector, outputs))

@@ -94,6 +94,7 @@ class Judge:
         """Scores of the windows with these last rows, float64."""
         window = self.host.detector.window
         scores = []
+        # Overlapping windows, copied a part at a time.
         for some in np.array_split(ends, max(1, len(ends) // CHUNK)):
             scores.append(self.windows(part.windows(some, window)))
         return np.concatenate(scores)
@@ -110,6 +111,7 @@ class Judge:
         own = windows[:, -self.host.detector.window :, self.columns]
         moved = self.schema.offsets[self.columns] - self.host.schema.offsets
         if not moved.any():
+            # Another package takes other offsets off its columns.
             return own
         return np.asarray((own + moved).astype(np.float32))
 

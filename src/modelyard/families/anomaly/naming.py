@@ -63,7 +63,7 @@ def _label_column(tables: list[Table], settings: AnomalyFeatures) -> str:
     """The label column's name: the settings', or the only column of zeros and ones that is called as
     marks of anomalies are."""
     usual = AnomalyFeatures().label_column
-    known = {name for table in tables for name in table.names} - set(settings.drop)
+    known = _names(tables) - set(settings.drop)
     if settings.label_column != usual or usual in known:
         return settings.label_column
     called = [name for name in sorted(known) if name.casefold() in MARKS]
@@ -74,6 +74,14 @@ def _label_column(tables: list[Table], settings: AnomalyFeatures) -> str:
         if name in table.names and not _is_flag(table, name):
             return usual
     return name
+
+
+def _names(tables: list[Table]) -> set[str]:
+    """All columns of all tables."""
+    found: set[str] = set()
+    for table in tables:
+        found.update(table.names)
+    return found
 
 
 def _is_flag(table: Table, name: str) -> bool:
@@ -89,7 +97,7 @@ def _entity(tables: list[Table], settings: AnomalyFeatures) -> str | None:
     if settings.entity is None:
         aside = {settings.label_column, settings.kind_column, *settings.drop}
         return find_entity(tables, settings.time_column, MACHINE, aside)
-    known = {name for table in tables for name in table.names}
+    known = _names(tables)
     if settings.entity not in known:
         raise UsageError(f"setting 'features.entity': {choices('column', settings.entity, known)}")
     return settings.entity

@@ -20,7 +20,10 @@ def check_steps(series: list[Series]) -> None:
     """
     first = series[0].step
     for one in series[1:]:
-        if first and one.step and abs(one.step / first - 1) > UNEQUAL:
+        # Without a time column rows have no distance.
+        if not first or not one.step:
+            continue
+        if abs(one.step / first - 1) > UNEQUAL:
             problem = f"its rows are {one.step:g} apart, those of {series[0].name} {first:g}"
             hint = f"Resample them to one step: --set features.step={first:g}; or run them apart"
             raise BadData(problem, file=one.file, hint=hint)
@@ -53,5 +56,6 @@ def lost_windows(series: list[Series], settings: AnomalyFeatures) -> int:
 
 
 def _whole_windows(breaks: np.ndarray, window: int) -> int:
+    # Stretches between breaks: one of n rows has n - window + 1 windows.
     starts = np.flatnonzero(np.concatenate([[True], breaks[1:], [True]]))
     return int(np.maximum(np.diff(starts) - window + 1, 0).sum())

@@ -74,6 +74,8 @@ def resample(time: np.ndarray, x: np.ndarray, step: float, most: float) -> Resam
         time: float64 (rows,), ascending; x: float64 (rows, columns), without NaN.
         step: between moments, above 0; most: steps that a line may bridge.
     """
+    # Halves go up: `round` would take them to the even number, and two moments would share
+    # unevenly.
     place = np.floor(time / step + 0.5).astype(np.int64)
     there, starts, counts = np.unique(place, return_index=True, return_counts=True)
     means = np.add.reduceat(x, starts, axis=0) / counts[:, None]

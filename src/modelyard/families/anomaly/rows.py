@@ -159,4 +159,7 @@ def _others(table: Table, schema: Schema) -> Bodies:
     for name in table.names:
         if name not in schema.names:
             cells[_aside(name, schema)] = texts(table, name)
-    return [{name: cells[name][row] for name in cells} for row in range(table.rows)]
+    others = []
+    for row in range(table.rows):
+        others.append({name: column[row] for name, column in cells.items()})
+    return others

@@ -132,6 +132,7 @@ def kind_of(config: AnomalyConfig, schema: Schema) -> Kind:
     if config.model.kind != "auto":
         return config.model.kind
     alone = len(schema.columns) == 1
-    if alone and schema.step is not None and schema.window > 1:
+    has_windows = schema.step is not None and schema.window > 1
+    if alone and has_windows:
         return "lstm"
     return "autoencoder"

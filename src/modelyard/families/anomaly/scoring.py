@@ -23,12 +23,16 @@ def run_graph(run: Runtime, windows: np.ndarray) -> Arrays:
     if windows.shape[1] == 1:
         inputs = windows[:, 0]
     pieces = []
+    # Once at least: of no examples too the outputs have names and widths.
     for start in range(0, max(len(inputs), 1), CHUNK):
         some = np.array(inputs[start : start + CHUNK], np.float32, order="C")
         pieces.append(run(GRAPH, {INPUT: some}))
     if len(pieces) == 1:
         return pieces[0]
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    joined = {}
+    for name in pieces[0]:
+        joined[name] = np.concatenate([piece[name] for piece in pieces])
+    return joined
 
 
 def scores(detector: Detector, outputs: Arrays) -> np.ndarray:

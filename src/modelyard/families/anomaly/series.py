@@ -167,7 +167,8 @@ def resampled(
     """
     step = settings.step
     if not isinstance(step, float):
-        step = round_step(float(np.median(np.concatenate([np.diff(one.time) for one in series]))))
+        apart = np.concatenate([np.diff(one.time) for one in series])
+        step = round_step(float(np.median(apart)))
     found, short = [], {}
     too_short: TooShort | None = None
     for one in series:
@@ -220,6 +221,7 @@ def _parts(rows: int, file: Path, settings: AnomalyFeatures, of: str) -> dict[st
         TooShort: the series has no window in each split.
     """
     gap, shares = settings.window, settings.shares
+    # Four parts have three gaps between them.
     lengths = [int((rows - 3 * gap) * share) for share in shares]
     least = max(gap, 2)
     if min(lengths) < least:

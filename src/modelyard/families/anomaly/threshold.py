@@ -82,6 +82,7 @@ def rate_of(wanted: float | None, answers: int, contamination: float = 0.0) -> f
 
 def _kept(answers: int, contamination: float) -> int:
     """Answers without their contaminated share."""
+    # As many as `np.quantile` leaves, which counts places from 0 to n - 1.
     return math.floor((answers - 1) * (1 - contamination)) + 1
 
 
@@ -100,6 +101,7 @@ def check(answers: int, rate: float, contamination: float = 0.0) -> None:
 
 def conformal(scores: np.ndarray, rate: float) -> float:
     """The ceil((n + 1) (1 - rate))-th smallest score."""
+    # Of few scores for a small rate the rank lies behind the last one.
     rank = min(math.ceil((len(scores) + 1) * (1 - rate)), len(scores))
     return float(np.partition(scores, rank - 1)[rank - 1])
 
@@ -117,8 +119,10 @@ def sentences(found: Threshold, rate: float, source: str) -> str:
 
 def _standard_error(above: np.ndarray, block: int) -> float:
     """Of the mean of `above`, from means of consecutive blocks (Carlstein 1986)."""
+    # Two at least: one block has no deviation.
     count = max(2, len(above) // block)
     means = np.array([part.mean() for part in np.array_split(above, count)])
+    # `ddof=1`: the mean of these few blocks is taken from the blocks themselves.
     return float(means.std(ddof=1) / math.sqrt(count))
 
 

@@ -132,6 +132,7 @@ def _by_bic(
     for clusters in sorted({1, *numbers}):
         tried = []
         for shape in shapes:
+            # Few starts: all numbers times all shapes are fitted.
             model, _ = fit(replace(plan, clusters=clusters, covariance=shape), z, seed, 3)
             tried.append((float(model.bic(z)), shape))
         found[clusters] = min(tried)

@@ -63,6 +63,7 @@ def evaluate(
     cut = _cuts(z_train, z, len(host.clusters.sizes), seed)
 
     widths = silhouettes(z, labels)
+    # Row by row, so that a bootstrap sample takes the same rows of all three.
     random = np.mean([silhouettes(z, other) for other in shuffled], axis=0)
     across = silhouettes(z, cut)
     found = resample(mean_of, np.zeros(len(z)), widths, random, across, varied=False)

@@ -110,6 +110,7 @@ class ClusteringHost(ColumnHost):
                 distance = float(output[DISTANCES][row, near])
                 found.append(NearestAnswer(**common, distance=distance))
             else:
+                # By logarithms: a density of many inputs is too small for a float.
                 logs = output[DENSITIES][row].astype(np.float64)
                 density = float(log_sum(logs))
                 probability = float(np.exp(logs[near] - density))
@@ -134,7 +135,10 @@ class ClusteringHost(ColumnHost):
     def outputs(self, run: Runtime, x: np.ndarray) -> Arrays:
         """What the graph gives for encoded rows, float32 (rows, inputs)."""
         parts = [run(GRAPH, {INPUT: x[start : start + CHUNK]}) for start in range(0, len(x), CHUNK)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        joined = {}
+        for name in parts[0]:
+            joined[name] = np.concatenate([part[name] for part in parts])
+        return joined
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, Cell]:
         """The input columns, texts and times as figures, and the answer."""
@@ -167,6 +171,7 @@ class ClusteringHost(ColumnHost):
         cluster, groups = int(nearest[0]), self.encoder.groups
         away = labels[0] == NOISE or len(self.clusters.sizes) == 1
         if away:
+            # Back from scaled units: what is replaced is encoded, and not scaled yet.
             instead = self._centres[cluster] / self._weight + self._mean
         else:
             instead = self._mean

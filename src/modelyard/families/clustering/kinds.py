@@ -55,6 +55,7 @@ def fit(plan: Plan, z: np.ndarray, seed: int, starts: int = 10) -> tuple[Any, np
     elif plan.kind == "dbscan":
         model = DBSCAN(eps=plan.eps, min_samples=plan.min_rows)
     else:
+        # scikit-learn refuses more neighbours than there are rows.
         least = min(plan.min_rows, len(z))
         model = HDBSCAN(min_cluster_size=plan.min_cluster, min_samples=least, copy=True)
     with warnings.catch_warnings():

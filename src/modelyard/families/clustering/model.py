@@ -203,6 +203,7 @@ class _Builder:
         products = self.op("MatMul", z, self.constant(-2 * points.T))
         squares = self.op("Add", products, self.constant((points**2).sum(axis=1)))
         squares = self.op("Add", squares, own)
+        # Rounding may leave a square a little below 0, whose root is no number.
         squares = self.op("Max", squares, self.constant(np.array(0.0)))
         if len(points) > len(ends):
             squares = self._least(squares, ends)

@@ -23,10 +23,11 @@ def fit_scale(
         places = encoder.groups[column.name]
         if encoder.parts[column.name].indicator:
             places = places[:-1]
+        is_logarithm = column.transform == "log" and not column.words
         if column.boolean:
             # Two rows that differ then do so by 2, as those of two categories.
             weight[places] = np.sqrt(2)
-        elif column.role == "time" or (column.transform == "log" and not column.words):
+        elif column.role == "time" or is_logarithm:
             spread = x[:, places].astype(np.float64).std(axis=0)
             spread[spread == 0] = 1.0
             weight[places] = 1 / spread / np.sqrt(len(places))

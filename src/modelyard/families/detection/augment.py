@@ -33,6 +33,7 @@ def moved_boxes(
     corners = (corners + 1) / 2 * side
     whole = torch.cat([corners.amin(2), corners.amax(2)], -1)
     inside = whole.clamp(0, side)
+    # A row without an object has no area, and none of it is left.
     left = _area(inside) / _area(whole).clamp(min=1e-6)
     ignored = torch.maximum(objects[..., 5], (left < LEAST_LEFT).float())
     return torch.cat([objects[..., :1], inside, ignored[..., None]], -1)

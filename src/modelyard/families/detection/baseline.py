@@ -75,7 +75,9 @@ def nearest_boxes(features: Path, split: str) -> Objects:
         own = np.flatnonzero((train.picture == best) & ~train.ignored)
         places += [place] * len(own)
         rows.append(own)
+        # Only the order of scores counts: boxes of nearer pictures come first.
         scores += [1 / (1 + float(distances[best]))] * len(own)
+    # In no picture may be a box: there is nothing to concatenate then.
     chosen = np.concatenate([np.zeros(0, np.int64), *rows])
     scale = np.tile(after[places] / before[train.picture[chosen]], 2)
     return Objects.of(places, train.label[chosen], train.boxes[chosen] * scale, scores)

@@ -159,12 +159,11 @@ def _summary(
         total.update(count)
     headline = f"{listing.format}: {sum(rows.values()):,} pictures, {total.total():,} boxes of "
     headline += f"{len(spec.classes)} classes, {spec.size} px"
+    ignored = sum(int(one.ignored.sum()) for one in some)
     said = {
         "pictures without boxes": sum(not one.labels for one in some),
         "of the boxes cut at the picture's edge": sum(one.cut for one in some),
-        "crowds or difficult objects, neither found nor missed": sum(
-            int(one.ignored.sum()) for one in some
-        ),
+        "crowds or difficult objects, neither found nor missed": ignored,
         f"pictures {PAGES}": sum(one.pages for one in some),
     }
     for words, number in said.items():

@@ -62,6 +62,7 @@ def assigned(objects: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor,
     ignored = objects[:, None, :, IGNORED] > 0
     across = (high - low).clamp(min=0).prod(-1).sqrt()
     finest, coarsest = places[:, 2].min(), places[:, 2].max()
+    # Strides double from grid to grid: the sizes of one begin where those of the finer one end.
     fits = (across < SCALE * stride) | (stride == coarsest)
     fits &= (across >= SCALE * stride / 2) | (stride == finest)
     away = (middle - (low + high) / 2).abs().amax(-1)

@@ -90,6 +90,7 @@ def overlay(pixels: np.ndarray, places: np.ndarray, side: int = LEAST_SIDE) -> I
     from PIL import Image
 
     base = picture(pixels, side)
+    # A map of nothing but zeros has no strongest place.
     strongest = float(np.abs(places).max()) or 1.0
     scaled = Image.fromarray((places / strongest).astype(np.float32), "F")
     large = np.asarray(scaled.resize(base.size, Image.Resampling.BICUBIC), np.float64)

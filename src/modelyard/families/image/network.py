@@ -120,7 +120,7 @@ def _widths(width: int, size: int) -> list[int]:
     """Channels by stage. All stages but the last halve the picture; as many as leave about GRID
     rows."""
     halvings = max(1, round(math.log2(size / GRID)))
-    return [width * min(2**stage, MOST_WIDTH) for stage in (*range(halvings), halvings)]
+    return [width * min(2**stage, MOST_WIDTH) for stage in range(halvings + 1)]
 
 
 def _cnn(channels: int, widths: list[int], depth: int) -> nn.Sequential:
@@ -128,6 +128,8 @@ def _cnn(channels: int, widths: list[int], depth: int) -> nn.Sequential:
     before = channels
     for stage, width in enumerate(widths):
         for number in range(depth):
+            # The first block of a stage halves the picture; the last stage keeps its places for the
+            # map.
             stride = 2 if number == 0 and stage < len(widths) - 1 else 1
             blocks.append(Block(before, width, stride))
             before = width
@@ -179,6 +181,7 @@ def _vit(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
 
     patch = settings.patch
     if patch is None:
+        # Rounded up: `-(-a // b)`.
         # The smallest that divides the side into at most GRID patches.
         patch = -(-spec.size // GRID)
         while spec.size % patch:

@@ -33,8 +33,9 @@ def mask_values(data: bytes, limits: Limits) -> np.ndarray:
 
     def values(picture: Image) -> np.ndarray:
         found = _numbers(picture)
-        if not is_gif and data[COLOUR] == GRAY and data[DEPTH] in (2, 4):
-            # Pillow spreads few bits over 0 to 255.
+        # Pillow spreads few bits over 0 to 255.
+        is_spread = not is_gif and data[COLOUR] == GRAY and data[DEPTH] in (2, 4)
+        if is_spread:
             found = found // (255 // (2 ** data[DEPTH] - 1))
         return found
 

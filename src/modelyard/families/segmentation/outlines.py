@@ -106,6 +106,7 @@ def _drawn(
                 raise document.wrong(outline.place, f"{error}; {FORMS}") from None
             if look.orientation in TURNED:
                 shown = as_shown(coco.decode(mask), look)
+                # pycocotools reads masks column by column.
                 mask = dict(coco.encode(np.asfortranarray(shown)))
             found.append(Drawn(outline.value, outline.crowd, mask))
         # Crowds lie below objects, large objects below small ones: each stays visible.
@@ -168,7 +169,9 @@ def _check_form(segmentation: Any) -> None:
     if not isinstance(segmentation, list):
         raise ValueError(_short(segmentation))
     for polygon in segmentation:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        # Three points at least, two numbers each.
+        has_points = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+        if not has_points:
             raise ValueError(_short(polygon))
         for number in polygon:
             if type(number) not in (int, float) or not math.isfinite(number):

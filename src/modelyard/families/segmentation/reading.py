@@ -111,7 +111,8 @@ def read_pairs(
         raise BadData("holds masks of colours or objects only", file=raw, hint=hint)
     if not masks and not instances:
         raise BadData("holds no masks", file=raw, hint=LAYOUTS)
-    by_file = bool(masks) and (preferred == "masks" or not instances)
+    are_preferred = preferred == "masks" or not instances
+    by_file = bool(masks) and are_preferred
     if by_file:
         listing = _folders(files, masks, unread, ignored)
     else:
