@@ -76,26 +76,14 @@ class ForecastData(Data[ForecastConfig]):
         every = [on_grid(one, grid, names, settings.missing == "zero") for one in rows]
         season = settings.season or grid.season or strongest_lag(every)
         context = settings.context or min(max(2 * season, 3 * settings.horizon), LONGEST)
-        kept = []
-        for one in every:
-            if cuts(one, settings, context, season) is not None:
-                kept.append(one)
-        if not kept:
-            longest = max(len(one.y) for one in every)
-            least = min(context, 2 * season) + 3 * settings.horizon
-            problem = f"the longest series has {longest} steps; about {least} are needed"
-            hint = "Give longer series, or lower features.horizon or features.season"
-            raise BadData(problem, file=tables[0].file, hint=hint)
+        kept = _long_enough(every, settings, context, season, tables[0].file)
         panel = panel_of(kept, settings, names, context, season)
         dates = tables[0].orders.get(names.time or "", settings.dates)
         schema = self._schema(panel, names, grid, season, context)
         check_whole(panel, schema, tables[0].file)
-        origins = panel.origins(schema, "train", schema.horizon)
-        origins = origins[:: max(1, len(origins) // MOST_SEEN)]
-        usual = None
-        if len(origins):
-            usual = usual_spread(panel.windows(schema, origins).values)
-        schema = schema.model_copy(update={"dates": dates, "usual": usual, "row_names": row_names})
+        schema = schema.model_copy(
+            update={"dates": dates, "usual": _usual(panel, schema), "row_names": row_names}
+        )
         # Its library takes time to import, which a check of the data need not wait for.
         from modelyard.families.forecast.weights import fit_weights
 
@@ -174,6 +162,37 @@ def _read(
         tables.append(with_days(stepped))
     share_date_orders(tables, settings.dates)
     return tables, row_names, own
+
+
+def _long_enough(
+    every: list[OneSeries], settings: ForecastFeatures, context: int, season: int, file: Path
+) -> list[OneSeries]:
+    """The series that have steps for all splits.
+
+    Raises:
+        BadData: none has.
+    """
+    kept = []
+    for one in every:
+        if cuts(one, settings, context, season) is not None:
+            kept.append(one)
+    if kept:
+        return kept
+    longest = max(len(one.y) for one in every)
+    least = min(context, 2 * season) + 3 * settings.horizon
+    problem = f"the longest series has {longest} steps; about {least} are needed"
+    hint = "Give longer series, or lower features.horizon or features.season"
+    raise BadData(problem, file=file, hint=hint)
+
+
+def _usual(panel: Panel, schema: Schema) -> Any:
+    """The usual spread of histories, from at most some MOST_SEEN of them; None where training has
+    none."""
+    origins = panel.origins(schema, "train", schema.horizon)
+    origins = origins[:: max(1, len(origins) // MOST_SEEN)]
+    if not len(origins):
+        return None
+    return usual_spread(panel.windows(schema, origins).values)
 
 
 def cuts(

@@ -43,8 +43,9 @@ class Grid(BaseModel):
         if step >= MONTH[0]:
             months = max(1, round(step / (30.44 * DAY)))
             return cls(unit="months", every=months)
-        weekend = weekday(times) >= 5
-        if step == DAY and not weekend.any() and (apart >= 3 * DAY).any():
+        # Rows a day apart, none at a weekend, and gaps as long as one: a market, or an office.
+        has_weekends = (weekday(times) >= 5).any()
+        if step == DAY and not has_weekends and (apart >= 3 * DAY).any():
             return cls(unit="business days", every=1)
         # Since 1970 float64 holds moments to a fifth of a microsecond: over many steps that adds up.
         return cls(unit="seconds", every=round(step, 6))

@@ -152,7 +152,9 @@ def _holds_times(table: Table, name: str) -> bool:
     if is_dated(table, name):
         return True
     there = table.column(name).drop_null()
-    return is_text(there) and len(there) > 0 and MONTH.fullmatch(there[0].as_py()) is not None
+    if not is_text(there) or len(there) == 0:
+        return False
+    return MONTH.fullmatch(there[0].as_py()) is not None
 
 
 def _numbered(table: Table) -> list[str]:

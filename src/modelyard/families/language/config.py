@@ -130,10 +130,11 @@ class LanguageModel(Settings):
                 "gpt2 has learnt positions, none beyond its context: --set model.kind=llama"
             )
         window, context = info.data.get("window", 0), info.data.get("context", 0)
-        if window and context and window + global_tokens > context:
+        needed = window + global_tokens
+        if window and context and needed > context:
             raise ValueError(
                 f"a window of {window} and {global_tokens} global tokens need a context of as many: "
-                f"--set model.context={window + global_tokens}"
+                f"--set model.context={needed}"
             )
         return global_tokens
 

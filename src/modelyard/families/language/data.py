@@ -59,7 +59,9 @@ class LanguageData(Data[LanguageConfig]):
         documents, dropped = read_documents(raw, settings.text_field, settings.separator)
         cut = []
         dialogues = any(document.messages is not None for document in documents)
-        if len(documents) < LEAST and settings.separator is None and not dialogues:
+        # A book in one file: without cuts there would be nothing to judge on.
+        is_cut = len(documents) < LEAST and settings.separator is None and not dialogues
+        if is_cut:
             whole, documents = len(documents), in_parts(documents)
             cut = [_cut_note(whole, len(documents))]
         if len(documents) < LEAST:
@@ -289,6 +291,8 @@ def write_sample(raw: Path, most: int) -> None:
 
 
 def _is_prose_enough(content: bytes) -> bool:
+    # Tables of codes are no text to learn from.
     digits = sum(48 <= byte < 58 for byte in content)
     few = digits <= len(content) // 10
-    return 1_000 <= len(content) <= 16_000 and content.isascii() and few
+    fits = 1_000 <= len(content) <= 16_000
+    return fits and few and content.isascii()

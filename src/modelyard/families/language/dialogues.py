@@ -74,15 +74,16 @@ def _plain(value: Any) -> Any:
             return value
         role = message.get("role", message.get("from"))
         content = _joined(message.get("content", message.get("value")))
-        others = {
-            name: cell
-            for name, cell in message.items()
+        others = {}
+        for name, cell in message.items():
+            if name in ("role", "from", "content", "value"):
+                continue
             # A table has the fields of all its messages in each; those of tools are empty in most.
-            if name not in ("role", "from", "content", "value")
-            and cell not in (None, [])
+            is_empty = cell in (None, [])
             # OpenAI's weight 1 says that a message is learnt, as all are here; 0 is refused.
-            and (name, cell) != ("weight", 1)
-        }
+            is_learnt = (name, cell) == ("weight", 1)
+            if not is_empty and not is_learnt:
+                others[name] = cell
         known = ROLES.get(role, role) if isinstance(role, str) else role
         found.append({"role": known, "content": content, **others})
     return found

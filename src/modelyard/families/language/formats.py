@@ -159,12 +159,14 @@ class TemplateFormat:
     def _encoded(self, rendered: Rendered) -> list[Piece]:
         typed = [rendered.text[begin:until] for begin, until in rendered.spans]
         marks = list(self._special.values())
-        if not any(mark in words for words in typed for mark in marks):
+        is_typed = any(mark in words for words in typed for mark in marks)
+        if not is_typed:
             return _pieces(self._marked, rendered.text, 0)
         # A person typed a mark. What stands between the template's own marks is encoded by itself.
         found = []
         at = 0
-        for first, last in [*self._own_marks(rendered), (len(rendered.text), len(rendered.text))]:
+        end = (len(rendered.text), len(rendered.text))
+        for first, last in [*self._own_marks(rendered), end]:
             found += _pieces(self._plain, rendered.text[at:first], at)
             found += _pieces(self._marked, rendered.text[first:last], first)
             at = last
@@ -172,12 +174,15 @@ class TemplateFormat:
 
     def _own_marks(self, rendered: Rendered) -> list[tuple[int, int]]:
         """Where the template itself wrote special tokens."""
+        # Of two marks that begin alike the longer one is meant.
         longest_first = sorted(self._special.values(), key=len, reverse=True)
         pattern = "|".join(re.escape(mark) for mark in longest_first)
         own = []
         for match in re.finditer(pattern, rendered.text):
             first, last = match.span()
-            if not any(first < until and last > begin for begin, until in rendered.spans):
+            # A mark that a message holds, or lies across its edge, was typed.
+            is_typed = any(first < until and last > begin for begin, until in rendered.spans)
+            if not is_typed:
                 own.append((first, last))
         return own
 
@@ -211,7 +216,7 @@ def _pieces(tokenizer: Tokenizer, text: str, start: int) -> list[Piece]:
     if not text:
         return []
     found = tokenizer.encode(text, add_special_tokens=False)
-    return [
-        Piece(token, start + begin, start + until)
-        for token, (begin, until) in zip(found.ids, found.offsets, strict=True)
-    ]
+    pieces = []
+    for token, (begin, until) in zip(found.ids, found.offsets, strict=True):
+        pieces.append(Piece(token, start + begin, start + until))
+    return pieces

@@ -30,6 +30,7 @@ def write(run: Runtime, writers: Sequence[Writer]) -> Iterator[None]:
         if len(still) < len(active):
             decoder.keep(still)
             last, active = last[still], [active[number] for number in still]
+        # Nobody has written yet: the logits are those of the prompts.
         if active[0].tokens:
             last = decoder.step(np.array([[writer.tokens[-1]] for writer in active]))[:, -1]
         for writer, row in zip(active, last, strict=True):
@@ -68,6 +69,7 @@ def guess_ahead(run: Runtime, writer: Writer) -> Iterator[None]:
         checked = main.step(np.array([[writer.tokens[-1], *guesses]]))[0]
         _check(writer, guesses, checked)
         taken = len(writer.tokens) - known
+        # What was read behind a wrong guess goes from the memory.
         main.forget(count + 1 - taken)
         if count:
             # The draft has read all guesses but its last.
@@ -87,6 +89,7 @@ def _begun(run: Runtime, writers: Sequence[Writer], reserve: int = 0) -> tuple[D
     longest = max(map(len, prompts))
     for start, logits in decoder.read(prompts, spec.chunk):
         for writer, row in zip(writers, logits, strict=True):
+            # Prompts are padded on the left to the longest: a shorter one begins later.
             writer.read(row, start - (longest - len(writer.prompt)))
         last = logits[:, -1]
     return decoder, last
@@ -99,7 +102,9 @@ def _check(writer: Writer, guesses: list[int], logits: np.ndarray) -> None:
         if number < len(guesses):
             writer.proposed += 1
             writer.accepted += token == guesses[number]
-        if writer.finish is not None or number == len(guesses) or token != guesses[number]:
+        # What was proposed behind a wrong guess continues another text.
+        is_wrong = number == len(guesses) or token != guesses[number]
+        if is_wrong or writer.finish is not None:
             return
 
 
@@ -146,6 +151,7 @@ def ranked_beams(run: Runtime, writer: Writer) -> Generator[None, None, list[Bea
         finished = sorted([*finished, *ended], key=lambda one: -one.score)[: request.beams]
         if not beams:
             break
+        # Open beams only lose: each further token has a probability below 1.
         if len(finished) == request.beams and beams[0].score / norm <= finished[-1].score:
             break
         decoder.keep(np.array([one.row for one in beams]))

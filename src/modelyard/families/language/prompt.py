@@ -120,7 +120,8 @@ class Prompt(BaseModel, extra="forbid"):
         guesses = info.field_name == "speculative" and value
         # No alternatives, 0, is a wish for scores too.
         scores = info.field_name == "logprobs" and value is not None
-        if (guesses or scores) and info.data.get("beams", 1) > 1:
+        has_beams = info.data.get("beams", 1) > 1
+        if has_beams and (guesses or scores):
             raise ValueError("not together with beams: leave beams at 1")
         if guesses and info.data.get("temperature", 0) > 0:
             raise ValueError(
@@ -150,7 +151,8 @@ class Prompt(BaseModel, extra="forbid"):
             raise ValueError(
                 "prompt_logprobs needs logprobs: set it to a number of alternatives, such as 0"
             )
-        if self.beams > 1 and (self.presence_penalty or self.frequency_penalty or self.logit_bias):
+        changes_logits = self.presence_penalty or self.frequency_penalty or self.logit_bias
+        if self.beams > 1 and changes_logits:
             raise ValueError(
                 "presence_penalty, frequency_penalty and logit_bias do not go with beams: leave beams at 1"
             )

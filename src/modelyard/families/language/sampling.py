@@ -32,7 +32,8 @@ def adjusted(
     """Logits with a bias by token, less `presence` for each token of `written` and `frequency`
     for each time it stands there: the formula of OpenAI's API reference, "Advanced usage",
     "Frequency and presence penalties"."""
-    if not bias and not (written and (presence or frequency)):
+    is_penalized = bool(written) and bool(presence or frequency)
+    if not bias and not is_penalized:
         return logits
     changed = logits.copy()
     for token, value in bias.items():
@@ -51,11 +52,14 @@ def distribution(logits: np.ndarray, temperature: float, top_k: int, top_p: floa
     with np.errstate(over="ignore"):
         scaled = (exact - exact.max()) / temperature
     if 0 < top_k < len(scaled):
+        # The k-th largest, without sorting a whole vocabulary.
         least = np.partition(scaled, -top_k)[-top_k]
         scaled = np.where(scaled < least, -np.inf, scaled)
     probabilities = softmax(scaled)
     if top_p < 1:
         order = np.argsort(-probabilities, kind="stable")
+        # What is likelier than a token: the one that crosses `top_p` is kept, so that one always
+        # is.
         before = np.cumsum(probabilities[order]) - probabilities[order]
         probabilities[order[before >= top_p]] = 0
         probabilities /= probabilities.sum()

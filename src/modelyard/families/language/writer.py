@@ -72,11 +72,13 @@ class Writer:
     def read(self, logits: np.ndarray, first: int) -> None:
         """Takes logits (piece, vocabulary) of the prompt's tokens from number `first` on; numbers
         below 0 are padding."""
+        # Numbers below 0: the prompt has not begun there.
         logits, first = logits[max(0, -first) :], max(0, first)
         targets = self.prompt[first + 1 : first + 1 + len(logits)]
         if not targets:
             return
         logs = log_softmax(logits[: len(targets)])
+        # In double: the sum over a long prompt loses digits in float32.
         self._prompt_sum += float(logs[np.arange(len(logs)), targets].sum(dtype=np.float64))
         if self.prompt_scores is not None:
             count = self.request.logprobs
@@ -104,6 +106,7 @@ class Writer:
             self.finish = "end"
             return
         if self.request.logprobs is not None:
+            # A token's text may depend on the few before it, as bytes of one character.
             before = [*self.prompt[1:], *self.tokens][-TAIL:]
             self.scores.append(self._score(before, token, logs, self.request.logprobs))
         self.tokens.append(token)
@@ -191,7 +194,9 @@ class Writer:
 def _bias_by_token(bias: Mapping[str, float], vocabulary: int) -> dict[int, float]:
     """Raises BadData for a key that is no token's number."""
     for key in bias:
-        if not (key.isascii() and key.isdigit() and len(key) < 10 and int(key) < vocabulary):
+        # Nine digits at most: a longer text is no number of a token, and slow to read as one.
+        is_number = key.isascii() and key.isdigit() and len(key) < 10
+        if not is_number or int(key) >= vocabulary:
             raise BadData(
                 f"{key!r} is no token: they have the numbers 0 to {vocabulary - 1}",
                 column="logit_bias",

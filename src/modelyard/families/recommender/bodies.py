@@ -20,9 +20,8 @@ def read_bodies(file: Path, fields: set[str], own: str) -> list[dict[str, Any]] 
         BadData: with file and row.
     """
     source = File(file.parent, file.name)
-    if not (
-        source.suffix in ROWS or tables.is_delimited(file.name) or tables.is_parquet(file.name)
-    ):
+    is_table = tables.is_delimited(file.name) or tables.is_parquet(file.name)
+    if not is_table and source.suffix not in ROWS:
         return None
     table = tables.read_file(source)
     names: Names = {"user": (own.strip().lower(), *NAMES["user"])}
@@ -32,4 +31,5 @@ def read_bodies(file: Path, fields: set[str], own: str) -> list[dict[str, Any]] 
     columns = {name: table.column(name).to_pylist() for name in table.names}
     columns = {"user": tables.texts(table, column), **columns}
     del columns[column]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]

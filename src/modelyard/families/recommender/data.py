@@ -165,7 +165,9 @@ class RecommenderData(Data[RecommenderConfig]):
             before: Side | None = None
             if earlier is not None:
                 before = getattr(earlier, f"{side}_side")
-            if not self.config.features.columns or (earlier is not None and before is None):
+            # A network that was made without columns has no inputs for any.
+            takes_none = earlier is not None and before is None
+            if takes_none or not self.config.features.columns:
                 report.unused(f"{side}s", listings, earlier is not None)
             elif listings or before is not None:
                 frame = write_side(

@@ -40,9 +40,10 @@ class SideReport:
     @property
     def headline(self) -> str:
         """A clause for the stage's line."""
-        return "".join(
-            f"; {count_of(count, 'column')} of {what}" for what, count in self.columns.items()
-        )
+        said = ""
+        for what, count in self.columns.items():
+            said += f"; {count_of(count, 'column')} of {what}"
+        return said
 
     def unused(self, what: str, listings: Sequence[Listing], continued: bool) -> None:
         """Notes columns of `what` that the model does not take."""

@@ -106,7 +106,8 @@ def _held_out(
     The validation rows answered by the first model are one such fold, and enough when they are many.
     Rows in the order of time have later rows only as their like.
     """
-    if not again or table.by_time or len(table.x_validation) >= MANY_ROWS:
+    is_enough = table.by_time or len(table.x_validation) >= MANY_ROWS
+    if not again or is_enough:
         output = run(GRAPH, {INPUT: table.x_validation})["value"].astype(np.float64)
         if again:
             how = "validation rows, which the model before the second fit had not seen"

@@ -189,7 +189,8 @@ class TabularConfig(FamilyConfig):
                 "Type: --set features.time_column=null"
             )
         group = self.features.group
-        if group is not None and (self.features.split == "time" or column is not None):
+        by_time = self.features.split == "time" or column is not None
+        if group is not None and by_time:
             raise ValueError(
                 f"features.group = {group!r} divides by groups, and features.split or time_column by time; it is "
                 "one or the other. Type: --set features.group=null"

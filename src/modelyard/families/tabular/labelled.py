@@ -157,7 +157,8 @@ def _largest(schema: TableSchema, like: pd.DataFrame) -> dict[str, float]:
     of 1e300 would be the mean and the scale of its column."""
     found = {}
     for column in schema.inputs:
-        if column.role == "numeric" and not column.boolean and not column.words:
+        is_number = column.role == "numeric" and not column.boolean and not column.words
+        if is_number:
             largest = np.nanmax(np.abs(like[column.name].to_numpy(np.float64, na_value=np.nan)))
             found[column.name] = MOST_TIMES * max(1.0, float(largest))
     return found

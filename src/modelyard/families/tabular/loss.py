@@ -139,7 +139,8 @@ def _by_tail(y: np.ndarray, least: float, able: tuple[Loss, ...]) -> tuple[Loss,
     if ratio >= HEAVY:
         return "squared", "the target has no heavy tail"
     found = f"the target has a heavy tail: mean deviation {ratio:.2g} of the standard deviation"
-    if "log" in able and least > 0 and mean_to_standard_deviation(np.log(y)) >= LIGHT:
+    may_be_log = "log" in able and least > 0
+    if may_be_log and mean_to_standard_deviation(np.log(y)) >= LIGHT:
         return "log", f"{found}, its logarithm has none"
     if "absolute" in able:
         return "absolute", found

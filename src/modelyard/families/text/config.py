@@ -159,11 +159,14 @@ class TextConfig(ClassifierConfig):
             raise ValueError(
                 "model.kind=t5 translates, and no other: --set features.task=translate"
             )
-        if model.kind in ("rnn", "lstm") and not translates and model.checkpoint is not None:
+        reads_in_order = model.kind in ("rnn", "lstm") and not translates
+        if reads_in_order and model.checkpoint is not None:
             raise ValueError("a checkpoint is of a bert: --set model.kind=bert")
         if model.kind != "bert" and model.pretrain_epochs:
             raise ValueError("pretraining is of a bert: --set model.kind=bert")
-        if model.kind in ("bert", "t5") and model.checkpoint is None and model.width % 32:
+        # A head of attention is 32 wide; a checkpoint brings its own width.
+        is_built_here = model.kind in ("bert", "t5") and model.checkpoint is None
+        if is_built_here and model.width % 32:
             raise ValueError("the width of a transformer is a multiple of 32: --set model.width=96")
         if not translates and self.features.prompt:
             raise ValueError("features.prompt is for features.task=translate")

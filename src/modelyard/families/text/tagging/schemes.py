@@ -32,7 +32,8 @@ def parts(tag: str) -> tuple[str, str]:
 def is_tag(tag: str) -> bool:
     """Whether it is O, or a prefix with a label."""
     prefix, label = parts(tag)
-    return tag == OUTSIDE or (prefix in PREFIXES and bool(label))
+    is_labelled = prefix in PREFIXES and bool(label)
+    return is_labelled or tag == OUTSIDE
 
 
 def spans_of(tags: Sequence[str]) -> list[Span]:
@@ -43,7 +44,8 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
     # An O more, which ends the last span.
     for place, tag in enumerate([*tags, OUTSIDE]):
         prefix, label = parts(tag)
-        if open_label and (label != open_label or prefix in BEGINS or ended):
+        begins = label != open_label or prefix in BEGINS or ended
+        if open_label and begins:
             found.append(Span(start, place, open_label))
             open_label = ""
         if label and not open_label:

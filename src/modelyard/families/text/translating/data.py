@@ -123,7 +123,8 @@ class TranslateData(TokensData[TranslationSpec]):
         for example, source in zip(examples, sources, strict=True):
             group = example.group
             # Whoever named groups or splits knows which pairs may be in two.
-            if group is None and example.split is None and counts[source] > 1:
+            is_free = group is None and example.split is None
+            if is_free and counts[source] > 1:
                 group = f"source {source}"
             grouped.append(replace(example, group=group))
         return super().divided(grouped, raw)

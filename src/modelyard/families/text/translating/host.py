@@ -109,8 +109,10 @@ class TranslateHost(Host):
         sent = ""
         for (found,) in write_greedily(run, tokens, self.spec, self.decoding):
             text = self.spec.text_of(found.tokens)
-            # The bytes of a character may come one by one.
-            if text.startswith(sent) and text != sent and not text.endswith(UNFINISHED):
+            # The bytes of a character may come one by one; and a tokenizer may write the end of a
+            # text otherwise once it continues.
+            has_grown = text.startswith(sent) and text != sent
+            if has_grown and not text.endswith(UNFINISHED):
                 yield TranslationPart(text=text[len(sent) :])
                 sent = text
         answer = self._answer(found)
