@@ -48,6 +48,7 @@ class Queries(Detector):
         found = []
         for own in objects:
             low, high = own[:, 1:3] / self.side, own[:, 3:5] / self.side
+            # The library's overlap refuses a box whose corners are the wrong way round.
             chosen = (own[:, 0] >= 0) & (own[:, 5] == 0) & (high > low).all(1)
             boxes = torch.cat([(low + high) / 2, high - low], 1)
             found.append({"class_labels": own[chosen, 0].long(), "boxes": boxes[chosen]})

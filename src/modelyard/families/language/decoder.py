@@ -129,6 +129,7 @@ class Decoder:
         `positions` (rows, new) are needed where rows are padded; else they go on from the last.
         """
         if positions is None:
+            # `initial`: at first there is no position to continue from.
             following = self._positions.max(axis=1, keepdims=True, initial=HIDDEN) + 1
             positions = following + np.arange(tokens.shape[1])
         self._slide()

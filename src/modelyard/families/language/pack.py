@@ -54,6 +54,7 @@ def pack(
         for piece in _pieces(inputs, targets, length, global_tokens):
             if set(piece.targets) != {IGNORED}:
                 pieces.append(piece)
+    # The longest first: what is left of a row is filled by short ones.
     pieces.sort(key=lambda piece: len(piece.inputs), reverse=True)
     rows = _fill([len(piece.inputs) for piece in pieces], length)
     return _written(pieces, rows, length)

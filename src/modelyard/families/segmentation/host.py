@@ -111,6 +111,7 @@ class SegmentationHost(SquareHost[SegmentationSpec, np.ndarray]):
         total = np.bincount(labels.ravel(), sure.ravel())
         regions = []
         for value in np.argsort(-count, kind="stable"):
+            # In falling order: behind the first class without a pixel come no others.
             if not count[value]:
                 break
             region = Region(
@@ -123,6 +124,7 @@ class SegmentationHost(SquareHost[SegmentationSpec, np.ndarray]):
             if request.format == "rle":
                 region.rle = Runs.of(labels == value)
             regions.append(region)
+        # In double: millions of pixels added up in float32 lose digits.
         found = Segmented(
             classes=regions,
             confidence=float(sure.mean(dtype=np.float64)),

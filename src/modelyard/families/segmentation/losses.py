@@ -26,6 +26,7 @@ def pixel_loss(logits: torch.Tensor, labels: torch.Tensor, dice: float) -> torch
     loss = entropy / several
     if dice == 0:
         return loss
+    # `one_hot` knows no IGNORED: such pixels are taken for class 0 here and left out below.
     true = one_hot(torch.where(counted, labels, 0), logits.shape[1]).movedim(3, 1)
     true = true * counted[:, None]
     shares = logits.softmax(1) * counted[:, None]

@@ -57,6 +57,7 @@ class PromptedSegmentation(Segmentation):
             masks = batch[MASKS].numpy().astype(np.uint8)
             points, kinds, targets = [], [], []
             for labels, row in zip(masks, rows.tolist(), strict=True):
+                # By the picture, so that neither order nor batch changes what it is asked.
                 r = np.random.default_rng([self.config.seed, number, row])
                 where, what, meant = _prompts(labels, skipped, r)
                 points.append(where)
@@ -81,6 +82,7 @@ class PromptedSegmentation(Segmentation):
         outputs = model(batch[PIXELS], batch[POINTS], batch[KINDS])
         logits, targets = outputs["logits"].flatten(0, 1), batch[TARGETS].flatten(0, 1)
         loss = object_loss(logits, targets, self.config.training.dice)
+        # The overlap is what the score learns to tell: it teaches the mask nothing.
         there, found = targets == 1, (logits.detach() > 0) & (targets != IGNORED)
         overlap = (there & found).sum((1, 2)) / (there | found).sum((1, 2)).clamp(min=1)
         error = (outputs["score"].flatten() - overlap).square() * there.any(2).any(1)

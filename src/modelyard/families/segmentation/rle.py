@@ -20,6 +20,7 @@ def runs_of(mask: np.ndarray) -> np.ndarray:
     flat = mask.ravel(order="F")
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     edges = np.concatenate([[0], changes, [len(flat)]])
+    # The first run is of 0: of length 0 where the mask begins with 1.
     first = [0] if flat[0] else []
     return np.concatenate([first, np.diff(edges)]).astype(np.int64)
 

@@ -59,6 +59,7 @@ class Sam(Standardizing):
         rows = [prompts.not_a_point_embed, *prompts.point_embed]
         table = torch.cat([row.weight for row in rows])
         places = torch.where((kinds == NOTHING)[..., None], torch.zeros_like(places), places)
+        # Kinds begin at -1, which stands for nothing.
         sparse = places + table[kinds + 1]
         dense = prompts.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(embedding)
         wide = self.net.get_image_wide_positional_embeddings()

@@ -53,6 +53,7 @@ def resized(labels: np.ndarray, size: Size) -> np.ndarray:
 
     if labels.shape == (size[1], size[0]):
         return labels
+    # A number between two classes would be a third one.
     return np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
 
 

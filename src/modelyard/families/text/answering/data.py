@@ -197,6 +197,7 @@ def _places(pair: Pair, span: tuple[int, int] | None, spec: PairSpec) -> np.ndar
     found = np.zeros((len(pair.rows), 2), np.int64)
     if span is None:
         return found
+    # How many tokens of the text a window holds.
     size = spec.length - pair.first - len(spec.end)
     first, last = span[0] - pair.begins, span[1] - pair.begins
     whole = (first >= 0) & (last < size)

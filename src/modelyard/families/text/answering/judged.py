@@ -48,6 +48,7 @@ def normalized(text: str) -> str:
 
 def exact(answer: str | None, accepted: Sequence[str]) -> float:
     """1 where it is one of those that are accepted, normalized, or both are none."""
+    # Where nothing is accepted, nothing is the right answer.
     truths = [normalized(one) for one in accepted or [""]]
     return float(normalized(answer or "") in truths)
 
@@ -85,6 +86,7 @@ def similar_sentences(questions: Sequence[str], contexts: Sequence[str]) -> list
     words = TfidfVectorizer(token_pattern=WORDS).fit([*contexts, *questions])
     found = []
     for question, context in zip(questions, contexts, strict=True):
+        # A text without a letter has no sentence by the pattern.
         sentences = [match[0].strip() for match in SENTENCE.finditer(context)] or [context]
         likeness = (words.transform(sentences) @ words.transform([question]).T).toarray()[:, 0]
         found.append(sentences[int(likeness.argmax())])

@@ -155,6 +155,7 @@ def _answers(asked: dict[str, Any], context: str, at: str, file: File) -> list[t
     found: dict[tuple[str, int], None] = {}
     for place, answer in _entries(asked, "answers", at, file):
         text, start = _text(answer, "text", place, file), answer.get("answer_start")
+        # To Python `true` is a whole number.
         if isinstance(start, bool) or not isinstance(start, int):
             problem = f"must be a whole number, seen {json.dumps(start)[:40]}"
             raise BadData(problem, file=file.path, column=f"{place}.answer_start")

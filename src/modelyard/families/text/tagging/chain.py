@@ -13,7 +13,7 @@ from modelyard.kit.assets import Asset
 from modelyard.kit.logits import log_sum
 
 NEVER = -1e4
-"""Score of a tag that may not follow another."""
+"""Score of a tag that may not follow another: minus infinity would give NaN where it meets another."""
 
 
 class Chain(Asset):
@@ -44,6 +44,7 @@ class Chain(Asset):
         for word in range(1, longest):
             ways = score[:, :, None] + self._moves
             come[:, word] = ways.argmax(axis=1)
+            # Of a way only the best is remembered: the tags follow from it on the way back.
             moved = ways.max(axis=1) + emissions[:, word]
             # A shorter sentence waits with the score of its last word.
             score = np.where((word < counts)[:, None], moved, score)

@@ -114,6 +114,7 @@ def judge_tags(
 def _counts(truth: Tags, answers: Tags) -> np.ndarray:
     """Of each sentence the right, the answered and the true spans, int64 (sentences, 3)."""
     rows = []
+    # As sets: a span is right once, with both of its bounds and its label.
     for true, answered in zip(truth, answers, strict=True):
         there, found = set(spans_of(true)), set(spans_of(answered))
         rows.append((len(there & found), len(found), len(there)))

@@ -31,6 +31,7 @@ class TorchChain(nn.Module):
         self.starts = nn.Parameter(torch.zeros(count))
         self.ends = nn.Parameter(torch.zeros(count))
         never = torch.from_numpy(moves).float() * NEVER
+        # They follow from the classes, and are no part of the weights.
         self.register_buffer("never", never, persistent=False)
         first = torch.from_numpy(begins).float() * NEVER
         self.register_buffer("never_first", first, persistent=False)
@@ -45,6 +46,7 @@ class TorchChain(nn.Module):
         counts = words.sum(1)
         some = counts > 0
         scores = self._total(emissions, words) - self._own(emissions, tags, words, counts)
+        # Times 0, not 0 itself: what has no word still has a gradient, which is 0.
         return torch.where(some, scores, scores * 0)
 
     def asset(self) -> Chain:
@@ -79,6 +81,7 @@ class TorchChain(nn.Module):
         alpha = starts + emissions[:, 0]
         for word in range(1, emissions.shape[1]):
             ways = alpha[:, :, None] + moves + emissions[:, word, None]
+            # Padding changes nothing: a shorter sentence keeps its sum.
             alpha = torch.where(words[:, word, None], ways.logsumexp(1), alpha)
         return (alpha + ends).logsumexp(1)
 
