@@ -60,6 +60,8 @@ def look(data: bytes, limits: Limits) -> Look:
         BadData: not a picture within the limits.
     """
     picture = open_picture(data, limits)
+    # Of the pixels, so that a copy in another format is a copy too; with the size, since the same
+    # pixels may lie in rows of another length.
     content = hashlib.sha256(f"{picture.size}".encode() + picture.convert("RGB").tobytes())
     return Look(content.hexdigest(), picture.size, *as_stored(data), has_pages(data))
 
@@ -72,6 +74,7 @@ def annotated(scene: Scene, look: Look) -> Annotated:
     """
     edges = [(box.left, box.top, box.right, box.bottom) for box in scene.boxes]
     boxes = np.array(edges, np.float64).reshape(-1, 4)
+    # Of a square picture both sizes are the same, and nothing tells: taken as it is shown.
     turns = look.orientation in TURNED and scene.size == look.stored != look.size
     if scene.relative:
         boxes = boxes * np.array([*look.size, *look.size])
@@ -86,13 +89,14 @@ def annotated(scene: Scene, look: Look) -> Annotated:
     some = areas(inside) > 0
     cut = some & (np.abs(inside - boxes) > OUTSIDE).any(axis=1)
     rows = np.flatnonzero(some)
+    kept = [scene.boxes[row] for row in rows]
     return Annotated(
-        look.size,
-        [scene.boxes[row].label for row in rows],
-        inside[rows],
-        np.array([scene.boxes[row].ignored for row in rows], bool),
-        int(cut.sum()),
-        len(boxes) - len(rows),
-        turns,
-        look.pages,
+        size=look.size,
+        labels=[box.label for box in kept],
+        boxes=inside[rows],
+        ignored=np.array([box.ignored for box in kept], bool),
+        cut=int(cut.sum()),
+        empty=len(boxes) - len(rows),
+        was_turned=turns,
+        pages=look.pages,
     )

@@ -91,8 +91,9 @@ class ObjectHost(SquareHost[S, Output]):
         row |= dict.fromkeys(["mean score", "mean area", *named])
         if not count:
             return row
+        labels = [one.label for one, _ in found]
         row["mean score"] = sum(one.score for one, _ in found) / count
         row["mean area"] = sum(share for _, share in found) / count
         for field, name in named.items():
-            row[field] = sum(one.label == name for one, _ in found) / count
+            row[field] = labels.count(name) / count
         return row

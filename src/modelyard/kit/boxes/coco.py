@@ -105,7 +105,9 @@ class Instances:
         value = image.get(name)
         if value is None:
             return 0
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        # 640.0 is whole too, as tools in JavaScript and pandas write it.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or value != value // 1:
             raise self.wrong(f"{place}.{name}", f"must be a number of pixels, seen {value!r}")
         return int(value)
 
@@ -154,6 +156,8 @@ class Instances:
         for place, entry in self.entries(labels):
             left, top, width, height = self.bbox(entry.get("bbox"), f"{place}.bbox")
             label, crowd = labels[entry["category_id"]], bool(entry.get("iscrowd", 0))
+            # A crowd is one box around many objects: an answer inside of it is neither right nor
+            # wrong.
             box = Box(label, left, top, left + width, top + height, ignored=crowd)
             found[entry["image_id"]].append(box)
         return found
@@ -163,10 +167,10 @@ class Instances:
         allowed = "allowed are [left, top, width, height] in pixels"
         if not isinstance(value, list) or len(value) != 4:
             raise self.wrong(place, f"{_short(value)}; {allowed}")
-        for one in value:
-            number = isinstance(one, int | float) and not isinstance(one, bool)
-            if not number or not math.isfinite(one):
-                raise self.wrong(place, f"{_short(one)} is no finite number; {allowed}")
+        for edge in value:
+            is_number = isinstance(edge, int | float) and not isinstance(edge, bool)
+            if not is_number or not math.isfinite(edge):
+                raise self.wrong(place, f"{_short(edge)} is no finite number; {allowed}")
         left, top, width, height = map(float, value)
         return left, top, width, height
 

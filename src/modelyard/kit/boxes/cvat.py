@@ -47,6 +47,7 @@ def read_cvat(found: list[tuple[File, Element]], pictures: Pictures) -> Scenes:
             for shape in image:
                 if shape.tag in ("box", "polygon"):
                     boxes.append(_box(file, shape, f"{place}/{shape.tag}"))
+                # Points, lines and masks; elements without a label are tags of the whole picture.
                 elif shape.get("label"):
                     others[shape.tag] += 1
             picture = pictures.named(image.get("name", ""), file, place)
@@ -74,7 +75,8 @@ def _box(file: File, shape: Element, place: str) -> Box:
     if not label:
         raise BadData(f"<{place}/label>: is missing or empty", file=file.path)
     if shape.tag == "box":
-        left, top, right, bottom = (_number(file, shape.get(e), f"{place}/{e}") for e in EDGES)
+        edges = [_number(file, shape.get(name), f"{place}/{name}") for name in EDGES]
+        left, top, right, bottom = edges
         if _number(file, shape.get("rotation") or "0", f"{place}/rotation"):
             problem = f"<{place}/rotation>: a box that is turned is not read"
             raise BadData(problem, file=file.path, hint="Export it as a polygon")

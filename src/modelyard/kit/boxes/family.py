@@ -41,6 +41,7 @@ class ObjectFamily(SquareFamily[C, S]):
         answers = ObjectAnswers(
             threshold=settings.threshold or 0.5, most_overlap=settings.most_overlap
         )
+        # Saved before it is fitted: the host that finds the threshold reads the overlap from here.
         answers.save(assets)
         if settings.threshold is None:
             host, run = self.Answering(assets), TorchRuntime(self.graphs(out))

@@ -22,6 +22,7 @@ def turned(boxes: np.ndarray, size: tuple[int, int], orientation: int) -> np.nda
     """
     width, height = size
     left, top, right, bottom = boxes.T
+    # EXIF's tag 274: 2 to 4 mirror one side or both; 5 to 8 swap the sides, then mirror.
     if orientation in (2, 3):
         left, right = width - right, width - left
     if orientation in (3, 4):
@@ -72,6 +73,7 @@ def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=-1)
     union = areas(one)[:, None] + areas(other)[None] - shared
+    # Two boxes without area overlap by 0, not by 0 / 0.
     found: np.ndarray = shared / np.maximum(union, 1e-12)
     return found
 

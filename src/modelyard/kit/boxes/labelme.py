@@ -92,7 +92,7 @@ def _box(file: File, shape: dict[str, Any], kind: str, place: str) -> Box:
         problem = f"{place}.points: a {kind} has {LEAST_POINTS[kind]} or more"
         raise BadData(problem, file=file.path)
     for point in points:
-        if not isinstance(point, list) or len(point) != 2 or not all(map(_is_number, point)):
+        if not _is_point(point):
             problem = f"{place}.points: {str(point)[:40]} is not [x, y] in pixels"
             raise BadData(problem, file=file.path)
     across = [float(x) for x, _ in points]
@@ -105,5 +105,10 @@ def _box(file: File, shape: dict[str, Any], kind: str, place: str) -> Box:
     return Box(label.strip(), min(across), min(down), max(across), max(down))
 
 
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+
+
 def _is_number(value: Any) -> bool:
+    # JSON's true is an int to Python, and its NaN, which json.loads takes, a float.
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

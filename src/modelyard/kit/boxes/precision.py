@@ -83,7 +83,8 @@ class Objects:
         """From masks as run lengths, in whose boxes they are."""
         from pycocotools import mask as coco
 
-        boxes = np.array([coco.toBbox(dict(one)) for one in masks], np.float64).reshape(-1, 4)
+        boxes = np.array([coco.toBbox(dict(mask)) for mask in masks], np.float64).reshape(-1, 4)
+        # COCO's boxes are left, top, width and height.
         boxes[:, 2:] += boxes[:, :2]
         return cls.of(picture, label, boxes, score, ignored, masks)
 
@@ -128,6 +129,7 @@ class ClassMatches:
         total = float(weights @ self.objects)
         if total == 0:
             return float("nan")
+        # A picture that a bootstrap sample draws twice counts twice: no need to match it again.
         right = np.cumsum(self.right * weights[self.picture], axis=1)
         wrong = np.cumsum(self.wrong * weights[self.picture], axis=1)
         precision = right / np.maximum(right + wrong, 1e-12)
@@ -171,13 +173,15 @@ class Judged:
     def by_class(self, label: int) -> dict[str, float]:
         """Average precision of a class: over overlaps, at two of them, and by size; NaN where there
         is no object."""
-        one = self.precision[:, :, label]
+        precision = self.precision[:, :, label]
         found = {
-            "AP": _mean(one[..., 0]),
-            "AP50": _mean(one[HALF, :, 0]),
-            "AP75": _mean(one[THREE_QUARTERS, :, 0]),
+            "AP": _mean(precision[..., 0]),
+            "AP50": _mean(precision[HALF, :, 0]),
+            "AP75": _mean(precision[THREE_QUARTERS, :, 0]),
         }
-        return found | {size: _mean(one[..., place]) for place, size in enumerate(SIZES, start=1)}
+        for place, size in enumerate(SIZES, start=1):
+            found[size] = _mean(precision[..., place])
+        return found
 
     def curve(self, label: int) -> np.ndarray:
         """Precision of a class at an overlap of 0.5 at recalls from 0 to 1, (101,)."""
@@ -197,8 +201,10 @@ class Judged:
         objects = np.zeros(self.pictures, np.int64)
         places: list[int] = []
         scores: list[float] = []
+        # By the ten overlaps; an empty part, since nothing may be found in any picture.
         right, wrong = [np.zeros((10, 0), bool)], [np.zeros((10, 0), bool)]
         for picture, entry in enumerate(entries):
+            # Neither an object of the class there nor an answer.
             if entry is None:
                 continue
             objects[picture] = int((np.asarray(entry["gtIgnore"]) == 0).sum())
@@ -221,7 +227,8 @@ class Judged:
         found = []
         for drawn in draws:
             weights = np.bincount(drawn, minlength=self.pictures).astype(np.float64)
-            values = [one.average_precision(weights) for one in self.matches]
+            values = [matches.average_precision(weights) for matches in self.matches]
+            # Over the classes that this sample has objects of, as COCO's mean is over those of all.
             found.append(_mean(np.array(values)))
         return found
 
@@ -230,22 +237,23 @@ class Judged:
         0.5, and how many objects there are, by class and picture: int64 (classes, pictures) each."""
         right = np.zeros((self.classes, self.pictures), np.int64)
         wrong = np.zeros_like(right)
-        for label, one in enumerate(self.matches):
-            sure = one.score >= threshold
-            np.add.at(right[label], one.picture[sure & one.right[HALF]], 1)
-            np.add.at(wrong[label], one.picture[sure & one.wrong[HALF]], 1)
-        return right, wrong, np.stack([one.objects for one in self.matches])
+        for label, matches in enumerate(self.matches):
+            sure = matches.score >= threshold
+            # Not right[label, pictures] += 1, which counts several answers of a picture once.
+            np.add.at(right[label], matches.picture[sure & matches.right[HALF]], 1)
+            np.add.at(wrong[label], matches.picture[sure & matches.wrong[HALF]], 1)
+        return right, wrong, np.stack([matches.objects for matches in self.matches])
 
     def best_threshold(self) -> float:
         """The score from which on answers have the best F1 at an overlap of 0.5, all classes
         together; 0.5 where nothing right was found."""
-        scores = np.concatenate([one.score for one in self.matches])
+        scores = np.concatenate([matches.score for matches in self.matches])
         order = np.argsort(-scores, kind="stable")
-        right = np.concatenate([one.right[HALF] for one in self.matches])[order]
-        wrong = np.concatenate([one.wrong[HALF] for one in self.matches])[order]
+        right = np.concatenate([matches.right[HALF] for matches in self.matches])[order]
+        wrong = np.concatenate([matches.wrong[HALF] for matches in self.matches])[order]
         if not right.any():
             return 0.5
-        objects = sum(int(one.objects.sum()) for one in self.matches)
+        objects = sum(int(matches.objects.sum()) for matches in self.matches)
         hits = np.cumsum(right)
         f1 = 2 * hits / (objects + hits + np.cumsum(wrong))
         # No threshold parts answers that are equally sure: all of them are given, or none.

@@ -41,6 +41,7 @@ def read_scenes(raw: Path, kind: FileKind, format: Format = "auto") -> Scenes:  
     if format in ("auto", "coco") and tables and (instances := documents(tables)):
         found["coco"] = lambda: read_coco(instances, pictures)
     drawn = []
+    # All JSON files were read for COCO: not once more for a second format.
     if format in ("auto", "labelme") and "coco" not in found:
         drawn = labelme_documents(tables)
     if drawn:

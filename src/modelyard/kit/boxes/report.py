@@ -47,7 +47,9 @@ def evaluation(
     draws = Draws(judged.pictures, groups)
     samples = np.column_stack([judged.samples(draws), simple[baseline].samples(draws)])
     values = np.array([metrics[MAIN], figures[baseline][MAIN]])
-    resampled = draws.resampled(values, samples[~np.isnan(samples).any(axis=1)])
+    # A sample may draw no picture with an object: it has no average precision.
+    is_defined = ~np.isnan(samples).any(axis=1)
+    resampled = draws.resampled(values, samples[is_defined])
     return Evaluation(
         split=split,
         rows=judged.pictures,
@@ -72,7 +74,8 @@ def evaluation(
 
 def _at(judged: Judged, threshold: float) -> dict[str, float]:
     """Precision and recall of the answers at the threshold, all classes together."""
-    right, wrong, objects = (int(part.sum()) for part in judged.counts(threshold))
+    counts = judged.counts(threshold)
+    right, wrong, objects = [int(part.sum()) for part in counts]
     return {
         "precision": right / max(1, right + wrong),
         "recall": right / max(1, objects),
@@ -93,9 +96,12 @@ def _notes(judged: Judged, resampled: Resampled, threshold: float, compared: str
 
 def _worst(judged: Judged, most: int) -> list[int]:
     """Classes that have objects, the least average precision first."""
-    found = {label: judged.by_class(label)["AP"] for label in range(judged.classes)}
-    known = [label for label, value in found.items() if not np.isnan(value)]
-    return sorted(known, key=lambda label: found[label])[:most]
+    known = {}
+    for label in range(judged.classes):
+        precision = judged.by_class(label)["AP"]
+        if not np.isnan(precision):
+            known[label] = precision
+    return sorted(known, key=lambda label: known[label])[:most]
 
 
 def _curves(judged: Judged, classes: list[str]) -> Plot:
@@ -147,7 +153,8 @@ def _bars(judged: Judged, classes: list[str]) -> list[Plot]:
 
 
 def _by_class(judged: Judged, classes: list[str], threshold: float) -> Table:
-    right, wrong, objects = (part.sum(axis=1) for part in judged.counts(threshold))
+    counts = judged.counts(threshold)
+    right, wrong, objects = [part.sum(axis=1) for part in counts]
     rows: list[list[str | float]] = []
     for label, name in enumerate(classes):
         found = judged.by_class(label)
@@ -159,8 +166,8 @@ def _by_class(judged: Judged, classes: list[str], threshold: float) -> Table:
             recall = right[label] / objects[label]
         cells = [*found.values(), float(precision), float(recall)]
         rows.append([name, int(objects[label]), *map(rounded, cells)])
-    columns = ["class", "objects", "AP", "AP50", "AP75", *(f"AP {size}" for size in SIZES)]
-    columns += ["precision", "recall"]
+    by_size = [f"AP {size}" for size in SIZES]
+    columns = ["class", "objects", "AP", "AP50", "AP75", *by_size, "precision", "recall"]
     return Table(title="Average precision by class and size", columns=columns, rows=rows)
 
 
@@ -174,9 +181,11 @@ def rounded(value: float) -> str | float:
 def worst_pictures(judged: Judged, threshold: float, most: int) -> dict[int, str]:
     """The pictures with the most errors, then others in which there is something, and what is wrong
     with the answers to each."""
-    right, wrong, objects = (part.sum(axis=0) for part in judged.counts(threshold))
+    counts = judged.counts(threshold)
+    right, wrong, objects = [part.sum(axis=0) for part in counts]
     missed = objects - right
     errors = missed + wrong
+    # lexsort takes the most important key last.
     worst = np.lexsort((-objects, -errors))
     worst = worst[(errors + objects)[worst] > 0][:most]
     found = {}

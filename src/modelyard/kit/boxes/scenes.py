@@ -87,14 +87,16 @@ class Pictures:
             if file is not None:
                 return file
         ends = self._by_end[PurePosixPath(name).name]
-        whole = [file for file in ends if f"/{file.name}".endswith(f"/{name}")] or ends
-        return self._only(whole, name, near, place)
+        # With its folders if it can be, else by its last part: paths of another machine are common.
+        whole = [file for file in ends if f"/{file.name}".endswith(f"/{name}")]
+        return self._only(whole or ends, name, near, place)
 
     def of_stem(self, stem: str, near: File) -> File:
         """The picture that is called as the annotation file `near`, but for its ending."""
         return self._only(self._by_stem[stem], stem, near, "")
 
     def _only(self, found: list[File], name: str, near: File, place: str) -> File:
+        # `train/1.jpg` and `val/1.jpg` have the same name: that in the annotations' split is meant.
         split = split_in(near.name)
         alike = [file for file in found if split_in(file.name) == split]
         nearby = [file for file in alike if _folder(file.name) == _folder(near.name)]

@@ -39,6 +39,7 @@ def read_voc(files: FileSet, pictures: Pictures) -> Scenes:
             listing.drop("in no list of ImageSets/Main")
         else:
             listing.scenes.append(scene)
+    # Pictures in no list have an XML file, and are counted above.
     passed = listing.dropped.get("in no list of ImageSets/Main", 0)
     listing.drop("without an XML file", without(pictures, listing.scenes) - passed)
     return listing
@@ -87,6 +88,7 @@ def root_of(file: File) -> Element:
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import fromstring
 
+    # The standard library's parser expands entities: a file of a kilobyte can fill the memory.
     try:
         root: Element = fromstring(file.read())
     except ParseError as error:
@@ -119,9 +121,11 @@ class _Annotation:
             split = splits.get(stem)
             if split is None:
                 return None
-        objects = self.root.findall("object")
-        boxes = tuple(self.box(one, f"object[{place}]") for place, one in enumerate(objects))
-        return Scene(self.picture(pictures, stem), boxes, self.file.path, split, self.size())
+        boxes = []
+        for place, element in enumerate(self.root.findall("object")):
+            boxes.append(self.box(element, f"object[{place}]"))
+        picture = self.picture(pictures, stem)
+        return Scene(picture, tuple(boxes), self.file.path, split, self.size())
 
     def picture(self, pictures: Pictures, stem: str) -> File:
         """By the element `filename`, or called as this file: pictures are renamed now and then."""
@@ -142,20 +146,21 @@ class _Annotation:
             return (int(width), int(height))
         return None
 
-    def box(self, one: Element, place: str) -> Box:
-        """An object. Its pixels count from 1, and the last one belongs to it."""
-        label = (one.findtext("name") or "").strip()
+    def box(self, element: Element, place: str) -> Box:
+        """The box of an object."""
+        label = (element.findtext("name") or "").strip()
         if not label:
             raise self.wrong(f"{place}/name", "is missing or empty")
-        inside = one.find("bndbox")
+        inside = element.find("bndbox")
         if inside is None:
             raise self.wrong(f"{place}/bndbox", "is missing")
         edges: Any = {}
         for name in ("xmin", "ymin", "xmax", "ymax"):
             edges[name] = self.number(inside, name, f"{place}/bndbox")
-        difficult = (one.findtext("difficult") or "0").strip()
+        difficult = (element.findtext("difficult") or "0").strip()
         if difficult not in ("0", "1"):
             raise self.wrong(f"{place}/difficult", f"must be 0 or 1, seen {difficult!r}")
+        # VOC's pixels count from 1, and the last one belongs to the object.
         left, top = edges["xmin"] - 1, edges["ymin"] - 1
         return Box(label, left, top, edges["xmax"], edges["ymax"], ignored=difficult == "1")
 

@@ -124,6 +124,7 @@ def _split_folders(content: dict[str, Any]) -> dict[str, str]:
         for folder in folders:
             if isinstance(folder, str) and folder.strip():
                 path = PurePosixPath(folder)
+                # Exports write `../train/images`, relative to a place that nobody else has.
                 parts = [part for part in path.parts if part not in (".", "..")]
                 found.setdefault("/".join(parts), split)
     return found
@@ -144,6 +145,7 @@ def _labels_of(picture: File, files: FileSet) -> File | None:
     path = PurePosixPath(picture.name)
     parts = list(path.parts)
     places = [place for place, part in enumerate(parts[:-1]) if part == "images"]
+    # The last one, as YOLO's own loader replaces it.
     if places:
         parts[places[-1]] = "labels"
     for way in (PurePosixPath(*parts), path):
@@ -165,7 +167,9 @@ def _boxes(file: File, names: list[str]) -> tuple[list[Box], int]:
     """The boxes of a text file, and how many of them were drawn as outlines."""
     found: list[Box] = []
     outlines = 0
-    for row, line in enumerate(file.read().decode("utf-8-sig", "replace").splitlines(), start=1):
+    # Only digits count here: a byte that is not UTF-8 is refused as no number, with its row.
+    lines = file.read().decode("utf-8-sig", "replace").splitlines()
+    for row, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         label, numbers = _line(file, row, line, names)
@@ -184,7 +188,9 @@ def _line(file: File, row: int, line: str, names: list[str]) -> tuple[str, list[
     """The class of a line, and its numbers: four, or the corners of an outline."""
     cells = line.split()
     count = len(cells) - 1
-    if count != 4 and (count < 6 or count % 2):
+    # An outline has three corners or more, of two numbers each.
+    is_outline = count >= 6 and count % 2 == 0
+    if count != 4 and not is_outline:
         raise BadData(f"{len(cells)} cells; {ALLOWED}", file=file.path, row=row)
     if not cells[0].isdecimal() or int(cells[0]) >= len(names):
         problem = f"class {cells[0]!r}; allowed are the numbers 0 to {len(names) - 1}"

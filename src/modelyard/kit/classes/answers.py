@@ -64,10 +64,10 @@ def score_of(answer: ClassAnswer) -> float:
 
 def class_named(label: Cell, classes: Sequence[str]) -> str | None:
     """The class that a label means: `1`, `1.0` and `"1"` are the same; None: it is none of them."""
+    text = str(label).strip()
+    # JSON's true, as a file of the training data may hold it.
     if isinstance(label, bool):
-        text = str(label).strip().lower()
-    else:
-        text = str(label).strip()
+        text = text.lower()
     if text in classes:
         return text
     number = _number(text)
@@ -121,6 +121,7 @@ def contrast(classes: list[str], index: int) -> tuple[np.ndarray, str]:
     """
     if len(classes) == 2:
         return np.array([-1.0, 1.0]), f"log-odds of {classes[1]}"
+    # They add up to 0, so that a constant in all logits, which changes no probability, drops out.
     weights = np.full(len(classes), -1 / len(classes))
     weights[index] += 1
     return weights, f"logit of {classes[index]} less the mean of all"

@@ -69,6 +69,7 @@ def fit_on_logits(
     """
     offset = None
     if shares is not None:
+        # Bayes' rule with the shares as prior: a product of probabilities, a sum of logits.
         offset = np.log(np.maximum(shares, CLIP)).tolist()
     temperature, note = 1.0, ""
     if calibrate:
@@ -112,6 +113,7 @@ def fit_temperature(logits: np.ndarray, y: np.ndarray, offset: list[float] | Non
         p = softmax(calibration.apply(logits))
         return float(-(target * np.log(np.maximum(p, 1e-300))).sum(axis=1).mean())
 
+    # Over the logarithm, in which twice and half as much are equally far from 1.
     found = minimize_scalar(
         loss,
         bounds=(math.log(LOWEST), math.log(HIGHEST)),
@@ -146,6 +148,7 @@ def choose_threshold(aim: Aim, p: np.ndarray, positive: np.ndarray) -> float:
             return float(np.nextafter(1.0, 2.0))
         return float((values[0] + 1) / 2)
     if best == len(values):
+        # Every row an alarm: below every value.
         return float(values[-1] / 2)
     return float((values[best - 1] + values[best]) / 2)
 
@@ -197,9 +200,11 @@ def _utility(aim: Aim, hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
         cost: np.ndarray = aim.false_positive_cost * alarms + aim.false_negative_cost * misses
         return -cost
     if aim.kind == "recall":
-        # The last term lets the higher recall win where the false alarms are the same.
+        # Less a little, for 0.9 · 10 may be above 9 in binary.
         enough = hits >= aim.least_recall * total - 1e-9
+        # The last term lets the higher recall win where the false alarms are the same.
         return np.where(enough, -alarms + 0.5 * hits / total, -np.inf)
+    # F1 from counts: 2 hits / (answered + true ones).
     return np.asarray(2 * hits / (hits + alarms + total))
 
 
@@ -209,13 +214,19 @@ def _sentence(
     hits, alarms = int((alarm & positive).sum()), int((alarm & ~positive).sum())
     misses, of = int((~alarm & positive).sum()), int(positive.sum())
     precision, specificity = hits / max(hits + alarms, 1), 1 - alarms / int((~positive).sum())
+    # Wilson's, since that of the normal distribution has no width at a recall of 1.
     low, high = wilson(hits, of)
+    f1 = 2 * hits / (2 * hits + alarms + misses)
+    cost = aim.false_positive_cost * alarms + aim.false_negative_cost * misses
+    sum_of_costs = (
+        f"{alarms} false alarms x {aim.false_positive_cost:g} + "
+        f"{misses} misses x {aim.false_negative_cost:g}"
+    )
     reason = {
         "half": "is one half, not chosen",
-        "f1": f"has the best F1 ({2 * hits / (2 * hits + alarms + misses):.3f})",
+        "f1": f"has the best F1 ({f1:.3f})",
         "recall": f"has the fewest false alarms at a recall of {aim.least_recall:g} or more",
-        "cost": f"costs least ({aim.false_positive_cost * alarms + aim.false_negative_cost * misses:g} = "
-        f"{alarms} false alarms x {aim.false_positive_cost:g} + {misses} misses x {aim.false_negative_cost:g})",
+        "cost": f"costs least ({cost:g} = {sum_of_costs})",
     }[aim.kind]
     return (
         f"Answers {name} from {threshold:.4g} on, which {reason} on the validation split. There it finds {hits} of "
@@ -275,6 +286,7 @@ def _fit_sigmoid(p: np.ndarray, positive: np.ndarray) -> Sigmoid:
     x = np.tile(logit(p), 2)[:, None]
     y = np.repeat([1, 0], len(p))
     weight = np.r_[target, 1 - target]
+    # C as good as infinite: a penalty would pull the slope towards 0.
     model = LogisticRegression(C=1e6, max_iter=1_000).fit(x, y, sample_weight=weight)
     return Sigmoid(a=float(model.coef_[0, 0]), b=float(model.intercept_[0]))
 

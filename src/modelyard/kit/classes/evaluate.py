@@ -134,6 +134,7 @@ def _main(
     if y.mean() < RARE:
         main, ranking = "average_precision", average_precision_score
     alarm = labels == 1
+    # All on the same samples: the difference of two models varies less than each of them.
     scores = [answers.p[:, 1] for answers in (judged, *simple)]
     found = resample(ranking, y, *scores, groups=groups)
     said = [
@@ -174,11 +175,10 @@ def _both_answers(judged: Judged, threshold: float) -> str:
     """The figures at the threshold, and where the most probable class is the answer."""
     probable = replace(judged, labels=(judged.p[:, 1] >= HALF).astype(np.int64))
     said = []
+    names = ("accuracy", "precision", "recall", "f1")
     for at, answers in ((threshold, judged), (HALF, probable)):
         found = class_metrics(answers)
-        figures = [
-            f"{name} {found[name]:.3f}" for name in ("accuracy", "precision", "recall", "f1")
-        ]
+        figures = [f"{name} {found[name]:.3f}" for name in names]
         said.append(f"from {at:.3g} on {', '.join(figures)}")
     return (
         f"On this split {judged.classes[1]} answered {said[0]}; {said[1]}, which is the most probable class. "

@@ -134,6 +134,7 @@ def _scores(judged: Judged, threshold: float, unit: str) -> Plot:
 
 def _calibration(hit: np.ndarray, p: np.ndarray, x_label: str, y_label: str) -> Plot:
     """Mean probability against observed share, in bins of as many examples each."""
+    # Not of equal width: where nearly all probabilities are near 0 the others would hold no rows.
     order = np.argsort(p, kind="stable")
     mean, share = [], []
     for rows in np.array_split(order, min(CALIBRATION_BINS, len(order))):

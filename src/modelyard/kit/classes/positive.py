@@ -80,7 +80,8 @@ def positive_class(
         return Positive(second, first, f"set by {setting}")
     pairs = ((first, second), (second, first))
     for name, other in pairs:
-        if _is_pair(name, other) or (_says_event(name) and not _says_event(other)):
+        is_event = _says_event(name) and not _says_event(other)
+        if is_event or _is_pair(name, other):
             return Positive(name, other, "by its name")
     for name, other in pairs:
         if _says_absence(other) and not _says_absence(name):
@@ -114,6 +115,8 @@ def _says_event(name: str) -> bool:
 
 def _says_absence(name: str) -> bool:
     words = _words(name)
-    denied = not EVENTS.isdisjoint(words) and not NEGATIONS.isdisjoint(words)
-    absent = not ABSENCES.isdisjoint(words) and NEGATIONS.isdisjoint(words)
+    is_negated = not NEGATIONS.isdisjoint(words)
+    denied = is_negated and not EVENTS.isdisjoint(words)
+    absent = not is_negated and not ABSENCES.isdisjoint(words)
+    # `no` is a negation, and by itself the answer.
     return denied or absent or words == ["no"]

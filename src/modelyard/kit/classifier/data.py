@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -157,8 +156,11 @@ class ClassifierData(Data[C], Generic[C, S]):
         """
         kind = self.Spec.KIND
         base = base_of(out)
-        earlier = self._earlier(base) if base is not None else None
-        known = earlier.classes if earlier is not None else []
+        earlier: S | None = None
+        known: list[str] = []
+        if base is not None:
+            earlier = self._earlier(base)
+            known = earlier.classes
         # What is wrong is said in this order: labels, then files, then splits.
         listing = self.listing(raw)
         self.check_labels(listing, known)
@@ -177,6 +179,7 @@ class ClassifierData(Data[C], Generic[C, S]):
         for split in SPLITS:
             _write_split(out, split, parts[split], spec)
             store.save_labels(out, split, self.encoded(parts[split], spec))
+        # The earlier network has learnt on inputs of its own scale, which a run on it keeps.
         if earlier is None:
             spec = self.scaled(spec, store.load_arrays(out, "train"))
         spec.save(Path(out) / "assets")
@@ -228,7 +231,9 @@ class ClassifierData(Data[C], Generic[C, S]):
     def _grown(self, earlier: S, parts: Parts) -> S:
         """The earlier classes, then those that training examples add; counts are of all so far."""
         found = self._counts(parts["train"])
-        classes = [*earlier.classes, *sorted(found.keys() - set(earlier.classes))]
+        # New ones at the end: the earlier network's logits keep their places.
+        new = sorted(found.keys() - set(earlier.classes))
+        classes = [*earlier.classes, *new]
         before = dict(zip(earlier.classes, earlier.counts, strict=True))
         counts = [before.get(name, 0) + found[name] for name in classes]
         changed = {"classes": classes, "counts": counts, "limits": self.limits()}
@@ -281,7 +286,10 @@ class ClassifierData(Data[C], Generic[C, S]):
         many = spec.KIND.many
         rows = {split: len(part) for split, part in parts.items()}
         counts = {split: self._counts(part) for split, part in parts.items()}
-        groups = {example.group for example in chain.from_iterable(parts.values())} - {None}
+        groups: set[str | None] = set()
+        for part in parts.values():
+            groups.update(example.group for example in part)
+        groups.discard(None)
         if groups:
             said = f"Divided by {len(groups)} groups: all {many} of one are in one split."
             notes = [*notes, said]
@@ -318,7 +326,10 @@ def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec) -> 
         arrays[places[example.name]] = spec.decode(read_bytes(example.file, spec.limits))
 
     each(part, decode)
+    # Other processes read the file; until then pages may be in memory only.
     arrays.flush()
-    save_groups_of(out, split, [example.group for example in part])
+    groups = [example.group for example in part]
     names = [example.name for example in part]
-    store.save_files(out, split, names, [example.file for example in part])
+    files = [example.file for example in part]
+    save_groups_of(out, split, groups)
+    store.save_files(out, split, names, files)

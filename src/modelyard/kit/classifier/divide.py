@@ -62,6 +62,8 @@ def without_copies(examples: Sequence[Example], digests: Sequence[str], kind: Fi
 
 
 def _strictest(example: Example) -> tuple[int, str]:
+    # Test before validation before training: a test example that training has too flatters the
+    # figures, and taken out of training it costs one example.
     return -SPLITS.index(example.split or "train"), example.name
 
 
@@ -74,9 +76,10 @@ def _notes(kind: FileKind, copies: int, straddling: int, unclear: list[Example])
         crossed = f"{straddling} of the copies were in another split"
         notes.append(f"{crossed} than the {kind.one} that was kept.")
     if unclear:
-        shown = ", ".join(f"{example.name} ({example.label})" for example in unclear[:SHOWN])
+        shown = [f"{example.name} ({example.label})" for example in unclear[:SHOWN]]
         more = " …" if len(unclear) > SHOWN else ""
-        notes.append(f"Equal {kind.many} under several labels were left out: {shown}{more}.")
+        listed = ", ".join(shown) + more
+        notes.append(f"Equal {kind.many} under several labels were left out: {listed}.")
     return notes
 
 
@@ -118,7 +121,8 @@ def divide(
         _check_counts(pool, kind, raw)
     _check_groups(examples)
     labels = np.array([example.label for example in pool])
-    drawn = draw(keys_of(map(_what_decides, pool), seed), shares, labels)
+    keys = keys_of(map(_what_decides, pool), seed)
+    drawn = draw(keys, shares, labels)
     parts = dict(given)
     for split, places in drawn.items():
         parts[split] = [pool[place] for place in places]
@@ -128,8 +132,9 @@ def divide(
 
 def _mixed(examples: list[Example], seed: int) -> list[Example]:
     """In an order as if shuffled."""
-    order = np.argsort(keys_of(map(_content, examples), seed), kind="stable")
-    return [examples[place] for place in order]
+    # By name they would lie class by class, and the first rows show nothing of the others.
+    keys = keys_of(map(_content, examples), seed)
+    return [examples[place] for place in np.argsort(keys, kind="stable")]
 
 
 def _what_decides(example: Example) -> str:
@@ -160,11 +165,13 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
         what = f"class {label!r} {what}"
         hint += " of it, or leave it out"
     if len(rare) > 1:
-        others = ", ".join(repr(one) for one in rare[1 : 1 + SHOWN])
+        others = ", ".join(map(repr, rare[1 : 1 + SHOWN]))
         what += f". {len(rare) - 1} more classes have too few: {others}"
         if len(rare) > 1 + SHOWN:
             what += ", …"
-    if lists := [one for one in sorted(counts) if _is_list(one)]:
+    # Classes are rare where what is read as one is a list of labels, or a path that is too deep.
+    lists = [other for other in sorted(counts) if _is_list(other)]
+    if lists:
         hint = f"Should {lists[0]!r} be several labels: --set features.labels=many"
     elif "/" in label:
         hint = "Should fewer folders of the path be the class: --set features.class_folder=1"
@@ -191,9 +198,12 @@ def _check_groups(examples: Sequence[Example]) -> None:
 
 
 def _check_splits(parts: dict[str, list[Example]], kind: FileKind, raw: Path) -> None:
-    classes = {split: {example.label for example in part} for split, part in parts.items()}
+    classes: dict[str, set[str]] = {}
+    for split, part in parts.items():
+        classes[split] = {example.label for example in part}
     every = set().union(*classes.values())
     for split, part in parts.items():
+        # A class that a split lacks has no figure there, or is never learnt.
         if missing := sorted(every - classes[split]):
             what = f"the {split} split ({len(part)} {kind.many}) has none of class {missing[0]!r}"
             hint = f"It needs more different {kind.many}, or more groups"

@@ -91,10 +91,8 @@ def name_single_flags(listing: Listing) -> None:
     lists = [json.loads(example.label) for example in listing.examples]
     if any(len(names) != 1 for names in lists):
         return
-    listing.examples = [
-        replace(example, label=names[0])
-        for example, names in zip(listing.examples, lists, strict=True)
-    ]
+    for place, names in enumerate(lists):
+        listing.examples[place] = replace(listing.examples[place], label=names[0])
     listing.several = False
     listing.notes.append(f"The one column with a 1 is the class of a {listing.kind.one}.")
 
@@ -145,6 +143,7 @@ def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str
     for example in listing.examples:
         if not example.label:
             hint = ""
+            # Not all families can learn several labels: those that do have the setting.
             if example.table is not None and hasattr(settings, "labels"):
                 hint = f"Where a {kind.one} may have any number of labels: "
                 hint += "--set features.labels=many"
@@ -161,7 +160,8 @@ def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str
         problem = f"has only one class, {labels.pop()!r}; a classifier needs at least two"
         raise BadData(problem, file=listing.raw)
     _check_positive(settings.positive, labels)
-    known = {example.label for example in listing.examples if example.split in (None, "train")}
+    training = [example for example in listing.examples if example.split in (None, "train")]
+    known = {example.label for example in training}
     for example in listing.examples:
         if example.label not in known:
             problem = f"class {example.label!r} has no training {kind.one}"

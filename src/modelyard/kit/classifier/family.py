@@ -189,6 +189,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         assets = Path(out) / "assets"
         plan = self.plan(self.Spec.load(assets))
         report = trainer.fit(self, features, out)
+        # From here on `model` builds the network of the plan; while it trains, as set.
         store.save_plan(assets, plan)
         self.more_assets(load_weights(self.model(assets), out), assets)
         store.save_examples(features, out, EXAMPLE_ROWS)
@@ -204,6 +205,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         name = self.Spec.KIND.input
         example = store.load_examples(model).astype(self.Spec.INPUT)
         net = load_weights(self.model(Path(model) / "assets"), model)
+        # The first axis, the batch, varies in every graph.
         varying = {name: self.Spec.VARYING} if self.Spec.VARYING else {}
         return [Graph(GRAPH, {name: example}, module=net, dynamic=varying)]
 
@@ -256,6 +258,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
 
     def _class_weights(self, spec: S) -> torch.Tensor:
         counts = torch.tensor(spec.counts, dtype=torch.float32)
+        # As scikit-learn's `balanced`: all classes weigh alike, and an example 1 on average.
         if self.config.model.class_weight == "balanced":
             return counts.sum() / (len(counts) * counts)
         return torch.ones(len(counts))
@@ -273,6 +276,8 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         if settings.least_sensitivity is not None:
             aim = Aim("recall", least_recall=settings.least_sensitivity)
         shares = None
+        # Trained so, the network answers as if classes were equally frequent: its probabilities
+        # are too high for rare ones until their shares are brought back.
         if settings.class_weight == "balanced":
             shares = np.array(host.spec.counts) / sum(host.spec.counts)
         decision = fit_on_logits(

@@ -19,6 +19,7 @@ def flags_of(columns: dict[str, list[str | None]], allowed: Sequence[str]) -> li
         is_flag = bool(cells) and all((cell or "").lower() in FLAGS for cell in cells)
         if is_flag and (not allowed or name in allowed):
             found.append(name)
+    # One column of 0 and 1 is a label of two classes, called 0 and 1.
     return found if len(found) > 1 else []
 
 

@@ -78,13 +78,15 @@ def _by_name(files: FileSet, kind: FileKind, pattern: str) -> Listing:
     for file in files:
         if not kind.reads(file.name):
             continue
-        folders = [part.lower() for part in PurePosixPath(file.name).parts[:-1]]
+        path = PurePosixPath(file.name)
+        folders = [folder.lower() for folder in path.parts[:-1]]
         splits = [SPLIT_NAMES[folder] for folder in folders if folder in SPLIT_NAMES]
-        label = first_group(pattern, PurePosixPath(file.name).name, "features.class_pattern")
+        split = splits[0] if splits else None
+        label = first_group(pattern, path.name, "features.class_pattern")
         if label is None:
             listing.drop("features.class_pattern is not in the name")
         else:
-            listing.examples.append(Example(file.name, file, label, splits[0] if splits else None))
+            listing.examples.append(Example(file.name, file, label, split))
     if not listing.examples:
         problem = f"setting 'features.class_pattern' = {pattern!r} is in no name of a {kind.one}"
         raise UsageError(problem)
@@ -111,13 +113,14 @@ def _by_folder(files: FileSet, kind: FileKind, settings: FileFeatures) -> Listin
     _check_classes(files, folders, kind)
     unlabelled = [folder for folder in folders if _is_unlabelled(folder, settings)]
     labelled = [folder for folder in folders if folder not in unlabelled]
-    if labelled and all(_last(folder) in SPLIT_NAMES for folder in labelled):
+    # Next to class folders, one that is called so may be a class: it stays.
+    if _are_splits(labelled):
         for folder in unlabelled:
             _drop_unlabelled(listing, files, folder)
         folders = labelled
     # Each top folder of classes with the split that it lies in, if any.
     classes: list[tuple[str | None, str]] = [(None, folder) for folder in folders]
-    if folders and all(_last(folder) in SPLIT_NAMES for folder in folders):
+    if _are_splits(folders):
         splits = [SPLIT_NAMES[_last(folder)] for folder in folders]
         if "train" not in splits:
             raise BadData("has no folder 'train' next to the other splits", file=files.root / top)
@@ -144,6 +147,10 @@ def _by_folder(files: FileSet, kind: FileKind, settings: FileFeatures) -> Listin
     return listing
 
 
+def _are_splits(folders: Sequence[str]) -> bool:
+    return bool(folders) and all(_last(folder) in SPLIT_NAMES for folder in folders)
+
+
 def _is_unlabelled(folder: str, settings: FileFeatures) -> bool:
     return _last(folder) in UNLABELLED and PurePosixPath(folder).name not in settings.classes
 
@@ -156,11 +163,14 @@ def _drop_unlabelled(listing: Listing, files: FileSet, folder: str) -> None:
 def _check_classes(files: FileSet, folders: Sequence[str], kind: FileKind) -> None:
     """Refuses folders that part a collection (`train` and `test1`, `images_1` and `images_2`) and
     have no class folders in them: they would become the classes."""
-    names = [_last(folder) for folder in folders]
-    flat = [folder for folder in folders if _directly_in(files, folder, kind)]
-    if len(names) < 2 or not flat or all(name in SPLIT_NAMES for name in names):
+    if len(folders) < 2 or _are_splits(folders):
         return
-    if all(OF_SPLITS.fullmatch(name) for name in names) or all(map(OF_PARTS.search, names)):
+    if not any(_directly_in(files, folder, kind) for folder in folders):
+        return
+    names = [_last(folder) for folder in folders]
+    are_splits = all(OF_SPLITS.fullmatch(name) for name in names)
+    are_parts = all(OF_PARTS.search(name) for name in names)
+    if are_splits or are_parts:
         listed = ", ".join(names[:4])
         problem = f"holds {kind.many} in {listed}, which are no classes"
         raise BadData(problem, file=files.root, hint=_hint(files, kind))
@@ -174,6 +184,7 @@ def _hint(files: FileSet, kind: FileKind) -> str:
         if match and kind.reads(file.name):
             begins[match.group(1)] += 1
     classes = sorted(name for name, count in begins.items() if count >= LEAST_OF_CLASS)
+    # One beginning, such as IMG_, is none of a class.
     if 2 <= len(classes) <= 1_000:
         few = ", ".join(classes[:3])
         return (
@@ -190,7 +201,8 @@ def _unwrapped(files: FileSet, kind: FileKind) -> str:
     top = ""
     while len(folders := files.folders(top)) == 1 and not _directly_in(files, top, kind):
         (inner,) = folders
-        if _directly_in(files, inner, kind) or len(files.folders(inner)) == 0:
+        # A folder that holds files itself is a class, the only one.
+        if _directly_in(files, inner, kind) or not files.folders(inner):
             break
         top = inner
     return top

@@ -149,7 +149,10 @@ class ClassifierHost(Host, Generic[S]):
         """What drift looks at in an answer: score, entropy and label."""
         assert isinstance(response, ClassAnswer)
         p = np.array(list(response.probabilities.values()))
-        entropy = float(-(p * np.log(np.maximum(p, 1e-300))).sum() / np.log(len(p)))
+        # 0 · log 0 is 0 here, where numpy has NaN.
+        nats = -(p * np.log(np.maximum(p, 1e-300))).sum()
+        # As a share of an even guess's, so that it is 0 to 1 for any number of classes.
+        entropy = float(nats / np.log(len(p)))
         return {"score": score_of(response), "entropy": entropy, "label": response.label}
 
     def outcome(self, row: Mapping[str, Cell], label: Cell) -> Outcome | None:

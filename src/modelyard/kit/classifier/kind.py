@@ -103,6 +103,7 @@ def from_base64(text: str, limits: FileLimits) -> bytes:
     # Each step that has nothing to change is left out: it would copy megabytes.
     if "-" in text or "_" in text:
         text = text.translate(_URL_SAFE)
+    # Many clients leave the padding out, as RFC 4648, section 3.2, lets them; Python asks for it.
     if len(text) % 4 or text.endswith("==="):
         text = text.rstrip("=")
         text += "=" * (-len(text) % 4)

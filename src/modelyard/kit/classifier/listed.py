@@ -74,7 +74,10 @@ def read_listed(table: File, files: FileSet, kind: FileKind, allowed: Sequence[s
 
 def is_listed(table: File) -> bool:
     """Whether a table has a column that is called as that of the files is."""
-    content, _ = decoded(table) if table.read().strip() else ("file", [])
+    # An empty one is meant for it: `rows_of` says what is wrong.
+    if not table.read().strip():
+        return True
+    content, _ = decoded(table)
     first = content.lstrip().partition("\n")[0].lower()
     cells = re.split("[,;\t]", first)
     return any(cell.strip().strip('"') in FILE_NAMES for cell in cells)
@@ -98,15 +101,18 @@ def rows_of(table: File) -> tuple[list[str], list[Row], list[str]]:
     try:
         for cells in reader:
             number = reader.line_num - 1
+            # The module gives a blank line as a row without cells.
+            if not cells:
+                continue
             if not names:
                 names = [_name(cell) for cell in cells]
-            elif len(cells) != len(names) and cells:
+                continue
+            if len(cells) != len(names):
                 many = "" if len(cells) == 1 else "s"
                 problem = f"{len(cells)} cell{many} where the header has {len(names)}"
                 raise BadData(problem, file=file, row=number)
-            elif cells:
-                stripped = [cell.strip() for cell in cells]
-                rows.append((number, dict(zip(names, stripped, strict=True))))
+            stripped = [cell.strip() for cell in cells]
+            rows.append((number, dict(zip(names, stripped, strict=True))))
     except csv.Error as error:
         raise BadData(f"is not CSV: {error}", file=file, row=reader.line_num - 1) from None
     for name in names:
@@ -153,6 +159,7 @@ def _example(
     if not name:
         raise BadData("empty", file=table, row=row, column=column)
     pure = PurePosixPath(name)
+    # A table from elsewhere must not make a run read, and a package hold, other files of the machine.
     if pure.is_absolute() or ".." in pure.parts:
         problem = f"{name!r} lies outside of the data folder"
         raise BadData(problem, file=table, row=row, column=column)

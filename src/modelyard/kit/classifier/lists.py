@@ -61,6 +61,7 @@ class FilesByName:
         for file in files:
             if kind.reads(file.name):
                 path = PurePosixPath(file.name)
+                # A set: the path of a file at the top is its own name too.
                 for name in {file.name, path.name, path.stem}:
                     self._found.setdefault(name, []).append(file)
 
@@ -85,8 +86,10 @@ def tables_in(files: FileSet, kind: FileKind, allowed: Sequence[str]) -> list[La
     found = []
     bare: list[tuple[File, list[str]]] = []
     for file in files:
+        if file.suffix != ".csv" or file.name.count("/") > 1:
+            continue
         # A sample of a submission has made-up labels of the test pictures.
-        if file.suffix != ".csv" or file.name.count("/") > 1 or "submission" in file.name.lower():
+        if "submission" in file.name.lower():
             continue
         try:
             columns, rows, notes = rows_of(file)
@@ -117,12 +120,11 @@ def _in_class_folders(files: FileSet, kind: FileKind) -> bool:
         folder = PurePosixPath(file.name.lower()).parent.name
         if kind.reads(file.name) and folder:
             folders.add(folder)
-    classes = [
-        name
-        for name in folders - FOR_ALL
-        if not (OF_SPLITS.fullmatch(name) or OF_PARTS.search(name))
-    ]
-    return len(classes) > 1
+    classes = 0
+    for name in folders - FOR_ALL:
+        if not (OF_SPLITS.fullmatch(name) or OF_PARTS.search(name)):
+            classes += 1
+    return classes > 1
 
 
 def read_tables(tables: Sequence[LabelTable], files: FileSet, kind: FileKind) -> Listing:
@@ -131,23 +133,28 @@ def read_tables(tables: Sequence[LabelTable], files: FileSet, kind: FileKind) ->
     Raises:
         BadData: with the row.
     """
-    splits = [SPLIT_NAMES.get(PurePosixPath(one.table.name).stem.lower()) for one in tables]
-    if len(tables) > 1 and (None in splits or len(set(splits)) < len(splits)):
-        seen = ", ".join(one.table.name for one in tables)
+    table_names = [listed.table.name for listed in tables]
+    splits = [SPLIT_NAMES.get(PurePosixPath(name).stem.lower()) for name in table_names]
+    are_splits = None not in splits and len(set(splits)) == len(splits)
+    if len(tables) > 1 and not are_splits:
         hint = "Keep one of them in the folder, or call them train.csv, val.csv and test.csv"
-        raise BadData(f"several tables list {kind.many}: {seen}", file=files.root, hint=hint)
+        problem = f"several tables list {kind.many}: {', '.join(table_names)}"
+        raise BadData(problem, file=files.root, hint=hint)
     names = FilesByName(files, kind)
-    listing = Listing(files.root, kind, [], several=any(one.roles.flags for one in tables))
-    for one, split in zip(tables, splits, strict=True):
+    has_flags = any(listed.roles.flags for listed in tables)
+    listing = Listing(files.root, kind, [], several=has_flags)
+    for listed, split in zip(tables, splits, strict=True):
+        # A single train.csv lists all there is: the other splits are taken from it.
         own = split if len(tables) > 1 else None
-        listing.examples += _examples(one, names, kind, own)
-        read = one.roles.label or f"{len(one.roles.flags)} columns of 0 and 1"
-        note = f"{one.table.name} lists the {kind.many}: {one.roles.file} is the {kind.one}, "
+        listing.examples += _examples(listed, names, kind, own)
+        roles = listed.roles
+        read = roles.label or f"{len(roles.flags)} columns of 0 and 1"
+        note = f"{listed.table.name} lists the {kind.many}: {roles.file} is the {kind.one}, "
         note += f"{read} the label"
-        if one.group is not None:
-            note += f"; those with the same {one.group} stay in one split"
-        listing.notes += [f"{note}.", *one.notes]
-    complete(listing, files, " or ".join(one.table.name for one in tables))
+        if listed.group is not None:
+            note += f"; those with the same {listed.group} stay in one split"
+        listing.notes += [f"{note}.", *listed.notes]
+    complete(listing, files, " or ".join(table_names))
     if len(tables) == 1 and all(example.split is None for example in listing.examples):
         listing.examples = _by_folder_of_split(listing.examples)
     return listing
@@ -172,7 +179,10 @@ def _roles(
     aside = (*OTHERS, *NAMES_OF_GROUPS)
     others = [name for name in columns if name != file and name.lower() not in aside]
     first = [cells for _, cells in rows[:LOOKED_AT]]
-    flags = [n for n in others if all(cells[n].lower() in FLAGS for cells in first)]
+    flags = []
+    for name in others:
+        if all(cells[name].lower() in FLAGS for cells in first):
+            flags.append(name)
     if len(flags) > 1:
         chosen = tuple(name for name in flags if not allowed or name in allowed)
         return Roles(file, "", chosen)
@@ -182,11 +192,12 @@ def _roles(
 
 
 def _examples(
-    one: LabelTable, names: FilesByName, kind: FileKind, split: str | None
+    listed: LabelTable, names: FilesByName, kind: FileKind, split: str | None
 ) -> list[Example]:
-    table, column = one.table.path, one.roles.file
+    table, column = listed.table.path, listed.roles.file
+    group = listed.group or ""
     found = []
-    for row, cells in one.rows:
+    for row, cells in listed.rows:
         files = names.named(cells[column])
         if not files:
             problem = f"no such {kind.one}: {cells[column]!r}"
@@ -196,7 +207,7 @@ def _examples(
             hint = "Write the path of the file, or remove the other one"
             raise BadData(problem, file=table, row=row, column=column, hint=hint)
         example = example_of(
-            one.table, row, cells, one.roles, files[0], group=one.group or "", split=split
+            listed.table, row, cells, listed.roles, files[0], group=group, split=split
         )
         found.append(example)
     return found
@@ -209,6 +220,8 @@ def _by_folder_of_split(examples: list[Example]) -> list[Example]:
         folders = PurePosixPath(example.name.lower()).parts[:-1]
         named = [SPLIT_NAMES[folder] for folder in folders if folder in SPLIT_NAMES]
         splits.append(named[0] if named else None)
-    if None in splits or "train" not in splits or len(set(splits)) < 2:
+    are_splits = None not in splits and "train" in splits and len(set(splits)) > 1
+    if not are_splits:
         return examples
-    return [replace(one, split=split) for one, split in zip(examples, splits, strict=True)]
+    pairs = zip(examples, splits, strict=True)
+    return [replace(example, split=split) for example, split in pairs]

@@ -27,14 +27,16 @@ def name_classes(listing: Listing, files: FileSet) -> None:
         return
     numbers = {int(label) for label in labels}
     first = 0 if 0 in numbers else 1
-    last = first + len(names) - 1
-    if max(numbers) > last or (first == 1 and max(numbers) != last) or not all(names):
-        said = f"{len(names)} lines do not fit labels from {min(numbers)} to {max(numbers)}"
+    last, largest = first + len(names) - 1, max(numbers)
+    # Without a 0 they may count from 0 and lack the first class: only the last one shows it.
+    fits = largest <= last if first == 0 else largest == last
+    if not fits or not all(names):
+        said = f"{len(names)} lines do not fit labels from {min(numbers)} to {largest}"
         listing.notes.append(f"{CLASSES} is not read: {said}.")
         return
     for place, example in enumerate(listing.examples):
         listing.examples[place] = replace(example, label=names[int(example.label) - first])
-    some = ", ".join(f"{first + n} is {name}" for n, name in enumerate(names[:SHOWN]))
-    listing.notes.append(
-        f"{CLASSES} names the classes: {some}{', …' if len(names) > SHOWN else ''}."
-    )
+    shown = [f"{number} is {name}" for number, name in enumerate(names[:SHOWN], first)]
+    if len(names) > SHOWN:
+        shown.append("…")
+    listing.notes.append(f"{CLASSES} names the classes: {', '.join(shown)}.")

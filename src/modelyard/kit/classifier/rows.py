@@ -126,11 +126,9 @@ def read_rows(
     raw = Path(raw)
     files = files_of(raw)
     tables = [file for file in files if is_rows(file.name)]
-    if not tables:
+    # A .json or .txt next to other files describes them, or is a text; by itself it may hold the rows.
+    if not tables and len(files) == 1:
         tables = [file for file in files if file.suffix == LIST or is_plain(file.name)]
-        if len(files) > 1:
-            # They are texts in folders, or lie next to such folders.
-            tables = []
     if not tables or files.get(LABELS) is not None:
         if raw.is_file():
             allowed = ", ".join((*SUFFIXES, *sorted(ROWS), LIST))
@@ -176,7 +174,8 @@ def read_rows(
 
 def _of_training(parts: list[Rows], listing: Listing) -> list[Rows]:
     """Without what a competition lays next to the rows to learn from, which is noted."""
-    left_out = beside_training({part.file.name: part.columns for part in parts})
+    columns = {part.file.name: part.columns for part in parts}
+    left_out = beside_training(columns)
     for part in parts:
         if part.file.name in left_out:
             reason = left_out[part.file.name]
@@ -229,10 +228,11 @@ def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]]
 def _renamed(source: File, field: str, column: str) -> list[dict[str, Any]] | None:
     """JSON rows with the content of `column` as `field`; None: no row needs it."""
     values = [_flat(value) for _, value in json_rows(read_utf8(source), source.path)]
-    if column == field or not any(isinstance(one, dict) and column in one for one in values):
+    with_column = [value for value in values if isinstance(value, dict) and column in value]
+    if column == field or not with_column:
         return None
-    for value in values:
-        if isinstance(value, dict) and column in value and field not in value:
+    for value in with_column:
+        if field not in value:
             value[field] = value.pop(column)
     return values
 
@@ -331,8 +331,11 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
     columns = rows.columns
     content, label = named_columns(rows, settings, TEXT_NAMES, LABEL_NAMES)
     aside = {content, label, "split", "group"}
-    # What spreadsheets leave behind the last column, `Unnamed: 2`, holds next to nothing.
-    others = [n for n, cells in columns.items() if n not in aside and not _mostly_empty(cells)]
+    others = []
+    for name, cells in columns.items():
+        # What spreadsheets leave behind the last column, `Unnamed: 2`, holds next to nothing.
+        if name not in aside and not _mostly_empty(cells):
+            others.append(name)
     if content is None and others:
         content = max(others, key=lambda name: _length(columns[name]))
         others.remove(content)
@@ -360,6 +363,7 @@ def _length(cells: list[str | None]) -> float:
 def _add(listing: Listing, rows: Rows, content: str, label: str, split: str | None) -> None:
     """The rows that have a content and a label; others are counted."""
     columns, empty = rows.columns, [None] * len(rows.numbers)
+    # Called as in labels.csv, so that one text says how both are divided.
     splits, groups = columns.get("split", empty), columns.get("group", empty)
     cells = zip(rows.numbers, columns[content], columns[label], splits, groups, strict=True)
     for number, text, answer, named, group in cells:

@@ -115,9 +115,11 @@ def save_contents(
 def load_files(features: Path, split: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of the split's files, the first `limit` of them."""
     index = json.loads((Path(features) / f"{split}.files.json").read_text())
+    pairs = list(zip(index["names"], index["ends"], strict=True))
     start = 0
+    # One after another: the contents of a split may be more than memory holds.
     with (Path(features) / f"{split}.files").open("rb") as stream:
-        for name, end in list(zip(index["names"], index["ends"], strict=True))[:limit]:
+        for name, end in pairs[:limit]:
             yield name, stream.read(end - start)
             start = end
 

@@ -39,8 +39,10 @@ def classifier_teacher(folder: Path, spec: FileSpec, taught: FileSpec, *, maps: 
             f"compress.teacher does not know the class {missing[0]!r} of this data, but {', '.join(taught.classes)}. "
             "Build a teacher on this data first"
         )
+    # The teacher may know more classes, and has an order of its own.
     order = [taught.classes.index(name) for name in spec.classes]
-    (precise,) = (one for one in read_info(folder).variants if one.name == BASE)
+    # A compressed variant would teach its own errors.
+    (precise,) = [variant for variant in read_info(folder).variants if variant.name == BASE]
     runtime = open_variant(folder / "graphs", BASE, precise.graphs)
 
     def answers(batch: Batch) -> Batch:

@@ -21,6 +21,7 @@ def each(examples: Sequence[Example], work: Callable[[Example], T]) -> list[T]:
         BadData: for the files that `work` refuses: the first, and how many more.
     """
 
+    # Returned, not raised: the pool would stop at the first broken file, and all are counted.
     def attempt(example: Example) -> T | BadData:
         try:
             return work(example)

@@ -52,6 +52,7 @@ def _temperature(logits: np.ndarray, y: np.ndarray) -> float:
 
     def loss(log_temperature: float) -> float:
         scaled = logits / math.exp(log_temperature)
+        # Log loss from logits: log(1 + exp(x)) - t x, where exp(x) by itself may overflow.
         return float((np.logaddexp(0, scaled) - target * scaled).mean())
 
     bounds = (math.log(LOWEST), math.log(HIGHEST))

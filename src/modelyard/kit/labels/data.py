@@ -39,12 +39,15 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         if settings.positive is not None:
             raise UsageError("setting 'features.positive' is for one label of two classes")
         separator = self._separator(listing)
-        labels = [_names(example, separator) for example in listing.examples]
-        for example, names in zip(listing.examples, labels, strict=True):
-            for name in names:
-                if settings.classes and name not in settings.classes:
-                    allowed = choices("class", name, settings.classes)
-                    raise wrong_label(example, f"{allowed} (features.classes)")
+        labels = []
+        for example in listing.examples:
+            names = _names(example, separator)
+            strange = [name for name in names if name not in settings.classes]
+            if settings.classes and strange:
+                allowed = choices("class", strange[0], settings.classes)
+                raise wrong_label(example, f"{allowed} (features.classes)")
+            labels.append(names)
+        # The data's own splits may have rare labels: they were divided by somebody who knew them.
         if all(example.split is None for example in listing.examples):
             labels = _without_rare(listing, labels, earlier)
         for place, names in enumerate(labels):
@@ -54,10 +57,11 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         if len(classes) < 2:
             seen = f"only the label {min(classes)!r}" if classes else "no label at all"
             raise BadData(f"has {seen}; at least two are needed", file=listing.raw)
-        without = sum(example.label == "[]" for example in listing.examples)
+        without = sum(not names for names in labels)
         mean = known.total() / len(listing.examples)
+        kind = listing.kind
         listing.notes.append(
-            f"{mean:.2f} labels a {listing.kind.one} on average; {without} {listing.kind.many} have none."
+            f"{mean:.2f} labels a {kind.one} on average; {without} {kind.many} have none."
         )
 
     def labels_of(self, example: Example) -> list[str]:
@@ -83,6 +87,7 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         found = np.zeros((len(examples), len(index)), np.int64)
         for row, example in enumerate(examples):
             for name in self.labels_of(example):
+                # Classes are those of the training examples, and of an earlier model.
                 if name in index:
                     found[row, index[name]] = 1
         return found
@@ -94,7 +99,8 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         if given:
             strata = [""] * len(examples)
         else:
-            strata = _strata([self.labels_of(one) for one in examples])
+            strata = _strata([self.labels_of(example) for example in examples])
+        # What divides single labels sees the stratum in the place of the label.
         marked = []
         for example, stratum in zip(examples, strata, strict=True):
             marked.append(replace(example, label=stratum))
@@ -112,11 +118,13 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         assert isinstance(settings, LabelsFeatures)
         if settings.separator is not None:
             return settings.separator
-        cells = [one.label for one in listing.examples if not one.label.startswith("[")]
+        labels = [example.label for example in listing.examples]
+        cells = [label for label in labels if not label.startswith("[")]
         counts = dict.fromkeys(SEPARATORS, 0)
         for cell in cells:
             for mark in SEPARATORS:
                 counts[mark] += mark in cell
+        # Of equally frequent ones the first: a comma is part of a label now and then.
         best = max(SEPARATORS, key=lambda mark: counts[mark])
         if counts[best]:
             listing.notes.append(f"Labels stand between {best!r} (features.separator).")
@@ -139,6 +147,7 @@ def _names(example: Example, separator: str | None) -> list[str]:
     except ValueError as error:
         raise wrong_label(example, f"is no list of JSON: {error}") from None
     for value in values:
+        # true is an int to Python, and 1.0 and 1 would be two labels.
         if isinstance(value, bool) or not isinstance(value, str | int):
             problem = f"holds {json.dumps(value)[:40]}; a label is a text or a whole number"
             raise wrong_label(example, problem)
@@ -173,6 +182,7 @@ def _strata(labels: list[list[str]]) -> list[str]:
     found = []
     for names in labels:
         usual = [name for name in names if counts[name] >= LEAST_OF_CLASS]
+        # A common label is in every split by itself; the rarest one needs to be divided evenly.
         found.append(min(usual, key=lambda name: (counts[name], name), default=""))
     sizes = Counter(found)
     large = max(sizes, key=lambda name: (sizes[name], name))
@@ -185,9 +195,11 @@ def _strata(labels: list[list[str]]) -> list[str]:
 
 def _check_train(parts: Parts, raw: Path, data: ManyLabelsData[C, S]) -> None:
     """Every split has an example of a label that training knows; other labels are refused."""
-    labels = {}
+    labels: dict[str, set[str]] = {}
     for split in SPLITS:
-        labels[split] = set(_counted(map(data.labels_of, parts[split])))
+        labels[split] = set()
+        for example in parts[split]:
+            labels[split].update(data.labels_of(example))
     known = labels["train"]
     for split, seen in labels.items():
         if not seen & known:

@@ -37,5 +37,6 @@ class Thresholds(Asset):
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)), without overflow."""
+    """1 / (1 + exp(-x))."""
+    # The same by the hyperbolic tangent, since exp overflows at 710.
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))

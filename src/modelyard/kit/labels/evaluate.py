@@ -62,6 +62,7 @@ def frequent_labels(train: np.ndarray, y: np.ndarray, classes: list[str]) -> Jud
     """The baseline: to every example the same labels, the most frequent ones of training, as many
     as have the best micro F1 there; their training shares as probabilities."""
     shares = train.mean(axis=0)
+    # Right and answered labels of training where everybody is answered the first 1, 2, … of them.
     order = np.argsort(-shares, kind="stable")
     hits = np.cumsum(train.sum(axis=0)[order])
     answered = len(train) * np.arange(1, len(classes) + 1)
@@ -76,7 +77,9 @@ def label_metrics(judged: JudgedLabels) -> dict[str, float]:
     """By the field's names. Macro averages are over the labels that some example has."""
     y, answers = judged.y, judged.answers
     seen = np.flatnonzero(y.any(axis=0))
-    areas = [sk.average_precision_score(y[:, one], judged.p[:, one]) for one in seen]
+    areas = []
+    for label in seen:
+        areas.append(sk.average_precision_score(y[:, label], judged.p[:, label]))
     found = {
         "micro_f1": micro_f1(y, answers),
         "macro_f1": sk.f1_score(y, answers, labels=seen, average="macro", zero_division=0),
@@ -125,6 +128,7 @@ def judge_labels(
     found = resample(micro_f1, y, judged.answers, *others, groups=groups)
     metrics = label_metrics(judged)
     notes = [note, found.sentence("micro_f1", within=(0, 1))]
+    # Among the answers that were resampled the rivals stand behind the model's and the baseline's.
     for place, (name, rival) in enumerate(rivals.items(), 2):
         figures = label_metrics(rival)
         said = f"{name} on the same examples, thresholds chosen alike: "
@@ -148,7 +152,7 @@ def judge_labels(
         rivals={name: micro_f1(y, rival.answers) for name, rival in rivals.items()},
         directions=way,
         **found.compared("micro_f1", "max", BASELINE),
-        notes=[one for one in notes if one],
+        notes=[note for note in notes if note],
         plots=[bars, *more],
         tables=[_table(judged, thresholds), *tables],
     )
@@ -158,12 +162,14 @@ def _table(judged: JudgedLabels, thresholds: Mapping[str, float]) -> Table:
     """Each label's figures, and the other label that is most often answered in its place."""
     precision, recall, f1, support = _figures(judged)
     missed, wrong = judged.y & ~judged.answers, ~judged.y & judged.answers
+    # (classes, classes): examples that lack the one and have the other for nothing. As integers:
+    # the product of booleans is one of "any".
     instead = missed.astype(np.int64).T @ wrong.astype(np.int64)
     rows: list[list[str | float]] = []
     for place, name in enumerate(judged.classes):
         other = int(instead[place].argmax())
         count = int(instead[place, other])
-        figures = [round(float(one[place]), 4) for one in (precision, recall, f1)]
+        figures = [round(float(values[place]), 4) for values in (precision, recall, f1)]
         threshold: str | float = "–"
         if name in thresholds:
             threshold = round(thresholds[name], 4)

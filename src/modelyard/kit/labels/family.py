@@ -133,6 +133,7 @@ class ManyLabels(ManyLabelsData[C, S], Classifier[C, S], Generic[C, S]):
     ) -> torch.Tensor:
         target = label.to(logits.dtype)
         if model.training:
+            # Towards one half, the even guess of a question with two answers.
             smoothing = self.config.training.label_smoothing
             target = target * (1 - smoothing) + smoothing / 2
         weights = model.get_buffer(WEIGHTS)

@@ -44,10 +44,10 @@ class ManyLabelsHost(ClassifierHost[S], Generic[S]):
         classes = self.spec.classes
         found = []
         for row, holds in zip(p.tolist(), self.thresholds.answers(p).tolist(), strict=True):
-            pairs = zip(row, classes, holds, strict=True)
-            chosen = sorted((-value, name) for value, name, held in pairs if held)
             by_class = dict(zip(classes, row, strict=True))
-            labels = [name for _, name in chosen]
+            labels = [name for name, held in zip(classes, holds, strict=True) if held]
+            # Ties by name, for an order that is the same everywhere.
+            labels.sort(key=lambda name: (-by_class[name], name))
             found.append(LabelsAnswer(labels=labels, probabilities=by_class))
         return found
 
