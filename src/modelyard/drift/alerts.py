@@ -76,14 +76,12 @@ def alert(
     # Times the columns: by chance alone, one of many is stuck in a short window (Bonferroni).
     if value is not None and _by_chance(before, after) * columns <= SURE:
         return Alert(column=name, what="constant", effect=1.0, summary=f"always {value}")
-    largest = None
-    for finding in sure:
-        if finding.test not in ("kolmogorov-smirnov", "chi-squared", "new values"):
-            continue
-        if finding.effect >= LARGE and (largest is None or finding.effect > largest.effect):
-            largest = finding
-    if largest is None:
+    # A spread that changed leaves the values where they were, and missing ones had their turn.
+    of_values = ("kolmogorov-smirnov", "chi-squared", "new values")
+    large = [finding for finding in sure if finding.test in of_values and finding.effect >= LARGE]
+    if not large:
         return None
+    largest = max(large, key=lambda finding: finding.effect)
     return Alert(column=name, what="other values", effect=largest.effect, summary=largest.summary)
 
 
@@ -91,6 +89,7 @@ def cautions(reference: float, current: float, seen: Seen) -> list[str]:
     """What is odd about the rows, from the shares of repeated ones on both sides and from what was
     seen of the log."""
     said = []
+    # Both, since twice of next to nothing is nothing, and a tenth more of much is usual.
     if current >= max(REPEATED_TIMES * reference, reference + REPEATED_MORE):
         said.append(
             f"{percent(current)} of the rows repeat another one near by, {percent(reference)} of "

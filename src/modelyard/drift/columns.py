@@ -68,7 +68,9 @@ def column(values: Sequence[Any] | Column | None, numeric: bool = False) -> Colu
     if values is None:
         return Column("missing", 0, 0)
     present = [value for value in values if value is not None]
-    if numeric or not {str, bool} & set(map(type, present)):
+    # True is 1 to numpy, and a category here.
+    has_words = bool({str, bool} & set(map(type, present)))
+    if numeric or not has_words:
         try:
             # Numbers come back as text from a log in which a file had nothing but None in the
             # column.
@@ -85,6 +87,7 @@ def numbers_column(numbers: np.ndarray, rows: int) -> Column:
     """The column of all `numbers`, of which none is NaN, in so many rows."""
     if not len(numbers):
         return Column("missing", rows, 0)
+    # Callers may send infinities, and numbers whose sum is one.
     with np.errstate(invalid="ignore", over="ignore"):
         mean = float(numbers.mean())
     least, most = float(numbers.min()), float(numbers.max())

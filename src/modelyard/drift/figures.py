@@ -93,13 +93,14 @@ def _registry(found: Sequence[Figure], model: str) -> Any:
     """The figures as Prometheus' client takes them."""
     from prometheus_client import CollectorRegistry, Gauge
 
+    # Not the client's own registry, which a service in this process fills with other figures.
     registry = CollectorRegistry()
     gauges: dict[str, Gauge] = {}
-    for one in found:
-        if one.name not in gauges:
-            names = ["model", *one.labels]
-            gauges[one.name] = Gauge(one.name, one.help, names, registry=registry)
-        gauges[one.name].labels(model=model, **one.labels).set(one.value)
+    for figure in found:
+        if figure.name not in gauges:
+            names = ["model", *figure.labels]
+            gauges[figure.name] = Gauge(figure.name, figure.help, names, registry=registry)
+        gauges[figure.name].labels(model=model, **figure.labels).set(figure.value)
     return registry
 
 
@@ -126,15 +127,17 @@ def _export(place: str, found: Sequence[Figure], model: str) -> None:
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
     from opentelemetry.sdk.resources import Resource
 
+    # The usual reader exports from time to time and does not say whether it arrived: this process
+    # ends at once, and says it.
     reader = InMemoryMetricReader()
     service = os.environ.get("OTEL_SERVICE_NAME", JOB)
     provider = MeterProvider([reader], Resource.create({"service.name": service}))
     meter = provider.get_meter("modelyard.drift")
     gauges: dict[str, Any] = {}
-    for one in found:
-        if one.name not in gauges:
-            gauges[one.name] = meter.create_gauge(one.name, description=one.help)
-        gauges[one.name].set(float(one.value), {"model": model, **one.labels})
+    for figure in found:
+        if figure.name not in gauges:
+            gauges[figure.name] = meter.create_gauge(figure.name, description=figure.help)
+        gauges[figure.name].set(float(figure.value), {"model": model, **figure.labels})
     read = reader.get_metrics_data()
     assert read is not None, "a verdict has figures"
     exporter = OTLPMetricExporter(timeout=TIMEOUT)

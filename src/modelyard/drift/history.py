@@ -47,7 +47,7 @@ class Look:
             ValueError, KeyError, TypeError: it is none.
         """
         verdict = json.loads(file.read_text())
-        columns = sorted(verdict["columns"], key=lambda one: float(one["effect"]), reverse=True)
+        columns = sorted(verdict["columns"], key=lambda entry: -float(entry["effect"]))
         return cls(
             folder=file.parent,
             at=datetime.fromisoformat(verdict["window"]["until"]),
@@ -55,8 +55,8 @@ class Look:
             rows=int(verdict["rows_current"]),
             status=str(verdict["status"]),
             retrains=bool(verdict.get("retrain")),
-            effects={one["name"]: float(one["effect"]) for one in columns},
-            drifted=frozenset(one["name"] for one in columns if one["drifted"]),
+            effects={entry["name"]: float(entry["effect"]) for entry in columns},
+            drifted=frozenset(entry["name"] for entry in columns if entry["drifted"]),
             quality=_quality(verdict.get("quality")),
         )
 
@@ -96,12 +96,14 @@ def keep(verdict: Path, report: Path | None, name: str, look: str) -> Path:
     """Copies a verdict and its report among the looks at a name, whole or not at all; old reports
     go. The same look twice is one."""
     target = place(name) / look
+    # Killed before the rename it leaves a hidden folder, which `history` passes over.
     part = target.with_name(f".{look}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     shutil.copyfile(verdict, part / "verdict.json")
     if report is not None:
         shutil.copyfile(report, part / "report.html")
+    # A rename does not replace a folder that holds files.
     shutil.rmtree(target, ignore_errors=True)
     part.rename(target)
     for old in sorted(place(name).glob("*/report.html"))[:-REPORTS]:

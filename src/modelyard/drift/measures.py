@@ -82,7 +82,9 @@ def findings(before: Column, after: Column) -> list[Finding]:
 def required(test: Test, before: int, after: int) -> float:
     """The least effect that matters between so many rows, in units of `monitor.min_effect`."""
     rows = before * after / max(1, before + after)
-    return WEIGHTS[test] * min(1.0, max(0.5, math.sqrt(FULL_ROWS / max(1.0, rows))))
+    # What chance alone makes of an effect shrinks with the root of the rows.
+    share = math.sqrt(FULL_ROWS / max(1.0, rows))
+    return WEIGHTS[test] * min(1.0, max(0.5, share))
 
 
 def _finding(
@@ -126,12 +128,15 @@ def _spread(before: np.ndarray, after: np.ndarray) -> Finding:
     """
     sizes = len(before), len(after)
     pooled = np.concatenate([before, after])
+    # The nearest value, since numpy makes NaN of what lies between two infinities.
     low, middle, high = np.percentile(pooled, (1, 50, 99), method="nearest")
     widths = []
     with np.errstate(invalid="ignore", over="ignore"):  # infinities, numbers near the largest
         for side in (before, after):
             widths.append(float(np.abs(np.clip(side, low, high) - middle).mean()))
-    if min(sizes) < 3 or not all(map(math.isfinite, widths)) or not max(widths):
+    are_finite = all(map(math.isfinite, widths))
+    is_constant = max(widths) == 0
+    if min(sizes) < 3 or is_constant or not are_finite:
         return _finding("spread", *sizes, 0.0, 1.0, "")
     with np.errstate(invalid="ignore", divide="ignore"):
         p_value = float(stats().mood(before, after).pvalue)
@@ -176,6 +181,7 @@ def new_values(old: Counter[str], new: Counter[str]) -> Finding:
     (Joag-Dev and Proschan 1983), so that the p-value is never too small.
     """
     before, after = old.total(), new.total()
+    # Not `new - old`, which takes counts from each other and would leave frequent known values.
     unseen = Counter(new)
     for value in old:
         del unseen[value]
@@ -202,6 +208,7 @@ def log_share_of_divisions(sizes: np.ndarray, before: int, after: int) -> np.nda
     `after` new ones: C(N - c, after - c) / C(N, after)."""
     from scipy.special import gammaln
 
+    # By logarithms of factorials: the binomials themselves overflow at a thousand rows.
     total = before + after
     possible = sizes <= after
     c = np.minimum(sizes, after)
@@ -269,8 +276,10 @@ def chi_squared_p(counts: np.ndarray) -> float:
 
 def _shuffled(counts: np.ndarray) -> np.ndarray:
     """The second side's counts after each shuffle of all rows, shape (PERMUTATIONS, k)."""
+    # A fixed seed: the same rows have the same verdict.
     totals, rng = counts.sum(axis=0), np.random.default_rng(0)
-    before, after = (int(rows) for rows in counts.sum(axis=1))
+    before, after = counts.sum(axis=1).tolist()
+    # Shuffling keeps both margins, so one side's counts say all.
     if before + after < MOST_SHUFFLED:
         return rng.multivariate_hypergeometric(totals, after, PERMUTATIONS, method="marginals")
     # Beyond what numpy takes, drawing the few reference rows with replacement is the same.

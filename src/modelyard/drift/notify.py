@@ -32,6 +32,7 @@ def notify(verdict: Verdict, before: Memory, run: str, link: str | None = None) 
         return False
     body = json.dumps(message(verdict, run, link, address)).encode()
     try:
+        # urllib opens file: and ftp: too.
         if urlsplit(address).scheme not in ("http", "https"):
             raise ValueError("it is no http address")
         request = urllib.request.Request(  # noqa: S310

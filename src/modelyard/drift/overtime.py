@@ -103,15 +103,17 @@ def _errors(looks: Sequence[Look], days: Sequence[float], label: str) -> Plot:
         seen[day] = look.quality
         if look.quality.reference is not None:
             before[day] = look.quality.reference
-    x, found = list(seen), list(seen.values())
-    low, high = [one.low for one in found], [one.high for one in found]
+    x, qualities = list(seen), list(seen.values())
+    low = [quality.low for quality in qualities]
+    high = [quality.high for quality in qualities]
+    values = [quality.value for quality in qualities]
     series = [
         Series(name="95 %", x=x, y=low, high=high),
-        Series(name="labelled answers", x=x, y=[one.value for one in found]),
+        Series(name="labelled answers", x=x, y=values),
     ]
     if before:
         series.append(Series(name="test data", x=list(before), y=list(before.values())))
-    measure = found[-1].measure
+    measure = qualities[-1].measure
     return Plot(
         kind="line",
         title=f"{measure} where labels came",

@@ -116,11 +116,14 @@ def labelled(
     )
     if len(now) < least or not before:
         return Compared(quality)
-    sides = [columns_of(side, host.counts_errors) for side in (before, now)]
+    of_test, of_traffic = (
+        columns_of(before, host.counts_errors),
+        columns_of(now, host.counts_errors),
+    )
     if quality.reference is None or quality.value <= quality.reference:
-        for side in sides:
-            del side[ERROR]
-    return Compared(quality, *sides)
+        del of_test[ERROR]
+        del of_traffic[ERROR]
+    return Compared(quality, of_test, of_traffic)
 
 
 def _outcomes(
@@ -156,29 +159,34 @@ def of_package(package: Path, host: Host) -> list[Outcome]:
 
 def columns_of(outcomes: Sequence[Outcome], counts: bool) -> dict[str, Column]:
     """The columns that labels add: `counts` says that an answer is right or wrong."""
-    errors: list[Any] = [one.error for one in outcomes]
+    errors: list[Any] = [outcome.error for outcome in outcomes]
     if counts:
+        # As words they are categories, whose test is that of a rate.
         errors = ["wrong" if error else "right" for error in errors]
     error = replace(column(errors), least_share=ERROR_SHARE)
-    return {ERROR: error, LABEL: column([one.truth for one in outcomes])}
+    return {ERROR: error, LABEL: column([outcome.truth for outcome in outcomes])}
 
 
 def _quality(measure: str, now: Sequence[Outcome], before: Sequence[Outcome]) -> Quality:
     # scikit-learn takes a second: only where labels came.
     from modelyard.kit.classes.judged import calibration_error
 
-    reference = float(np.mean([one.error for one in before])) if before else None
+    reference = None
+    if before:
+        reference = float(np.mean([outcome.error for outcome in before]))
     if not now:
         return Quality(measure=measure, rows=0, reference=reference)
-    errors = np.array([one.error for one in now])
+    errors = np.array([outcome.error for outcome in now])
     low, high = _interval(errors)
-    pairs = [(one.predicted, one.happened) for one in now if one.predicted is not None]
+    known = [outcome for outcome in now if outcome.predicted is not None]
     found: dict[str, float] = {}
-    if pairs:
-        predicted, happened = np.array(pairs, np.float64).T
+    if known:
+        predicted = np.array([outcome.predicted for outcome in known], np.float64)
+        happened = np.array([outcome.happened for outcome in known], np.float64)
         found = {"predicted": float(predicted.mean()), "happened": float(happened.mean())}
-        is_probability = predicted.min() >= 0 and predicted.max() <= 1
-        if is_probability and set(np.unique(happened)) <= {0.0, 1.0}:
+        # Of values, not probabilities, there are no shares that they should come true in.
+        are_probabilities = predicted.min() >= 0 and predicted.max() <= 1
+        if are_probabilities and set(np.unique(happened)) <= {0.0, 1.0}:
             found["calibration_error"] = calibration_error(happened, predicted)
     return Quality(
         measure=measure,
@@ -193,6 +201,7 @@ def _quality(measure: str, now: Sequence[Outcome], before: Sequence[Outcome]) ->
 
 def _interval(errors: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of the mean."""
+    # Wilson's (1927) stays within 0 and 1, and has a width where no answer was wrong.
     if set(np.unique(errors)) <= {0.0, 1.0}:
         test = stats().binomtest(int(errors.sum()), len(errors))
         found = test.proportion_ci(CONFIDENCE, method="wilson")
@@ -200,6 +209,8 @@ def _interval(errors: np.ndarray) -> tuple[float, float]:
     mean, rows = float(errors.mean()), len(errors)
     if rows < 2:
         return mean, mean
+    # n - 1, since the mean of the same rows is nearer to them than the true one; and Student's t
+    # for a deviation that is an estimate too.
     standard_error = float(errors.std(ddof=1)) / np.sqrt(rows)
     width = float(standard_error * stats().t.ppf((1 + CONFIDENCE) / 2, rows - 1))
     return mean - width, mean + width

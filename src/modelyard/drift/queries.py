@@ -14,6 +14,8 @@ Role = Literal["numbers", "categories", "presence"]
 
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 TYPES: dict[Role, str] = {"numbers": "DOUBLE", "categories": "VARCHAR"}
+# By name: workers of different versions may write different columns. Without Hive's partitions,
+# which would make columns of the folders date=… and hour=….
 READ = "read_parquet($files, union_by_name = true, hive_partitioning = false"
 DESCRIBE = f"DESCRIBE SELECT * FROM {READ})"  # noqa: S608
 PARTITION = "date=([0-9-]{10})/hour=([0-9]{2})/[^/]*$"
@@ -39,8 +41,10 @@ class Group:
         left_out = {*LOG_COLUMNS, *hidden, *compared}
         self.others = [name for name in types if name not in left_out]
         """Columns that are not compared."""
+        # DuckDB's names are the same in any case.
+        taken = {name.lower() for name in types}
         self._file = "_file"
-        while self._file in {name.lower() for name in types}:
+        while self._file in taken:
             self._file += "_"
         self._source = f"{READ}, filename = '{self._file}')"
         self._inside = f"_time >= {literal(since)}"
@@ -58,6 +62,8 @@ class Group:
         for at, name in self._texts():
             text = self._text(name)
             columns.append(f"{text} IS NOT NULL AND TRY_CAST({text} AS DOUBLE) IS NULL AS odd{at}")
+        # By blocks, since copies come soon after each other: to look for them among all rows would
+        # take memory for each of them.
         position = self._position()
         block = f"{self._file}, {position} // {self._block}"
         content = f"hash({', '.join([block, *self._values])})"
@@ -82,9 +88,8 @@ class Group:
     def times(self) -> str:
         """Rows of the files, those in the window, and those filed well after their hour: `read`,
         `inside`, `late`."""
-        hour = " || 'T' || ".join(
-            f"regexp_extract({self._file}, '{PARTITION}', {part})" for part in (1, 2)
-        )
+        day = f"regexp_extract({self._file}, '{PARTITION}', 1)"
+        hour = f"{day} || 'T' || regexp_extract({self._file}, '{PARTITION}', 2)"
         begun = f"try_strptime({hour}, '%Y-%m-%dT%H') - INTERVAL 1 HOUR"
         late = f"left(_time, 19) < strftime({begun}, '%Y-%m-%dT%H:%M:%S')"
         return (
@@ -100,7 +105,8 @@ class Group:
         looked at for repeated ones in the same share of blocks: rows that follow each
         other in a file.
         """
-        fields = ["'key': key", *(f"'c{at}': c{at}" for at in range(len(self._compared)))]
+        fields = ["'key': key"]
+        fields += [f"'c{at}': c{at}" for at in range(len(self._compared))]
         wanted = [
             f"list({{{', '.join(fields)}}}) FILTER (key <= {highest(share)}) AS drawn",
             "count(content) AS checked",
@@ -121,6 +127,7 @@ class Group:
         """Rows by column and value: the column's place, the value, how many."""
         names = [f"c{at}" for at in places]
         cases = " ".join(f"WHEN c{at} IS NOT NULL THEN {at}" for at in places)
+        # One pass counts all of them: in the set of one column all others are NULL.
         sets = ", ".join(f"({name})" for name in names)
         return (
             f"SELECT CASE {cases} END, coalesce({', '.join(names)}), count(*)"  # noqa: S608

@@ -3,6 +3,7 @@ self-contained page."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
@@ -66,25 +67,33 @@ def _banner(verdict: Verdict, settings: MonitorSettings, opinion: Opinion | None
         verdict.retrain_reason,
         rule if verdict.columns else "",
     ]
-    said = _asides(verdict)
-    said += "".join(f"<p>{_text(line)}</p>" for line in lines if line)
     opinions = {} if opinion is None else opinion.columns
-    parts = [f"<h1>{_text(verdict.reason)}</h1>", said, _table(verdict, opinions)]
+    parts = [
+        f"<h1>{_text(verdict.reason)}</h1>",
+        _asides(verdict),
+        _paragraphs(lines),
+        _table(verdict, opinions),
+    ]
     if opinion is not None:
-        parts += [f'<p class="note">{_text(_second(verdict, opinion))}</p>']
-        parts += [_differences(verdict, settings, opinion)]
+        parts.append(f'<p class="note">{_text(_second(verdict, opinion))}</p>')
+        parts.append(_differences(verdict, settings, opinion))
     return f'<div class="my">{"".join(parts)}</div>'
+
+
+def _paragraphs(lines: Iterable[str]) -> str:
+    """Those that say something."""
+    paragraphs = [f"<p>{_text(line)}</p>" for line in lines if line]
+    return "".join(paragraphs)
 
 
 def _asides(verdict: Verdict) -> str:
     """Broken columns, one a line, and what is odd about the rows."""
-    alerts = "".join(f"<li>{_text(one.in_words())}</li>" for one in verdict.alerts)
-    if alerts:
-        alerts = (
-            f'<p class="bad">Broken columns, whatever the data as a whole:</p><ul>{alerts}</ul>'
-        )
-    said = [*verdict.cautions, *_of_labels(verdict.quality)]
-    return alerts + "".join(f"<p>{_text(line)}</p>" for line in said)
+    alerts = ""
+    if verdict.alerts:
+        items = [f"<li>{_text(alert.in_words())}</li>" for alert in verdict.alerts]
+        title = "Broken columns, whatever the data as a whole:"
+        alerts = f'<p class="bad">{title}</p><ul>{"".join(items)}</ul>'
+    return alerts + _paragraphs([*verdict.cautions, *_of_labels(verdict.quality)])
 
 
 def _of_labels(quality: Quality | None) -> list[str]:
@@ -173,9 +182,9 @@ def _table(verdict: Verdict, opinions: dict[str, ColumnOpinion]) -> str:
     if not verdict.columns:
         return ""
     names = ["column", "", "test", "effect", "adjusted p", "missing", "what changed", "Evidently"]
-    head = "".join(f"<th>{name}</th>" for name in names)
-    rows = "".join(_row(column, opinions.get(column.name)) for column in verdict.columns)
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    head = [f"<th>{name}</th>" for name in names]
+    rows = [_row(column, opinions.get(column.name)) for column in verdict.columns]
+    return f"<table><tr>{''.join(head)}</tr>{''.join(rows)}</table>"
 
 
 def _row(column: ColumnDrift, other: ColumnOpinion | None) -> str:

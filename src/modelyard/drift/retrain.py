@@ -92,6 +92,7 @@ def decide(
     }[verdict.status]
     counts = verdict.status == "drifted" and (fresh or not before)
     requested_before = again and memory.requested_by == run
+    # `ended` asks a cluster or a registry: not for a request that is this run's own.
     lost = not requested_before and _is_lost(memory, verdict, now, ended)
     counting = memory
     if lost:  # its cooldown keeps nobody waiting
@@ -112,9 +113,14 @@ def decide(
     }
     if retrain and not requested_before:
         before_lost = memory.lost + 1 if lost else 0
-        week = [one for one in memory.requests if one > now - WEEK]
-        remembered |= {"requested": now, "requested_by": run, "lost": before_lost}
-        remembered |= {"requests": (*week, now)}
+        # Older ones count for nothing, and the registry's tag must not grow for ever.
+        week = [request for request in memory.requests if request > now - WEEK]
+        remembered |= {
+            "requested": now,
+            "requested_by": run,
+            "lost": before_lost,
+            "requests": (*week, now),
+        }
     return verdict, memory.model_copy(update=remembered)
 
 
@@ -145,15 +151,17 @@ def _allowed(
 
 def broken(verdict: Verdict) -> tuple[str, ...]:
     """Columns with an alert of their own."""
-    return tuple(sorted(one.column for one in verdict.alerts))
+    return tuple(sorted(alert.column for alert in verdict.alerts))
 
 
 def is_quiet(quiet: str, now: datetime) -> bool:
     """Whether a time of day, in UTC, lies in `22:00-06:00`; its end does not."""
     begin, _, end = quiet.partition("-")
+    # Texts of two digits each are in the order of the times.
     time = f"{now.astimezone(UTC):%H:%M}"
     if begin <= end:
         return begin <= time < end
+    # Over midnight.
     return time >= begin or time < end
 
 

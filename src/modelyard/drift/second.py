@@ -88,11 +88,12 @@ def ask(columns: Sequence[ColumnDrift], reference: Rows, current: Rows) -> Opini
         warnings.simplefilter("ignore")
         found = report.run(Dataset.from_pandas(after, shape), Dataset.from_pandas(before, shape))
         page: str = found.get_html_str(as_iframe=False)
-    said = _said(found.dict())
+    result = found.dict()
+    said = _said(result)
     return Opinion(
         page=page,
         columns={name: said[label] for name, label in labels.items() if label in said},
-        drifted=_data_drifted(found.dict()),
+        drifted=_data_drifted(result),
         rows_reference=len(before),
         rows_current=len(after),
     )
@@ -181,6 +182,7 @@ def _data_drifted(found: dict[str, Any]) -> bool:
 
 
 def _numbers(values: Sequence[Any]) -> np.ndarray:
+    # Of an infinity numpy makes no histogram.
     numbers = np.array(values, np.float64)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 

@@ -53,6 +53,7 @@ class _Totals:
 
     def count(self, counts: Counter[str], present: int) -> None:
         """Takes the categories of so many rows, while they are few enough."""
+        # Fewer than there are: they were not fetched, since an estimate found too many.
         if self.countable and counts.total() == present:
             self.counts += counts
         else:
@@ -90,16 +91,20 @@ class Sketch:
         self.rows = self.outside = self.late = 0
         self._checked = self._repeated = 0
         self._since, self._hidden = since, hidden
-        self._totals = {name: _Totals(_role(one)) for name, one in reference.items()}
+        self._totals: dict[str, _Totals] = {}
         self._compared: dict[str, Role] = {}
-        for name, totals in self._totals.items():
-            if totals.role != "presence":
-                self._compared[name] = totals.role
+        for name, column in reference.items():
+            role = _role(column)
+            self._totals[name] = _Totals(role)
+            if role != "presence":
+                self._compared[name] = role
         self._sample_rows = min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(self._compared)))
-        self._block = max((one.rows for one in reference.values()), default=1)
+        # As many rows as the reference has, whose own share of copies this is held against.
+        self._block = max([1, *(column.rows for column in reference.values())])
         self._database = connect()
         self._database.execute(f"SET memory_limit = '{memory or MEMORY}'")
         self._database.execute(f"SET temp_directory = {queries.literal(str(spill))}")
+        # Nothing depends on the order of rows, and DuckDB would hold them back to keep it.
         self._database.execute("SET preserve_insertion_order = false")
         self._database.execute(queries.sample_table(self._compared))
 
@@ -129,7 +134,10 @@ class Sketch:
         """So many of the sampled rows, by column."""
         names = ", ".join(f"c{at}" for at in range(len(self._compared)))
         found = self._fetch(f"SELECT {names or 'key'} FROM sample ORDER BY key LIMIT {rows}")  # noqa: S608
-        return {name: [row[at] for row in found] for at, name in enumerate(self._compared)}
+        columns = {}
+        for at, name in enumerate(self._compared):
+            columns[name] = [row[at] for row in found]
+        return columns
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -148,7 +156,8 @@ class Sketch:
             totals = self._fetch_one(queries.FOUND)
             # Categories are not fetched where an estimate says already that they are too many.
             many = {at for at in unknown if totals[f"distinct{at}"] > 2 * MOST_CATEGORIES}
-            counted = self._counted(group, [at for at in countable if at not in many], files)
+            few = [at for at in countable if at not in many]
+            counted = self._counted(group, few, files)
             # All files were read by now, without an error: they count as a whole.
             self._fetch(queries.DRAWN)
             self._take(group, totals, counted)
@@ -214,6 +223,7 @@ class Sketch:
 
     def _trim(self) -> None:
         """Leaves the rows with the lowest keys."""
+        # The first key that is too many; no row of it where they are few.
         query = f"SELECT key FROM sample ORDER BY key LIMIT 1 OFFSET {self._sample_rows}"  # noqa: S608
         for (key,) in self._fetch(query):
             self._fetch(f"DELETE FROM sample WHERE key >= {key}")  # noqa: S608

@@ -36,8 +36,11 @@ def reference_of(package: Path, hidden: frozenset[str]) -> Side:
     rows = read_parquet(package / "reference.parquet")
     values = {name: cells for name, cells in rows.items() if name not in hidden}
     contents = Counter(zip(*values.values(), strict=True))
-    repeated = 1 - len(contents) / contents.total() if contents else 0.0
-    return Side({name: column(cells) for name, cells in values.items()}, values, repeated)
+    repeated = 0.0
+    if contents:
+        repeated = 1 - len(contents) / contents.total()
+    columns = {name: column(cells) for name, cells in values.items()}
+    return Side(columns, values, repeated)
 
 
 def served(
@@ -64,6 +67,7 @@ def served(
         finally:
             sketch.close()
     found = seen(log, read, skipped, rows=sketch.rows, outside=sketch.outside, late=sketch.late)
+    # What a person asks next: was there ever anything, and when did it end?
     if not sketch.rows:
         found = found.model_copy(update={"newest": log.newest(package)})
     return side, found

@@ -82,7 +82,7 @@ class Verdict(BaseModel):
         """What a reader must know besides the reason: broken columns, odd rows, skipped files."""
         said = []
         if self.alerts:
-            words = [one.in_words() for one in self.alerts]
+            words = [alert.in_words() for alert in self.alerts]
             said.append(f"alert: {_first('; ', words)}")
         said += self.cautions
         if self.quality is not None:
@@ -108,6 +108,7 @@ def judge(
 
     Says nothing of retraining: that depends on what was said before.
     """
+    # Counted first: labels come for a part of the rows, and also for those of earlier windows.
     before, after = rows_of(reference), rows_of(current)
     reference, current = {**reference, **labelled.before}, {**current, **labelled.after}
     columns: list[ColumnDrift] = []
