@@ -37,8 +37,9 @@ def render(
     Raises:
         MissingExtra: matplotlib or jinja2 is not installed.
     """
-    if any(importlib.util.find_spec(module) is None for module in ("jinja2", "matplotlib")):
-        raise MissingExtra("the card of a run", "card")
+    for module in ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtra("the card of a run", "card")
     from modelyard.card.page import page
 
     return page(info, evaluation, data, training, lineage, reference or {}, others)

@@ -34,8 +34,11 @@ _NUMBER = re.compile(r"-?\d+\.\d+")
 _SVG = "{http://www.w3.org/2000/svg}"
 
 _STYLE: dict[str, Any] = {
+    # Letters, not their outlines: small, and a reader can search and copy them.
     "svg.fonttype": "none",
+    # Ids are drawn from it: at random, the same card would have other bytes each time.
     "svg.hashsalt": "modelyard",
+    # A dollar in a column's name begins no formula.
     "text.parse_math": False,
     "font.family": ["DejaVu Sans"],
     "font.size": 10.5,
@@ -83,6 +86,7 @@ def style() -> Iterator[None]:
     import matplotlib as mpl
 
     with warnings.catch_warnings(), mpl.rc_context():
+        # Its font lacks the letters of many languages; the page's, which shows them, does not.
         warnings.filterwarnings("ignore", message="Glyph")
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
@@ -102,13 +106,18 @@ def to_svg(figure: Figure, label: str, prefix: str) -> Markup:
     `prefix` makes its ids unique in the page.
     """
     stream = io.StringIO()
+    # Without the date, with which the same figure would have other bytes.
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     root = ET.fromstring(stream.getvalue())  # noqa: S314 - matplotlib wrote it a line above
-    clips = _clip_paths(root, prefix)
+    box = root.get("viewBox")
+    parts = [f'<svg class="plot" viewBox="{box}" role="img" aria-label="{escape(label)}">']
+    parts.append(_clip_paths(root, prefix))
+    # Neighbours only, since what is drawn later lies on top.
     groups = groupby(_leaves(root, prefix), key=lambda shape: (shape.clip, shape.style))
-    body = "".join(_group(clip, css, list(shapes)) for (clip, css), shapes in groups)
-    head = f'<svg class="plot" viewBox="{root.get("viewBox")}" role="img" aria-label="{escape(label)}">'
-    return Markup(head + clips + body + "</svg>")  # noqa: S704 - texts are escaped where they enter
+    for (clip, css), shapes in groups:
+        parts.append(_group(clip, css, list(shapes)))
+    parts.append("</svg>")
+    return Markup("".join(parts))  # noqa: S704 - texts are escaped where they enter
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,9 @@ def _leaves(root: ET.Element, prefix: str, clip: str = "") -> Iterator[_Shape]:
             yield from _leaves(element, prefix, inside)
         elif tag == "path" and (path := _round(element.get("d", ""))):
             css = _colours(element.get("style", ""))
-            if "stroke: " in css or "fill: none" not in css:
+            # matplotlib writes what is invisible too, such as the frame of axes without one.
+            is_visible = "stroke: " in css or "fill: none" not in css
+            if is_visible:
                 yield _Shape(inside, css, f'<path d="{path}"/>')
         elif tag == "use":
             yield _dot(element, inside)
@@ -163,7 +174,8 @@ def _text(element: ET.Element) -> _Shape:
 
 def _group(clip: str, css: str, shapes: list[_Shape]) -> str:
     clipping = f' clip-path="{clip}"' if clip else ""
-    return f'<g{clipping} style="{css}">' + "".join(shape.markup for shape in shapes) + "</g>"
+    body = "".join(shape.markup for shape in shapes)
+    return f'<g{clipping} style="{css}">{body}</g>'
 
 
 def _clip_paths(root: ET.Element, prefix: str) -> str:
@@ -171,9 +183,11 @@ def _clip_paths(root: ET.Element, prefix: str) -> str:
     for clip in root.iter(f"{_SVG}clipPath"):
         box = clip.find(f"{_SVG}rect")
         assert box is not None, "axes clip to rectangles"
-        names = ("x", "y", "width", "height")
-        sides = " ".join(f'{name}="{_round(box.get(name, "0"))}"' for name in names)
-        rows.append(f'<clipPath id="{prefix}{clip.get("id")}"><rect {sides}/></clipPath>')
+        sides = []
+        for name in ("x", "y", "width", "height"):
+            sides.append(f'{name}="{_round(box.get(name, "0"))}"')
+        inner = f"<rect {' '.join(sides)}/>"
+        rows.append(f'<clipPath id="{prefix}{clip.get("id")}">{inner}</clipPath>')
     if rows:
         return f"<defs>{''.join(rows)}</defs>"
     return ""

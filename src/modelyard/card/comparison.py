@@ -116,16 +116,21 @@ def _read(reference: str) -> Side:
 
 def _origins(sides: Sequence[Side]) -> Grid:
     """Run, data and code of each."""
-    rows = [
-        ["run", *(side.info.run for side in sides)],
-        ["package", *(side.info.version for side in sides)],
-        ["created", *(side.info.created.replace("T", " ")[:16] for side in sides)],
-        ["data", *(_data(side) for side in sides)],
-        ["data revision", *(side.info.data_revision or text.NOTHING for side in sides)],
-        ["features", *(side.digest("features")[:12] or text.NOTHING for side in sides)],
-        ["code", *(side.info.code_version for side in sides)],
-        ["judged on", *(_judged_on(side.evaluation) for side in sides)],
-    ]
+    names = ["run", "package", "created", "data", "data revision", "features", "code", "judged on"]
+    rows = [[name] for name in names]
+    for side in sides:
+        cells = [
+            side.info.run,
+            side.info.version,
+            side.info.created.replace("T", " ")[:16],
+            _data(side),
+            side.info.data_revision or text.NOTHING,
+            side.digest("features")[:12] or text.NOTHING,
+            side.info.code_version,
+            _judged_on(side.evaluation),
+        ]
+        for row, cell in zip(rows, cells, strict=True):
+            row.append(cell)
     return Grid("Where they come from", _columns(sides, ""), rows)
 
 
@@ -145,9 +150,12 @@ def _settings(sides: Sequence[Side]) -> Grid:
     for name in names:
         if name == "data.uri":  # It stands above.
             continue
-        values = [text.setting(config[name]) if name in config else "" for config in configs]
+        # One that an older version did not have differs from every value.
+        values = []
+        for config in configs:
+            values.append(text.setting(config[name]) if name in config else text.NOTHING)
         if len(set(values)) > 1:
-            rows.append([name, *(value or text.NOTHING for value in values)])
+            rows.append([name, *values])
     return Grid("Settings that differ", _columns(sides, "setting"), rows)
 
 
@@ -163,10 +171,13 @@ def _metrics(sides: Sequence[Side]) -> Grid:
     for name in names:
         larger_is_better = directions[name] == "max"
         arrow = "↑" if larger_is_better else "↓"
-        rows.append([f"{name} {arrow}", *(_figure(side.evaluation, name) for side in sides)])
+        figures_of = [_figure(side.evaluation, name) for side in sides]
         values = [side.evaluation.metrics.get(name) for side in sides]
+        rows.append([f"{name} {arrow}", *figures_of])
         best.append(_best(values, larger_is_better))
-    rows.append(["baseline", *(_baseline(side.evaluation, first.main) for side in sides)])
+    baselines = [_baseline(side.evaluation, first.main) for side in sides]
+    rows.append(["baseline", *baselines])
+    # The better baseline is no merit of the model.
     best.append(None)
     return Grid("Metrics", _columns(sides, "metric"), rows, best)
 
@@ -195,15 +206,20 @@ def _best(values: Sequence[float | None], larger: bool) -> int | None:
 
 def _variants(sides: Sequence[Side]) -> Grid:
     """Size, latency and metric of each compiled form."""
-    of_sides = [{one.name: one for one in side.info.variants} for side in sides]
+    of_sides = []
+    for side in sides:
+        of_sides.append({variant.name: variant for variant in side.info.variants})
     rows = []
     for name in _union(of_sides):
         found = [variants.get(name) for variants in of_sides]
-        rows.append([name, "size", *(_shown(one, "bytes") for one in found)])
-        rows.append(["", "p50", *(_shown(one, "p50_ms") for one in found)])
-        rows.append(["", "validation", *(_shown(one, "metric") for one in found)])
-    columns = ["variant", "", *(side.label for side in sides)]
-    return Grid("Variants", columns, rows)
+        first = name
+        for label, measure in (("size", "bytes"), ("p50", "p50_ms"), ("validation", "metric")):
+            shown = [_shown(variant, measure) for variant in found]
+            rows.append([first, label, *shown])
+            # The name stands in the first of its rows only.
+            first = ""
+    labels = [side.label for side in sides]
+    return Grid("Variants", ["variant", "", *labels], rows)
 
 
 def _shown(variant: Variant | None, measure: str) -> str:
@@ -257,10 +273,12 @@ def _shared_plots(sides: Sequence[Side]) -> list[Plot]:
 def _overlaid(found: Sequence[tuple[Side, Plot]]) -> Plot:
     series = []
     for side, plot in found:
-        for one in plot.series:
-            name = f"{side.label}: {one.name}" if len(plot.series) > 1 else side.label
-            series.append(one.model_copy(update={"name": name}))
-    return found[0][1].model_copy(update={"series": series, "caption": ""})
+        for own in plot.series:
+            name = f"{side.label}: {own.name}" if len(plot.series) > 1 else side.label
+            series.append(own.model_copy(update={"name": name}))
+    _, first = found[0]
+    # Its caption has figures of one side.
+    return first.model_copy(update={"series": series, "caption": ""})
 
 
 def _notes(sides: Sequence[Side]) -> list[str]:
@@ -288,4 +306,5 @@ def _union(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _columns(sides: Sequence[Side], first: str) -> list[str]:
-    return [first, *(side.label for side in sides)]
+    labels = [side.label for side in sides]
+    return [first, *labels]

@@ -26,15 +26,17 @@ class Bill:
 
 def bill(info: PackageInfo, made: Sequence[Origin]) -> Bill | None:
     """The cost of everything in `made`; None where nothing of it was measured."""
-    measured = sorted((one for one in made if one.cost is not None), key=lambda one: one.created)
+    measured = [origin for origin in made if origin.cost is not None]
     if not measured:
         return None
+    measured.sort(key=lambda origin: origin.created)
     settings = CostSettings.model_validate(info.config.get("cost", {}))
-    stages = [_stage(one, one.run != info.run, settings) for one in measured]
+    # What an earlier run made was paid for there: it is shown as saved.
+    stages = [_stage(origin, origin.run != info.run, settings) for origin in measured]
     total = sum_of(stages, settings)
     shown = table([*stages, total])
     notes = []
-    saved = [one.stage for one in stages if one.reused]
+    saved = [stage.stage for stage in stages if stage.reused]
     if saved:
         notes.append(f"Taken from an earlier run and not paid again: {', '.join(saved)}.")
     if total.price.unpriced:
@@ -44,11 +46,14 @@ def bill(info: PackageInfo, made: Sequence[Origin]) -> Bill | None:
     return Bill(f"Until the package was put together: {line(total)}.", views.table(shown), notes)
 
 
-def _stage(one: Origin, reused: bool, settings: CostSettings) -> StageCost:
-    assert one.cost is not None
-    used, saved = (Usage(), one.cost) if reused else (one.cost, Usage())
+def _stage(origin: Origin, reused: bool, settings: CostSettings) -> StageCost:
+    assert origin.cost is not None
+    if reused:
+        used, saved = Usage(), origin.cost
+    else:
+        used, saved = origin.cost, Usage()
     return StageCost(
-        stage=one.stage,
+        stage=origin.stage,
         finished=int(not reused),
         reused=int(reused),
         used=used,

@@ -60,7 +60,7 @@ def draw(plot: Plot, prefix: str) -> Drawn | None:
 def _holds_something(plot: Plot) -> bool:
     if plot.kind == "heatmap":
         return bool(plot.matrix and plot.matrix[0])
-    return any(one.y or one.x for one in plot.series)
+    return any(series.y or series.x for series in plot.series)
 
 
 def _pictures(plot: Plot) -> Drawn:
@@ -117,7 +117,7 @@ def curves(
     plot = Plot(
         kind="line", title=f"Learning curve: {name}", x_label=unit, series=series, caption=caption
     )
-    if not any(one.y for one in series):
+    if not any(split.y for split in series):
         return None
     figure, _ = line(plot, best)
     return Drawn(clean(plot.title), to_svg(figure, _label(plot), prefix), caption, _legend(plot))
@@ -128,13 +128,15 @@ def _floats(values: Sequence[float | None]) -> list[float]:
 
 
 def _check(plot: Plot) -> None:
-    for one in plot.series:
-        free = plot.kind == "histogram" and (not one.y or len(one.x) == len(one.y) + 1)
-        assert free or len(one.x) == len(one.y), (
-            f"plot {plot.title!r}: series {one.name!r} has unequal x and y"
+    for series in plot.series:
+        # Raw values without counts, or one edge more than there are bins.
+        has_bins = not series.y or len(series.x) == len(series.y) + 1
+        is_free = plot.kind == "histogram" and has_bins
+        assert is_free or len(series.x) == len(series.y), (
+            f"plot {plot.title!r}: series {series.name!r} has unequal x and y"
         )
-        assert len(one.high) in (0, len(one.y)), (
-            f"plot {plot.title!r}: the band {one.name!r} has edges of unequal length"
+        assert len(series.high) in (0, len(series.y)), (
+            f"plot {plot.title!r}: the band {series.name!r} has edges of unequal length"
         )
     assert len({len(row) for row in plot.matrix}) < 2, (
         f"plot {plot.title!r}: rows of unequal length"
@@ -143,12 +145,12 @@ def _check(plot: Plot) -> None:
 
 def _legend(plot: Plot) -> list[Key]:
     keys = []
-    for i, one in enumerate(plot.series):
-        line = plot.kind == "line" and not one.high
-        pattern = dashes(i, len(plot.series)) if line else ()
+    for number, series in enumerate(plot.series):
+        is_line = plot.kind == "line" and not series.high
+        pattern = dashes(number, len(plot.series)) if is_line else ()
         # matplotlib counts dashes in line widths, of 1.8 units; SVG in units.
-        lengths = " ".join(f"{length * 1.8:g}" for length in pattern)
-        keys.append(Key(clean(one.name), i % SERIES, lengths, line))
+        lengths = [f"{length * 1.8:g}" for length in pattern]
+        keys.append(Key(clean(series.name), number % SERIES, " ".join(lengths), is_line))
     return keys
 
 
@@ -157,7 +159,7 @@ def _label(plot: Plot) -> str:
     if plot.kind == "heatmap":
         axes = "table of values"
     label = f"{plot.title}: {plot.kind} of {axes}"
-    names = ", ".join(one.name for one in plot.series)
+    names = ", ".join(series.name for series in plot.series)
     if names:
         label += f"; series {names}"
     return clean(label)

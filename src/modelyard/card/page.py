@@ -118,7 +118,8 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     # Columns are no rows, and have a table of their own.
     dropped = {}
     for reason, count in (data.get("dropped") or {}).items():
-        if not (reason.startswith("columns: ") and data.get("left_out")):
+        is_of_columns = reason.startswith("columns: ") and data.get("left_out")
+        if not is_of_columns:
             dropped[reason] = count
     total = sum(rows.values())
     headline = data.get("headline") or (f"{total:,} rows" if total else "")
@@ -165,6 +166,7 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _commands(info: PackageInfo) -> list[tuple[str, str]]:
+    # A name from outside may hold what a shell would run.
     name, quoted = shlex.quote(info.registered), shlex.quote(info.family)
     if not info.gate.passed:
         tune = f"modelyard tune {quoted} --trials 30"

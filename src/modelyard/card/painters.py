@@ -44,19 +44,21 @@ def line(plot: Plot, mark: float | None = None) -> tuple[Figure, list[str]]:
     figure, axes = _axes(plot)
     axes.grid(axis="y")
     names = _categories(plot)
-    for i, one in enumerate(plot.series):
-        x = np.arange(len(one.x), dtype=float) if names else _numbers(one.x)
-        if one.high:
+    for number, series in enumerate(plot.series):
+        x = np.arange(len(series.x), dtype=float) if names else _numbers(series.x)
+        if series.high:
             # Along the lower edge and back along the upper one.
-            edge = np.concatenate([_numbers(one.y), _numbers(one.high)[::-1]])
-            axes.fill(np.concatenate([x, x[::-1]]), edge, color=colour(i), alpha=0.25, lw=0)
+            edge = np.concatenate([_numbers(series.y), _numbers(series.high)[::-1]])
+            around = np.concatenate([x, x[::-1]])
+            axes.fill(around, edge, color=colour(number), alpha=0.25, lw=0)
             continue
-        marker = "o" if len(one.y) == 1 else None
-        pattern = dashes(i, len(plot.series))
+        # A line through one point is nothing.
+        marker = "o" if len(series.y) == 1 else None
+        pattern = dashes(number, len(plot.series))
         axes.plot(
             x,
-            _numbers(one.y),
-            color=colour(i),
+            _numbers(series.y),
+            color=colour(number),
             ls=(0, pattern) if pattern else "-",
             marker=marker,
             ms=4,
@@ -77,19 +79,20 @@ def scatter(plot: Plot) -> tuple[Figure, list[str]]:
     axes.grid()
     notes: list[str] = []
     places: dict[str, int] = {}
-    for one in plot.series:
-        for name in one.x:
+    for series in plot.series:
+        for name in series.x:
             if isinstance(name, str):
                 places.setdefault(clean(name), len(places))
-    for i, one in enumerate(plot.series):
+    for number, series in enumerate(plot.series):
         if places:
-            x = np.array([places[clean(str(name))] for name in one.x], float)
+            x = np.array([places[clean(str(name))] for name in series.x], float)
         else:
-            x = _numbers(one.x)
+            x = _numbers(series.x)
+        y = _numbers(series.y)
         keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(int))
         if len(keep) < len(x):
-            notes.append(f"{len(keep):,} of {len(x):,} points of {clean(one.name)} are drawn.")
-        axes.scatter(x[keep], _numbers(one.y)[keep], color=colour(i), alpha=0.45, s=14, lw=0)
+            notes.append(f"{len(keep):,} of {len(x):,} points of {clean(series.name)} are drawn.")
+        axes.scatter(x[keep], y[keep], color=colour(number), alpha=0.45, s=14, lw=0)
     if places:
         _name_ticks(axes, list(places))
     if plot.diagonal:
@@ -100,8 +103,8 @@ def scatter(plot: Plot) -> tuple[Figure, list[str]]:
 def _diagonal(axes: Axes, plot: Plot) -> None:
     """y = x over the range that both axes share with the data, behind it."""
     parts = []
-    for one in plot.series:
-        parts += [_numbers(one.x), _numbers(one.y)]
+    for series in plot.series:
+        parts += [_numbers(series.x), _numbers(series.y)]
     values = np.concatenate(parts)
     finite = values[np.isfinite(values)]
     if len(finite):
@@ -123,11 +126,16 @@ def bar(plot: Plot) -> tuple[Figure, list[str]]:
     figure, axes = _axes(plot)
     axes.grid(axis="y")
     width = 0.74 / len(plot.series)
-    for i, one in enumerate(plot.series):
-        places = np.arange(len(one.y)) + (i - (len(plot.series) - 1) / 2) * width
-        axes.bar(places, _numbers(one.y), width * 0.94, color=colour(i))
+    for number, series in enumerate(plot.series):
+        places = np.arange(len(series.y)) + _offset(number, len(plot.series)) * width
+        axes.bar(places, _numbers(series.y), width * 0.94, color=colour(number))
     _name_ticks(axes, names)
     return figure, notes
+
+
+def _offset(number: int, of: int) -> float:
+    """How many widths a bar lies to the right of the middle of its group."""
+    return number - (of - 1) / 2
 
 
 def _lying_bars(plot: Plot, names: list[str]) -> Figure:
@@ -137,10 +145,12 @@ def _lying_bars(plot: Plot, names: list[str]) -> Figure:
     axes.set_xlabel(cut(clean(plot.y_label)))
     axes.set_ylabel(cut(clean(plot.x_label), 40))
     axes.grid(axis="x")
-    for i, one in enumerate(plot.series):
-        places = np.arange(len(names))[: len(one.y)] + (i - (count - 1) / 2) * 0.76 / count
-        axes.barh(places, _numbers(one.y)[: len(names)], 0.7 / count, color=colour(i))
+    for number, series in enumerate(plot.series):
+        lengths = _numbers(series.y)[: len(names)]
+        places = np.arange(len(lengths)) + _offset(number, count) * 0.76 / count
+        axes.barh(places, lengths, 0.7 / count, color=colour(number))
     axes.set_yticks(range(len(names)), [cut(name, 28) for name in names])
+    # From the larger number up to the smaller one: the first name is on top.
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.spines["left"].set_visible(False)
     return figure
@@ -149,44 +159,48 @@ def _lying_bars(plot: Plot, names: list[str]) -> Figure:
 def _number_bars(plot: Plot) -> Figure:
     figure, axes = _axes(plot)
     axes.grid(axis="y")
-    places = np.unique(np.concatenate([_numbers(one.x) for one in plot.series]))
+    places = np.unique(np.concatenate([_numbers(series.x) for series in plot.series]))
+    # As wide as the nearest two places allow.
     gap = float(np.diff(places).min()) if len(places) > 1 else 1.0
     width = 0.86 * gap / len(plot.series)
-    for i, one in enumerate(plot.series):
-        shift = (i - (len(plot.series) - 1) / 2) * width
-        axes.bar(_numbers(one.x) + shift, _numbers(one.y), width, color=colour(i))
+    for number, series in enumerate(plot.series):
+        shift = _offset(number, len(plot.series)) * width
+        axes.bar(_numbers(series.x) + shift, _numbers(series.y), width, color=colour(number))
     return figure
 
 
 def histogram(plot: Plot) -> tuple[Figure, list[str]]:
     """Areas over bins that all series share."""
     if names := _categories(plot):
-        assert all(one.y for one in plot.series), (
+        assert all(series.y for series in plot.series), (
             f"plot {plot.title!r}: named bins need counts; seen {names[:3]}"
         )
         return bar(plot)
     figure, axes = _axes(plot)
     axes.grid(axis="y")
-    everything = np.concatenate([_finite(one.x) for one in plot.series])
+    everything = np.concatenate([_finite(series.x) for series in plot.series])
+    # The square root of the count, as spreadsheets choose: a bin then holds as many as there are
+    # bins.
     bins = min(MOST_BINS, max(10, math.isqrt(len(everything))))
     shared = np.histogram_bin_edges(everything, bins=bins)
-    for i, one in enumerate(plot.series):
-        heights, edges = _bins(one, shared)
-        axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.3, lw=0)
-        axes.stairs(heights, edges, color=colour(i), lw=1.3)
+    for number, series in enumerate(plot.series):
+        heights, edges = _bins(series, shared)
+        axes.stairs(heights, edges, fill=True, color=colour(number), alpha=0.3, lw=0)
+        axes.stairs(heights, edges, color=colour(number), lw=1.3)
     axes.set_ylim(bottom=0)
     return figure, []
 
 
-def _bins(one: Series, shared: Floats) -> tuple[Floats, Floats]:
+def _bins(series: Series, shared: Floats) -> tuple[Floats, Floats]:
     """Heights and edges of a series: only raw values in x, or edges (one more than y), or the
     bins' centres."""
-    x, y = _numbers(one.x), _numbers(one.y)
+    x, y = _numbers(series.x), _numbers(series.y)
     if not len(y):
-        heights, edges = np.histogram(_finite(one.x), bins=shared)
+        heights, edges = np.histogram(_finite(series.x), bins=shared)
         return heights.astype(float), edges
     if len(x) == len(y) + 1:
         return y, x
+    # Edges lie midway between centres, the outer ones as far out as the next ones in.
     middles = (x[1:] + x[:-1]) / 2
     half = np.diff(x) / 2 if len(x) > 1 else np.array([0.5])
     return y, np.concatenate([[x[0] - half[0]], middles, [x[-1] + half[-1]]])
@@ -205,8 +219,9 @@ def heatmap(plot: Plot) -> tuple[Figure, list[str]]:
     figure, axes = _axes(plot, height)
     is_table = bool(plot.columns) and columns <= 10 and rows <= 20
     written = matrix.size <= 36 or is_table
-    # The strongest shade is of the value that is farthest from 0.
-    bound = float(np.nanmax(np.abs(matrix), initial=0.0, where=np.isfinite(matrix))) or 1.0
+    # The strongest shade is of the value that is farthest from 0; of zeros only there is none.
+    farthest = float(np.nanmax(np.abs(matrix), initial=0.0, where=np.isfinite(matrix)))
+    bound = farthest or 1.0
     for (row, column), value in np.ndenumerate(matrix):
         strength = round(abs(value) / bound, 2) if math.isfinite(value) else 0.0
         if strength:
@@ -261,15 +276,19 @@ def _short(value: float) -> str:
 
 def _categories(plot: Plot) -> list[str]:
     """Names on the x axis; empty where x is numbers. The first series that has names gives them."""
-    for one in plot.series:
-        if one.x and isinstance(one.x[0], str):
-            return [clean(str(name)) for name in one.x]
+    for series in plot.series:
+        if series.x and isinstance(series.x[0], str):
+            return [clean(str(name)) for name in series.x]
     return []
 
 
 def _name_ticks(axes: Axes, names: list[str]) -> None:
-    step = max(1, math.ceil(sum(len(cut(name, 14)) + 2 for name in names) / 60))
-    axes.set_xticks(range(0, len(names), step), [cut(name, 14) for name in names[::step]])
+    """Names under the x axis; only every second, third, … where all would overlap."""
+    short = [cut(name, 14) for name in names]
+    # About 60 characters fit under a figure, two of space between names.
+    characters = sum(map(len, short)) + 2 * len(short)
+    step = max(1, math.ceil(characters / 60))
+    axes.set_xticks(range(0, len(short), step), short[::step])
 
 
 def _numbers(values: Sequence[Any]) -> Floats:

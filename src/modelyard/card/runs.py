@@ -49,13 +49,16 @@ def page(runs: Sequence[RunRow]) -> str:
     newest = sorted(runs, key=lambda run: run.created, reverse=True)
     with_card = [run for run in newest if run.card]
     cards = {run.id: run.card for run in with_card[:MOST_CARDS]}
+    rows = []
+    for run in newest:
+        rows.append((run.id, bool(run.card), run.id in cards, _cells(run)))
     title = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
     return render(
         "runs.html.j2",
         title,
         scripts=[(Path(__file__).parent / "runs.js").read_text(encoding="utf-8")],
         columns=_COLUMNS,
-        rows=[(run.id, bool(run.card), run.id in cards, _cells(run)) for run in newest],
+        rows=rows,
         cards=Markup(pages.data("cards", cards)),  # noqa: S704 - it escapes what ends a script
         left_out=len(with_card) - len(cards),
     )

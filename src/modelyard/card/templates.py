@@ -54,4 +54,5 @@ def _environment() -> Environment:
 def _css() -> str:
     """The style sheet, without what only its readers need."""
     css = (_FOLDER / "card.css").read_text(encoding="utf-8")
-    return re.sub(r"\s*\n\s*", "\n", re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)).strip()
+    without_comments = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    return re.sub(r"\s*\n\s*", "\n", without_comments).strip()

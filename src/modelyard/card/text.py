@@ -30,7 +30,9 @@ def number(value: float | None) -> str:
         return "not finite"
     if value < 0:
         return "−" + number(-value)
-    if isinstance(value, int) or (float(value).is_integer() and 1 < value < 1e12):
+    # 0.0 and 1.0 stay figures among figures, such as an accuracy.
+    is_count = float(value).is_integer() and 1 < value < 1e12
+    if isinstance(value, int) or is_count:
         return f"{int(value):,}"
     if value >= 1e12 or 0 < value < 1e-3:
         return f"{value:.2e}"
@@ -135,6 +137,7 @@ def cut(text: str, longest: int = LONGEST) -> str:
 def shortened(value: Any) -> Any:
     """What the template shows of a value: of a text at most MOST characters; markup of ours is
     whole."""
+    # By the very type: Markup is a str, and cut it would leave an element open.
     if type(value) is str:
         return cut(value, MOST)
     return value

@@ -50,7 +50,8 @@ class LeftOutRow:
 
 def rows(info: PackageInfo, evaluation: Evaluation) -> list[VariantRow]:
     """All measured variants, held against `native` where it is there."""
-    native = {variant.name: variant for variant in info.variants}.get(NATIVE)
+    by_name = {variant.name: variant for variant in info.variants}
+    native = by_name.get(NATIVE)
     return [_row(variant, native, info.gate.metric, evaluation) for variant in info.variants]
 
 
@@ -88,52 +89,55 @@ def _front(variants: Sequence[Variant], sign: int) -> list[str]:
     """The Pareto front: those that no other one beats in one of both without losing in the
     other."""
     # Fastest first, of equals the best: each then needs to be better than all before it.
-    ranked = sorted(variants, key=lambda one: (one.p50_ms, -sign * one.metric))
+    ranked = sorted(variants, key=lambda variant: (variant.p50_ms, -sign * variant.metric))
     front: list[Variant] = []
-    for one in ranked:
-        if not front or sign * one.metric > sign * front[-1].metric or _equal(one, front[-1]):
-            front.append(one)
-    return [one.name for one in variants if one in front]
+    for variant in ranked:
+        if front:
+            last = front[-1]
+            is_better = sign * variant.metric > sign * last.metric
+            is_equal = (variant.p50_ms, variant.metric) == (last.p50_ms, last.metric)
+            if not is_better and not is_equal:
+                continue
+        front.append(variant)
+    return [variant.name for variant in variants if variant in front]
 
 
-def _equal(one: Variant, other: Variant) -> bool:
-    return (one.p50_ms, one.metric) == (other.p50_ms, other.metric)
-
-
-def _row(one: Variant, native: Variant | None, gate: str, evaluation: Evaluation) -> VariantRow:
+def _row(variant: Variant, native: Variant | None, gate: str, evaluation: Evaluation) -> VariantRow:
     delta = better = None
     speedup, difference = "", text.NOTHING
-    if native is not None and native is not one:
+    if native is not None and native is not variant:
         # The same answers summed in another order differ in the last digits: no change.
-        delta = round(one.metric - native.metric, 9)
+        delta = round(variant.metric - native.metric, 9)
         if delta and gate in evaluation.directions:
-            better = evaluation.better(gate, one.metric, native.metric)
-        if one.p50_ms:
-            speedup = text.times(native.p50_ms / one.p50_ms)
-        difference = f"{one.max_difference:.1e}"
+            better = evaluation.better(gate, variant.metric, native.metric)
+        if variant.p50_ms:
+            speedup = text.times(native.p50_ms / variant.p50_ms)
+        difference = f"{variant.max_difference:.1e}"
     interval = ""
-    if one.change_interval is not None:
-        low, high = one.change_interval
+    if variant.change_interval is not None:
+        low, high = variant.change_interval
         interval = f"{signed(round(low, 9))} to {signed(round(high, 9))}"
-    batch = text.NOTHING
-    if one.batch:
-        batch = f"{one.batch}: {_both(one.batch_p50_ms, one.batch_p99_ms)}"
+    batch = per_second = text.NOTHING
+    if variant.batch:
+        batch = f"{variant.batch}: {_both(variant.batch_p50_ms, variant.batch_p99_ms)}"
+    if variant.per_second:
+        per_second = f"{variant.per_second:,.0f} a second"
     return VariantRow(
-        name=clean(one.name),
-        size=text.size(one.bytes),
-        load=_milliseconds(one.load_ms),
-        single=_both(one.p50_ms, one.p99_ms),
+        name=clean(variant.name),
+        size=text.size(variant.bytes),
+        load=_milliseconds(variant.load_ms),
+        single=_both(variant.p50_ms, variant.p99_ms),
         speedup=speedup,
         batch=batch,
-        per_second=f"{one.per_second:,.0f} a second" if one.per_second else text.NOTHING,
-        metric=number(one.metric),
+        per_second=per_second,
+        metric=number(variant.metric),
         delta=signed(delta),
         interval=interval,
         better=better,
         difference=difference,
-        verdict=one.verdict,
-        reason=clean(one.reason),
-        chosen=one.chosen,
+        verdict=variant.verdict,
+        reason=clean(variant.reason),
+        chosen=variant.chosen,
     )
 
 

@@ -120,8 +120,10 @@ def confusion(counts: Confusion) -> ConfusionView:
         return ConfusionView(labels, [], [], worst)
     cells = []
     for actual, row in enumerate(counts.matrix):
-        total = totals[actual]
-        cells.append([_share(count, total, actual == at) for at, count in enumerate(row)])
+        shares = []
+        for predicted, count in enumerate(row):
+            shares.append(_share(count, totals[actual], actual == predicted))
+        cells.append(shares)
     return ConfusionView(labels, cells, [f"{total:,}" for total in totals], worst)
 
 
@@ -159,24 +161,30 @@ def _worst(counts: Confusion, totals: Sequence[int]) -> Table | None:
 def table(raw: Mapping[str, Any], *, bars: bool = False) -> Table:
     """A family's own `{"title", "columns", "rows"}`; `bars` draws its first numeric column."""
     rows = [list(row) for row in raw.get("rows", ())]
-    cells = [[cell(value) for value in row] for row in rows[:MOST_ROWS]]
+    cells = []
+    for row in rows[:MOST_ROWS]:
+        cells.append([cell(value) for value in row])
+    # A family's rows may be of unequal length: a column ends with the shortest.
     width = min(map(len, rows), default=0)
     columns = []
     for place, name in enumerate(raw.get("columns", ())):
         numeric = place < width and all(_aligns_right(row[place]) for row in cells)
         columns.append(Cell(cut(plain(name), 40), numeric=numeric))
-    for place in range(min(width, len(columns)) if bars else 0):
-        if all(_is_number(row[place]) for row in rows):
-            columns[place] = replace(columns[place], bar=0.0)
-            _draw_bars(cells, rows, place)
-            break
-    note = f"{MOST_ROWS:,} of {len(rows):,} rows." if len(rows) > MOST_ROWS else ""
+    if bars:
+        for place in range(min(width, len(columns))):
+            if all(_is_number(row[place]) for row in rows):
+                columns[place] = replace(columns[place], bar=0.0)
+                _draw_bars(cells, rows, place)
+                break
+    note = ""
+    if len(rows) > MOST_ROWS:
+        note = f"{MOST_ROWS:,} of {len(rows):,} rows."
     return Table(clean(str(raw.get("title", ""))), columns, cells, note)
 
 
-def _aligns_right(one: Cell) -> bool:
+def _aligns_right(shown: Cell) -> bool:
     """Whether a cell is a number, or nothing among numbers."""
-    return one.numeric or one.text in ("", text.NOTHING)
+    return shown.numeric or shown.text in ("", text.NOTHING)
 
 
 def _is_number(value: Any) -> bool:
@@ -186,6 +194,7 @@ def _is_number(value: Any) -> bool:
 def _draw_bars(cells: list[list[Cell]], rows: Sequence[Sequence[Any]], column: int) -> None:
     values = [float(row[column]) for row in rows[: len(cells)]]
     finite = [value for value in values if math.isfinite(value)]
+    # Of zeros only the bars have no length.
     most = max(map(abs, finite), default=0.0) or 1.0
     both = min(values, default=0.0) < 0
     for row, value in zip(cells, values, strict=True):
@@ -210,8 +219,11 @@ def classes(raw: Any) -> Table | None:
     if not isinstance(raw, Mapping) or not raw:
         return None
     if all(isinstance(inner, Mapping) for inner in raw.values()):
+        # A split may lack a class, so the columns are those of all rows.
         names = list(dict.fromkeys(chain.from_iterable(raw.values())))
-        rows = [[name, *map(inner.get, names)] for name, inner in raw.items()]
+        rows = []
+        for name, inner in raw.items():
+            rows.append([name, *map(inner.get, names)])
         return table({"title": "Classes", "columns": ["", *names], "rows": rows})
     if all(isinstance(count, int | float) for count in raw.values()):
         return counted("Classes", raw, "class")

@@ -39,16 +39,19 @@ def columns(reference: Mapping[str, Sequence[Any]]) -> list[Watched]:
     chosen = list(reference.items())
     if len(chosen) > MOST_COLUMNS:
         chosen = chosen[: MOST_COLUMNS - LAST] + chosen[-LAST:]
-    return [_column(name, list(values), f"w{i}-") for i, (name, values) in enumerate(chosen)]
+    watched = []
+    for number, (name, values) in enumerate(chosen):
+        watched.append(_column(name, list(values), f"w{number}-"))
+    return watched
 
 
 def _column(name: str, values: list[Any], prefix: str) -> Watched:
     present = [value for value in values if not _missing(value)]
-    gone = 1 - len(present) / len(values) if values else 0.0
-    missing = f", {percent(gone)} missing" if gone else ""
     if not present:
         return Watched(clean(name), "no values")
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
+    gone = 1 - len(present) / len(values)
+    missing = f", {percent(gone)} missing" if gone else ""
+    if all(map(_is_number, present)):
         numbers = [float(value) for value in present]
         low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
         summary = f"{short(low)} to {short(high)}, median {short(middle)}{missing}"
@@ -67,3 +70,7 @@ def _column(name: str, values: list[Any], prefix: str) -> Watched:
 
 def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

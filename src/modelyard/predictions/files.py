@@ -73,6 +73,8 @@ class Writer:
 
     def _write_whole(self, columns: dict[str, np.ndarray], file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
+        # Drift reads while the service writes: the rename shows it the whole file or none. Killed
+        # before that, the part stays, and its reader counts it as half-written.
         part = file.with_name(f".{file.name}.part")
         try:
             self._write(columns, part)
@@ -119,6 +121,7 @@ def read_labelled(
         return {}
     came = zip(labels["_time"], labels["_id"], labels["_label"], strict=True)
     known = {}
+    # By time, so that of several labels the last one stays; files come in no such order.
     for _, name, label in sorted(came, key=itemgetter(0)):
         known[name] = label
     is_known = [name in known for name in rows["_id"]]
@@ -136,6 +139,7 @@ def hour_of(stamp: float) -> str:
 
 def iso(stamp: float) -> str:
     """A time in seconds since 1970 as the log writes it."""
+    # Rounded once, to whole microseconds: a float's 12.999999999 must not be in two seconds.
     second, micro = divmod(round(stamp * 1e6), 1_000_000)
     return f"{_second(second)}.{micro // 1000:03d}+00:00"
 
@@ -151,6 +155,7 @@ _NUMBERS = frozenset({float, int, type(None)})
 
 def _column(values: Sequence[Any]) -> np.ndarray | None:
     """A column as a file takes it: NaN and infinities count as missing. None: it holds nothing."""
+    # By the types and not each value: nearly every column is of numbers or None already.
     if not set(map(type, values)) <= _NUMBERS:
         values = [value.item() if isinstance(value, np.generic) else value for value in values]
     if set(map(type, values)) <= _NUMBERS:

@@ -69,6 +69,7 @@ def read_labels(
     """
     database = connect()
     try:
+        # Labels as text: a file of numbers and one of words are read together.
         database.execute("CREATE TABLE labels (_id VARCHAR, _came VARCHAR, _label VARCHAR)")
         stamp = since.astimezone(UTC).isoformat(timespec="milliseconds")
 
@@ -118,6 +119,7 @@ def _joined(
     given = {"files": [str(file) for file in files]}
     chosen = "log.*"
     if columns is not None:
+        # A column that held nothing in all of these files is in none of them.
         described = database.execute(DESCRIBE, given).fetchall()
         there = {row[0] for row in described}
         wanted = [name for name in ("_id", "_time", *columns) if name in there]

@@ -187,7 +187,9 @@ class PredictionLog:
         now = time.time()
         entries = []
         for name, label in labels.items():
-            size = _LABEL_BYTES + len(name) + (len(label) if isinstance(label, str) else 0)
+            size = _LABEL_BYTES + len(name)
+            if isinstance(label, str):
+                size += len(label)
             entries.append(_Label(name, now, label, size))
         return self._take(entries, len(entries), sum(entry.size for entry in entries))
 
@@ -199,18 +201,21 @@ class PredictionLog:
         self._thread.join(timeout)
 
     def _take(self, entries: Sequence[_Entry | _Label], rows: int, size: int) -> bool:
-        waiting, held = self._rows_in - self._rows_out, self._bytes_in - self._bytes_out
-        is_full = waiting + rows > self._capacity_rows or held + size > self._capacity_bytes
+        # The writer may count out meanwhile: then there is more room than was seen, never less.
+        waiting = self._rows_in - self._rows_out + rows
+        held = self._bytes_in - self._bytes_out + size
+        is_full = waiting > self._capacity_rows or held > self._capacity_bytes
         if is_full or self._closed:
             self._refused += rows
             self.observe("dropped", rows)
             return False
+        # Counted before they can be taken, so that the difference is never negative.
         self._rows_in += rows
         self._bytes_in += size
         self._entries.extend(entries)
         # Waking the thread costs more than the rest of this; it looks by itself when there is no
         # hurry.
-        is_large = waiting + rows >= self._batch_rows or (held + size) * 4 >= self._capacity_bytes
+        is_large = waiting >= self._batch_rows or held * 4 >= self._capacity_bytes
         if is_large and not self._wake.is_set():
             self._wake.set()
         return True
@@ -228,7 +233,8 @@ class PredictionLog:
                 rows += self._describe(self._entries.popleft(), batches)
             if self._entries:
                 self._wake.set()
-            if rows and (last or rows >= self._batch_rows or time.monotonic() >= due):
+            is_due = last or rows >= self._batch_rows or time.monotonic() >= due
+            if rows and is_due:
                 for file, batch in batches.items():
                     self._write(file, batch)
                 batches, rows = {}, 0
@@ -259,6 +265,7 @@ class PredictionLog:
         finally:
             self._bytes_out += entry.size
         file = _File(hour, "", info.version, info.family)
+        # Not by setdefault, which would look up what must not be logged for each request.
         found = batches.get(file)
         if found is None:
             constant = {"_package": info.version, "_family": info.family}
@@ -268,8 +275,8 @@ class PredictionLog:
             own: dict[str, Any] = {}
             if self._whole:
                 own["_request"] = _whole(entry.requests[number], host)
-            fields = sorted({one.field for one in cautions_of(entry.answers[number])})
-            own["_warnings"] = ", ".join(fields) or None
+            fields = {caution.field for caution in cautions_of(entry.answers[number])}
+            own["_warnings"] = ", ".join(sorted(fields)) or None
             own["_id"] = f"{entry.id}-{number}" if many else entry.id
             found.add(row, **own, _time=stamp, _latency_ms=latency)
         return len(described)
@@ -295,9 +302,11 @@ class PredictionLog:
 
 def _whole(request: BaseModel, host: Host) -> str:
     """A request as it came, as JSON, without its sensitive fields."""
-    fields = type(request).model_fields
     hidden = unlogged(host)
-    left_out = {name for name, one in fields.items() if name in hidden or one.alias in hidden}
+    left_out = set()
+    for name, field in type(request).model_fields.items():
+        if name in hidden or field.alias in hidden:
+            left_out.add(name)
     return request.model_dump_json(by_alias=True, exclude=left_out)
 
 

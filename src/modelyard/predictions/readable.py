@@ -27,13 +27,14 @@ def take_readable(files: Sequence[Path], take: Callable[[Sequence[Path]], None])
     try:
         take(files)
     except duckdb.Error as error:
-        if len(files) == 1 and isinstance(error, duckdb.OutOfMemoryException):
+        if len(files) > 1:
+            middle = len(files) // 2
+            return take_readable(files[:middle], take) + take_readable(files[middle:], take)
+        # A file that is whole: to skip it would judge the traffic by a part of it.
+        if isinstance(error, duckdb.OutOfMemoryException):
             raise Unavailable(f"{files[0]} cannot be summed up: {error}") from None
-        if len(files) == 1:
-            name = "/".join(files[0].parts[-3:])
-            return [Skipped(file=name, why="unreadable", detail=_said(error))]
-        middle = len(files) // 2
-        return take_readable(files[:middle], take) + take_readable(files[middle:], take)
+        name = "/".join(files[0].parts[-3:])
+        return [Skipped(file=name, why="unreadable", detail=_said(error))]
     return []
 
 

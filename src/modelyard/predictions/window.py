@@ -139,11 +139,12 @@ class LogPlace:
             if file.path.endswith(".part"):
                 detail = "it is being written, or its writer was killed"
                 skipped.append(Skipped(file=file.name, why="half-written", detail=detail))
-            elif file.path.endswith(".parquet"):
-                if file.size:
-                    found.append(file)
-                else:
-                    skipped.append(Skipped(file=file.name, why="empty"))
+            elif not file.path.endswith(".parquet"):
+                continue
+            elif file.size:
+                found.append(file)
+            else:
+                skipped.append(Skipped(file=file.name, why="empty"))
         return found, skipped
 
     def newest(self, package: str) -> str:
@@ -187,6 +188,8 @@ class LogPlace:
                 self._files.get([file.path for file in files], [str(target) for target in targets])
                 return targets, []
             except FileNotFoundError:
+                # One was deleted since it was listed, as by a rule of the store: which, only one
+                # by one shows.
                 pass
             skipped = []
             for file, target in zip(files, targets, strict=True):
@@ -270,7 +273,7 @@ def seen(place: LogPlace, files: int, skipped: list[Skipped], **counts: int) -> 
     return Seen(
         place=place.place,
         files=files,
-        skipped=dict(Counter(one.why for one in skipped)),
+        skipped=dict(Counter(file.why for file in skipped)),
         examples=skipped[:NAMED],
         **counts,
     )
