@@ -67,8 +67,7 @@ def _put(values: dict[str, Any], new: str, value: Any, old: str) -> None:
         place[section] = dict(place.get(section) or {})
         place = place[section]
     there = place.get(name)
-    are_sections = isinstance(there, Mapping) and isinstance(value, Mapping)
-    if are_sections and not set(there) & set(value):
+    if isinstance(there, Mapping) and isinstance(value, Mapping) and not set(there) & set(value):
         place[name] = {**value, **there}
         return
     if name in place:

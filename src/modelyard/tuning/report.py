@@ -35,8 +35,7 @@ def _changed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str
     for name, value in values.items():
         default = defaults.get(name)
         # An empty section, such as cluster.env, has no fields to compare one by one.
-        has_fields = isinstance(value, dict) and isinstance(default, dict) and bool(default)
-        if has_fields:
+        if isinstance(value, dict) and isinstance(default, dict) and default:
             if inner := _changed(value, default):
                 found[name] = inner
         elif value != default:
