@@ -95,7 +95,9 @@ def test_a_column_is_the_machine_where_the_settings_say_so(tmp_path: Path) -> No
 
 def test_a_word_of_state_in_one_machines_file_is_no_machine(tmp_path: Path) -> None:
     columns = {**table(), "state": ["on", "off", "on"] * (ROWS // 3)}
-    assert "column 'state'" in refused(tmp_path, write(tmp_path / "raw", "one.csv", columns))
+    summary, out = built(tmp_path, write(tmp_path / "raw", "one.csv", columns))
+    assert Schema.load(out / "assets").entity is None
+    assert summary["left_out"] == ["state"]
 
 
 def test_a_measurement_called_as_machines_are_stays_one(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from modelyard.errors import option
 from modelyard.families.anomaly.schema import LARGEST
+from modelyard.families.anomaly.words import holds_words, kinds_of_words, labels_of_words
 from modelyard.kit import tables
 from modelyard.kit.tables import Notation, Table, notation
 
@@ -35,12 +36,17 @@ def labels(table: Table, column: str) -> np.ndarray:
     """Int8 (rows,): 0, 1, or -1 where nobody said; all -1 where the table has no such column."""
     if column not in table.names:
         return np.full(table.rows, -1, np.int8)
+    if holds_words(table, column):
+        return labels_of_words(tables.texts(table, column))
     found = tables.flags(table, column, hint="Allowed: 0 (normal), 1 (anomaly), empty")
     return np.where(np.isnan(found), -1, found).astype(np.int8)
 
 
-def kinds(table: Table, column: str) -> list[str | None]:
-    """Cells as text, None where empty; all None where the table has no such column."""
+def kinds(table: Table, column: str, label: str) -> list[str | None]:
+    """Cells as text, None where empty. Where the table has no such column, the words of the column
+    `label`; all None where that holds none either."""
     if column not in table.names:
+        if label in table.names and holds_words(table, label):
+            return kinds_of_words(tables.texts(table, label))
         return [None] * table.rows
     return [None if text == "None" else text for text in tables.texts(table, column)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from modelyard.families.anomaly.regular import check_steps, lost_windows
 from modelyard.families.anomaly.samples import write_sample
 from modelyard.families.anomaly.schema import Column, Detector, Schema, kind_of
 from modelyard.families.anomaly.series import Series, read_series, resampled
+from modelyard.families.anomaly.words import meaning, unmeasured
 from modelyard.family import Data, Split
 from modelyard.kit.precision import tells_apart
 from modelyard.kit.splits import evenly
@@ -47,7 +48,7 @@ class AnomalyData(Data[AnomalyConfig]):
             tables = [read_file(file) for file in table_files(data)]
             share_date_orders(tables, self.config.features.dates)
             settings = named(tables, self.config.features)
-            check_measured(tables[0], _columns(tables, settings))
+            check_measured(tables[0], _columns(tables, settings).measured)
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads the series in `raw`; writes the parts and `assets/schema.json` to `out`. Returns
@@ -65,7 +66,8 @@ class AnomalyData(Data[AnomalyConfig]):
         share_decimal(tables)
         share_date_orders(tables, config.features.dates)
         settings = named(tables, config.features)
-        names = _columns(tables, settings)
+        columns = _columns(tables, settings)
+        names = columns.measured
         check_measured(tables[0], names)
         series, short = _read_all(tables, Path(raw), names, settings)
         if settings.step is not None:
@@ -77,8 +79,9 @@ class AnomalyData(Data[AnomalyConfig]):
         offsets = _offsets(series)
         notes = _notes(tables)
         if settings.label_column != config.features.label_column:
-            notes.append(f"The labels are the column {settings.label_column!r}: 1 is an anomaly.")
-        unread: dict[str, None] = {}
+            notes.append(meaning(tables, settings.label_column))
+        notes += [f"Left out: {name}: {why}" for name, why in columns.others.items()]
+        unread = dict.fromkeys(columns.others)
         if earlier is None:
             varying = _varying(series, offsets)
             keep = np.flatnonzero(varying)
@@ -106,7 +109,10 @@ class AnomalyData(Data[AnomalyConfig]):
             part.save(out, name)
         for table in tables:
             unread |= dict.fromkeys(table.dropped)
-        return summarize(series, schema, parts, lost, constant, notes, short, list(unread))
+        found = summarize(series, schema, parts, lost, constant, notes, short, list(unread))
+        if settings.label_column != config.features.label_column:
+            found["headline"] += f"; labels: {settings.label_column}"
+        return found
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
@@ -175,8 +181,15 @@ def _notes(tables: list[Table]) -> list[str]:
     return list(notes)
 
 
-def _columns(tables: list[Table], settings: AnomalyFeatures) -> list[str]:
-    """Names of the measured columns: the same in every file."""
+class _Columns(NamedTuple):
+    measured: list[str]
+    """The same in every file."""
+    others: dict[str, str]
+    """Those that hold no measurements, and why they are left out."""
+
+
+def _columns(tables: list[Table], settings: AnomalyFeatures) -> _Columns:
+    """What the columns are that are neither the time nor labels."""
     first = tables[0]
     known: set[str] = set()
     for table in tables:
@@ -193,9 +206,13 @@ def _columns(tables: list[Table], settings: AnomalyFeatures) -> list[str]:
         if (settings.time_column in first.names) != (settings.time_column in other.names):
             problem = f"of {first.file.name} and this file only one has it"
             raise BadData(problem, file=other.file, column=settings.time_column)
-    if not names:
-        raise BadData("holds no column of measurements", file=first.file)
-    return names
+    others = unmeasured(tables, names)
+    measured = [name for name in names if name not in others]
+    if not measured:
+        why = "; ".join(f"{name}: {reason}" for name, reason in others.items())
+        problem = "holds no column of measurements"
+        raise BadData(f"{problem} ({why})" if why else problem, file=first.file)
+    return _Columns(measured, others)
 
 
 def _written(tables: list[Table], name: str) -> Notation:

@@ -9,6 +9,7 @@ import numpy as np
 from modelyard.errors import BadData, UsageError, choices, option
 from modelyard.families.anomaly.cells import measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
+from modelyard.families.anomaly.words import check_words, labelled_in_words
 from modelyard.kit.tables import Table, find_entity, is_dated
 from modelyard.kit.times import TIME_NAMES
 
@@ -51,12 +52,15 @@ def named(tables: list[Table], settings: AnomalyFeatures) -> AnomalyFeatures:
         column = getattr(settings, name)
         if column != getattr(usual, name) and not any(column in table.names for table in tables):
             raise UsageError(f"setting 'features.{name}': {choices('column', column, columns)}")
-    update = {
+    update: dict[str, str | None] = {
         "time_column": _time_column(columns, settings),
         "label_column": _label_column(tables, settings),
     }
     settings = settings.model_copy(update=update)
-    return settings.model_copy(update={"entity": _entity(tables, settings)})
+    check_words(tables, settings.label_column)
+    # A column that names machines may hold the word normal too.
+    settings = settings.model_copy(update={"entity": _entity(tables, settings)})
+    return settings.model_copy(update={"label_column": _label_in_words(tables, settings)})
 
 
 def _label_column(tables: list[Table], settings: AnomalyFeatures) -> str:
@@ -74,6 +78,19 @@ def _label_column(tables: list[Table], settings: AnomalyFeatures) -> str:
         if name in table.names and not _is_flag(table, name):
             return usual
     return name
+
+
+def _label_in_words(tables: list[Table], settings: AnomalyFeatures) -> str:
+    """The label column's name: the one that is known, or the only one whose words say what is
+    normal."""
+    known = _names(tables)
+    if settings.label_column in known:
+        return settings.label_column
+    aside = {settings.time_column, settings.kind_column, settings.entity, *settings.drop}
+    found = labelled_in_words(tables, sorted(known - aside))
+    if len(found) == 1:
+        return found[0]
+    return settings.label_column
 
 
 def _names(tables: list[Table]) -> set[str]:

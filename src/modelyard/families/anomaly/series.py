@@ -93,7 +93,7 @@ def read_series(
         x,
         time,
         labels(table, settings.label_column),
-        kinds(table, settings.kind_column),
+        kinds(table, settings.kind_column, settings.label_column),
         full=~np.isnan(x).any(axis=1),
         numbers=source.row_numbers(),
     )

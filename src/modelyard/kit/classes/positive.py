@@ -84,7 +84,7 @@ def positive_class(
         if is_event or _is_pair(name, other):
             return Positive(name, other, "by its name")
     for name, other in pairs:
-        if _says_absence(other) and not _says_absence(name):
+        if says_absence(other) and not says_absence(name):
             return Positive(name, other, f"as {other} means that nothing happened")
     if counts[first] == counts[second]:
         return Positive(second, first, "the later by name of two equally frequent ones")
@@ -113,7 +113,8 @@ def _says_event(name: str) -> bool:
     return not EVENTS.isdisjoint(words) and NEGATIONS.isdisjoint(words)
 
 
-def _says_absence(name: str) -> bool:
+def says_absence(name: str) -> bool:
+    """Whether a class's name means that nothing happened: `normal`, `no fault`."""
     words = _words(name)
     is_negated = not NEGATIONS.isdisjoint(words)
     denied = is_negated and not EVENTS.isdisjoint(words)

@@ -34,6 +34,7 @@ from modelyard.kit.tables.files import (
     unsupported,
 )
 from modelyard.kit.tables.notation import (
+    PLACEHOLDERS,
     Notation,
     doubt,
     is_text,
@@ -58,6 +59,7 @@ from modelyard.kit.tables.times import (
 
 __all__ = [
     "DELIMITERS",
+    "PLACEHOLDERS",
     "SHORT_YEARS",
     "SUFFIXES",
     "Notation",

@@ -1,0 +1,124 @@
+"""Columns that hold words: labels where one of the words means normal. The others, and empty columns,
+are no measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow.compute as pc
+
+from modelyard.errors import BadData, first_of
+from modelyard.kit.classes.positive import says_absence
+from modelyard.kit.numerals import numeral
+from modelyard.kit.tables import PLACEHOLDERS, Table, is_dated, is_text
+
+MOST_WORDS = 20
+"""Different words of a column of labels, at most."""
+_LOOKED_AT = 1_000
+"""Different cells that are looked at, before a column counts as one of words."""
+_FLAGS = frozenset({"true", "false"})
+_EMPTY = PLACEHOLDERS - {"none"}
+"""Words for an empty cell. Among labels, none is a word for normal."""
+_NAMED = 5
+"""Words in a message."""
+
+
+def holds_words(table: Table, name: str) -> bool:
+    """Whether no cell is a number, a date, or true or false."""
+    words = _different(table, name)
+    if not words or is_dated(table, name):
+        return False
+    return not any(_is_value(word) for word in words[:_LOOKED_AT])
+
+
+def _is_value(word: str) -> bool:
+    return numeral(word) is not None or word.lower() in _FLAGS
+
+
+def unmeasured(tables: list[Table], names: Iterable[str]) -> dict[str, str]:
+    """Columns that hold words or nothing in all tables, and why they are left out."""
+    found = {}
+    for name in names:
+        having = [table for table in tables if name in table.names]
+        filled = [table for table in having if _different(table, name)]
+        if not filled:
+            found[name] = "empty in every row"
+        elif all(holds_words(table, name) for table in filled):
+            found[name] = "words, not measurements"
+    return found
+
+
+def labelled_in_words(tables: list[Table], names: Iterable[str]) -> list[str]:
+    """Columns of a few words of which one means normal and another does not."""
+    return [name for name in names if _says_what_is_normal(_words(tables, name))]
+
+
+def check_words(tables: list[Table], name: str) -> None:
+    """Refuses labels in words of which none means normal.
+
+    Raises:
+        BadData: with the words.
+    """
+    words = _words(tables, name)
+    if not words or any(says_absence(word) for word in words):
+        return
+    problem = f"holds words of which none means normal: {first_of(words, _NAMED)}"
+    hint = "Write normal, ok or healthy in rows that are, or 0 and 1 (1 is an anomaly)"
+    raise BadData(problem, file=tables[0].file, column=name, hint=hint)
+
+
+def meaning(tables: list[Table], name: str) -> str:
+    """A sentence on what the labels of a column mean."""
+    words = _words(tables, name)
+    if not words:
+        return f"The labels are the column {name!r}: 1 is an anomaly."
+    normal = first_of([word for word in words if says_absence(word)], _NAMED)
+    others = first_of([word for word in words if not says_absence(word)], _NAMED)
+    return f"The labels are the column {name!r}: {normal} is normal; anomalies: {others}."
+
+
+def labels_of_words(cells: list[str | None]) -> np.ndarray:
+    """Int8 (rows,): 0 where a word means normal, 1 for any other word, -1 where a cell is empty."""
+    found = np.full(len(cells), -1, np.int8)
+    for row, word in enumerate(cells):
+        if word is not None and word.lower() not in _EMPTY:
+            found[row] = not says_absence(word)
+    return found
+
+
+def kinds_of_words(cells: list[str | None]) -> list[str | None]:
+    """The words that are anomalies as kinds of them, where there are several."""
+    anomalies = {word for word in cells if word is not None and not says_absence(word)}
+    if len(anomalies) < 2:
+        return [None] * len(cells)
+    return [word if word in anomalies else None for word in cells]
+
+
+def _words(tables: list[Table], name: str) -> list[str]:
+    """The different words of a column, sorted; none where it holds anything else in a table."""
+    found: set[str] = set()
+    for table in tables:
+        if name not in table.names:
+            continue
+        if not holds_words(table, name):
+            return []
+        found.update(_different(table, name))
+    return sorted(found)
+
+
+def _says_what_is_normal(words: list[str]) -> bool:
+    if not 2 <= len(words) <= MOST_WORDS:
+        return False
+    normal = [word for word in words if says_absence(word)]
+    return 0 < len(normal) < len(words)
+
+
+def _different(table: Table, name: str) -> list[str]:
+    """The different texts of a column, without words for an empty cell; none where it holds no text."""
+    cells = table.column(name)
+    if not is_text(cells):
+        # An empty column of Parquet has a type of its own.
+        return [] if cells.null_count == len(cells) else ["0"]
+    different = pc.unique(cells.drop_null()).to_pylist()
+    return [word for word in different if word.lower() not in _EMPTY]
