@@ -51,6 +51,7 @@ class Lab:
             try:
                 self._made[artifact] = self._make(artifact, self.folder / artifact, self.run)
             except Exception as error:
+                # Kept: each check that needs it fails at once, and by the same words.
                 self._made[artifact] = error
         made = self._made[artifact]
         if isinstance(made, Exception):

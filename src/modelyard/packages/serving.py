@@ -48,6 +48,7 @@ def open_best(
         try:
             if variant.name in unreadable:
                 raise BrokenArtifact(unreadable[variant.name])
+            # TensorRT compiles for one GPU and one version of itself.
             if variant.built_for is not None:
                 reason = variant.built_for.difference(this_machine())
                 if reason:

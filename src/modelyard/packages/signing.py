@@ -120,6 +120,7 @@ def _public_keys(file: Path) -> list[Ed25519PublicKey]:
     except ValueError:
         said = "it is no public key in PEM form"
         raise UsageError(f"{PUBLIC_KEY}: {file} cannot be used: {said}") from None
+    # Another kind of key could never fit a signature: refused here rather than passed over.
     found = [key for key in keys if isinstance(key, Ed25519PublicKey)]
     if not found or len(found) < len(keys):
         made = "Type: openssl pkey -in signing.pem -pubout -out signing.pub"

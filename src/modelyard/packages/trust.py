@@ -53,6 +53,7 @@ class Trust:
         Raises:
             UsageError: it is from outside and nobody named it: nothing was imported.
         """
+        # Names of modelyard's own families have no colon.
         if ":" in name and name not in self.families:
             raise UsageError(
                 f"the package is of family {name!r}, which is code from outside modelyard that nobody named here; it "

@@ -122,6 +122,7 @@ class Variants(BaseModel):
 def by_preference(variants: Sequence[Variant]) -> list[Variant]:
     """The variants that may serve from a package's files: the chosen one, then the fastest."""
     able = [variant for variant in variants if variant.graphs and not variant.rejected]
+    # False sorts before True.
     return sorted(able, key=lambda variant: (not variant.chosen, variant.p50_ms))
 
 

@@ -67,6 +67,7 @@ def _put(values: dict[str, Any], new: str, value: Any, old: str) -> None:
         place[section] = dict(place.get(section) or {})
         place = place[section]
     there = place.get(name)
+    # A section under both names, of which no setting is given twice.
     if isinstance(there, Mapping) and isinstance(value, Mapping) and not set(there) & set(value):
         place[name] = {**value, **there}
         return

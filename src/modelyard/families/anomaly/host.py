@@ -156,6 +156,7 @@ class AnomalyHost(Host):
         it."""
         mean = self.schema.figures("mean")
         found = mean + (windows - mean) @ np.array(self.detector.expectation)
+        # Beyond what training saw the linear rule knows nothing.
         low, high = self.schema.figures("minimum"), self.schema.figures("maximum")
         return np.asarray(np.clip(found, low, high))
 

@@ -36,6 +36,7 @@ class Part:
     def ends(self, window: int) -> np.ndarray:
         """Last rows of all windows that lie in one segment, int64, ascending."""
         rows = np.arange(window - 1, len(self.segment))
+        # Segments ascend: where first and last row are of one, so are those between.
         return np.asarray(rows[self.segment[rows] == self.segment[rows - window + 1]])
 
     def windows(self, ends: np.ndarray, window: int) -> np.ndarray:

@@ -46,6 +46,7 @@ def choose(settings: ClusteringModel, z: np.ndarray, seed: int) -> Chosen:
     if settings.kind == "dbscan":
         return _eps(settings, plan, z)
     some = sampled(z, JUDGED, seed)
+    # Copies of a row are one place, which no two clusters can share.
     different = len(np.unique(some, axis=0))
     if settings.clusters is not None and settings.clusters > different:
         raise UsageError(

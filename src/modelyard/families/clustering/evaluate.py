@@ -56,6 +56,7 @@ def evaluate(
     z = _scaled(own["x"], scale)
     z_train = _scaled(load_split(features, "train")["x"], scale)
     rng = np.random.default_rng(seed)
+    # A silhouette takes the distances of all pairs: of some rows, drawn at random.
     rows = np.sort(rng.permutation(len(z))[:JUDGED])
     z, labels = z[rows], labels[rows]
     truth = own["label"][rows]

@@ -31,6 +31,7 @@ def draw(z: np.ndarray, labels: np.ndarray, seed: int) -> tuple[dict[str, np.nda
     if z.shape[1] < 3 or len(some) < 10:
         return found, []
     near = min(NEIGHBOURS, len(some) // 3)
+    # From the components on, not from random places: far clusters stay far.
     found["tsne"] = TSNE(perplexity=near, init="pca", random_state=seed).fit_transform(some)
     if importlib.util.find_spec("umap") is None:
         return found, ["No map by UMAP: umap-learn is not installed (pip install umap-learn)."]

@@ -53,6 +53,7 @@ def arrays_of(plan: Plan, fitted: Any, z: np.ndarray, labels: np.ndarray) -> Arr
         core = np.zeros(len(z), bool)
         core[fitted.core_sample_indices_] = True
         inside &= core
+    # The argsort of an order gives each cluster its place in it.
     ranks = np.argsort(order)[labels[inside]]
     points = z[inside][np.argsort(ranks, kind="stable")]
     return {"points": points, "ends": np.cumsum(np.bincount(ranks))}

@@ -66,6 +66,7 @@ class PatchNet(ForecastNet):
         super().__init__(schema, settings)
         width = settings.width
         patch = min(settings.patch, schema.context)
+        # Steps that are lacking to whole patches.
         self.pad = -schema.context % patch
         count = (schema.context + self.pad) // patch
         self.patches = (count, patch * schema.history_width)
@@ -126,6 +127,7 @@ class SmoothingNet(nn.Module):
 
     def forward(self, history: torch.Tensor, future: torch.Tensor) -> dict[str, torch.Tensor]:
         """See ForecastNet; the history is in the simple forecast already."""
+        # Times 0: the graph keeps the input, which every kind has, and its number of windows.
         middle = future[..., 0] + 0 * history[:, :1, 0]
         bands = (self.SPEED * self.bands).expand(middle.shape[0], -1, -1)
         return {"quantiles": around(middle, bands, self.median)}

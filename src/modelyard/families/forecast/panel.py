@@ -80,6 +80,7 @@ class Panel:
         back = origins[:, None] + np.arange(-schema.context, 0)
         ahead = origins[:, None] + np.arange(schema.horizon)
         outside = back < begin[:, None]
+        # Before a series begins any step of it stands in; it is made missing below.
         back = np.maximum(back, begin[:, None])
         steps = np.concatenate([back, ahead], axis=1)
         values = np.where(outside, np.nan, self.y[back])

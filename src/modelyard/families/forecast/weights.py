@@ -45,6 +45,7 @@ def fit_weights(panel: Panel, schema: Schema) -> Weights | None:
         return error(smoothed(weights, whole, schema.season, schema.horizon))
 
     options = {"maxfev": TRIES, "xatol": 0.05, "fatol": 1e-4}
+    # Nelder-Mead needs no gradient: an absolute error has kinks.
     tried = [minimize(error_of, start, method="Nelder-Mead", options=options) for start in STARTS]
     best = min(tried, key=lambda found: float(found.fun))
     if best.fun >= error(seasonal_naive(values, schema.season, schema.horizon)):

@@ -161,6 +161,7 @@ def spread_of(schema: Schema, level: np.ndarray, spread: np.ndarray) -> np.ndarr
     if schema.usual is None:
         return np.where(flat, np.maximum(np.abs(level), 1.0), spread)
     relative, absolute = schema.usual
+    # A level of 0 has no share of itself.
     return np.where(flat, np.where(level == 0, absolute, relative * np.abs(level)), spread)
 
 
@@ -171,6 +172,7 @@ def usual_spread(values: np.ndarray) -> tuple[float, float] | None:
     if not varied.any():
         return None
     sizes = np.abs(level[varied])
+    # Around a level near 0 the ratio may be anything: 1 at most.
     relative = spread[varied] / np.maximum(sizes, spread[varied])
     return float(np.median(relative)), float(np.median(spread[varied]))
 
@@ -188,6 +190,7 @@ def seasonal_naive(values: np.ndarray, season: int, horizon: int) -> np.ndarray:
         found = np.where(np.isnan(found) & inside, seen, found)
         back = back + season
     there = np.isfinite(values)
+    # From the end: the first that is there is the latest.
     latest = length - 1 - np.argmax(there[:, ::-1], axis=1)
     last = values[np.arange(len(values)), latest]
     return np.asarray(np.where(np.isnan(found), last[:, None], found))

@@ -62,6 +62,7 @@ def label_gallery(
     wrong = np.flatnonzero((y != answers).any(axis=1))
     worst = wrong[np.argsort(-judged.surprise[wrong], kind="stable")][:MOST_ERRORS]
     right = np.flatnonzero((y == answers).all(axis=1))
+    # Examples that have the same labels are of one kind.
     kinds = np.unique(y[right], axis=0, return_inverse=True)[1].reshape(-1)
     right = right[_in_turn(kinds)]
 
@@ -98,6 +99,7 @@ def _in_turn(kinds: np.ndarray) -> np.ndarray:
     for kind in np.unique(kinds):
         chosen = kinds == kind
         turn[chosen] = np.arange(chosen.sum())
+    # `lexsort` takes its last key first: by turn, then by kind.
     return np.lexsort((kinds, turn))[:MOST_RIGHT]
 
 

@@ -181,8 +181,7 @@ def _vit(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
 
     patch = settings.patch
     if patch is None:
-        # Rounded up: `-(-a // b)`.
-        # The smallest that divides the side into at most GRID patches.
+        # The smallest that divides the side into at most GRID patches; `-(-a // b)` rounds up.
         patch = -(-spec.size // GRID)
         while spec.size % patch:
             patch += 1

@@ -83,6 +83,7 @@ def draw_negatives(
     drawn = pool[rng.integers(0, len(pool), (len(user), count))]
     for _ in range(10):
         keys = user[:, None] * items + drawn
+        # A pair behind all that are known is compared with the last of them, and differs from it.
         places = np.searchsorted(had, keys).clip(max=len(had) - 1)
         wrong = had[places] == keys
         if not wrong.any():

@@ -50,6 +50,7 @@ class DIN(HistoryNetwork):
         )
         self.product = nn.Parameter(torch.ones(size))
         self.mean = nn.Linear(size, size, bias=False)
+        # At first what is retrieved by is the plain mean.
         nn.init.eye_(self.mean.weight)
 
     def forward(
@@ -147,6 +148,7 @@ class DIN(HistoryNetwork):
     def _entropy(self, score: torch.Tensor) -> torch.Tensor:
         """The first column is the wanted item, the others are not; they count as if `negatives`
         were drawn."""
+        # softplus(-s) is -log sigmoid(s), which does not overflow.
         wanted = functional.softplus(-score[:, 0]).mean()
         unwanted = functional.softplus(score[:, 1:]).mean()
         return (wanted + self.negatives * unwanted) / (1 + self.negatives)

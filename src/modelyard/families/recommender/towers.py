@@ -139,6 +139,7 @@ class Stranger(nn.Module):
 
     def __init__(self, net: Towers) -> None:
         super().__init__()
+        # Items do not change any more: their vectors are constants of the graph.
         self.net, self.items = net, nn.Buffer(net.vectors()[1].detach().clone())
         # Of the least active user that training knew.
         self.activity = nn.Buffer(net.activity.min().detach().clone())

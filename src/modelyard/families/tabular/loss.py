@@ -127,6 +127,7 @@ def mean_to_standard_deviation(y: np.ndarray) -> float:
     largest = float(np.abs(from_median).max())
     if largest == 0:
         return 1.0
+    # In units of the largest: squares of very large targets would overflow.
     unit = from_median / largest
     return float(np.abs(unit).mean() / unit.std())
 

@@ -48,6 +48,7 @@ class _Machine(BaseEstimator):  # type: ignore[misc]  # the library has no types
         found = []
         for code in np.unique(y):
             own = rows[y[rows] == code]
+            # Two of each at least, so that one can be held out.
             found.append(own[: max(2, round(len(own) * self.most_rows / len(y)))])
         return np.sort(np.concatenate(found))
 
