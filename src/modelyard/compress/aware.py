@@ -47,6 +47,7 @@ class RoundedWeight(nn.Module):
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         largest = weight.detach().abs().flatten(1).amax(dim=1)
+        # A channel of zeros has no scale of its own, and nothing may be divided by 0.
         scale = (largest / 127).clamp(min=1e-12)
         zero = torch.zeros_like(scale, dtype=torch.int32)
         return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -127, 127)
@@ -70,6 +71,7 @@ class Range(nn.Module):
 
     @torch.no_grad()
     def _follow(self, values: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> None:
+        # With 0 in it: padding and ReLU give many zeros, which must be exact.
         least, most = values.min().clamp(max=0), values.max().clamp(min=0)
         if bool(low == high):  # nothing was seen yet
             low.copy_(least)
@@ -145,12 +147,14 @@ class AwareGraph:
     def tensors(self, model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
         """Ranges of an ONNX graph's activations, by tensor: what nodes with these layers' weights
         take and give."""
-        layers = {f"{layer}.weight": places for layer, places in self.ranges.items()}
+        by_weight = {f"{layer}.weight": places for layer, places in self.ranges.items()}
         found: dict[str, tuple[float, float]] = {}
         for node in model.graph.node:
             # The second input of convolutions and products holds their weights.
-            if len(node.input) > 1 and node.input[1] in layers:
-                places = layers[node.input[1]]
+            if len(node.input) > 1 and node.input[1] in by_weight:
+                places = by_weight[node.input[1]]
+                # A tensor between two layers is one's exit and the next one's entry: the exit,
+                # which comes first, counts.
                 found.setdefault(node.input[0], places[ENTRY])
                 found.setdefault(node.output[0], places[EXIT])
         return found

@@ -40,16 +40,17 @@ def make_variants(
     ends = time.perf_counter() + task.settings.seconds
     recipes = [recipe for recipe in RECIPES if _is_wanted(recipe, task)]
     for number, recipe in enumerate(recipes, start=1):
+        name = recipe.name
         reason = _refusal(recipe, sources, task, ends)
         if reason:
-            left_out.append(LeftOut(name=recipe.name, verdict="refused", reason=reason))
+            left_out.append(LeftOut(name=name, verdict="refused", reason=reason))
         else:
             try:
-                made[recipe.name] = _make(recipe, sources, folder, task)
+                made[name] = _make(recipe, sources, folder, task)
             except Exception as error:
                 # Compilers fail in many ways on graphs that they do not know: the others still work.
-                shutil.rmtree(folder / recipe.name, ignore_errors=True)
-                left_out.append(LeftOut(name=recipe.name, verdict="failed", reason=one_line(error)))
+                shutil.rmtree(folder / name, ignore_errors=True)
+                left_out.append(LeftOut(name=name, verdict="failed", reason=one_line(error)))
         progress(number, len(recipes))
     return made, left_out
 

@@ -44,6 +44,7 @@ def build(
     if not known.is_file():
         timings = cache / f"{timing_key(built_for)}.timing"
         engine = _built(source, ranges, timings)
+        # Killed while it writes it must not leave half an engine under the key.
         waiting = known.with_suffix(".part")
         waiting.write_bytes(engine)
         waiting.replace(known)
@@ -106,8 +107,8 @@ def write_context(source: Path, file: Path, engine: bytes, built_for: BuiltFor) 
     graph = onnx.load(str(source), load_external_data=False).graph
     node = helper.make_node(
         "EPContext",
-        [one.name for one in graph.input],
-        [one.name for one in graph.output],
+        [value.name for value in graph.input],
+        [value.name for value in graph.output],
         name="engine",
         domain="com.microsoft",
         main_context=1,

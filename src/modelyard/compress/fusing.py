@@ -121,7 +121,9 @@ def _lets_everything_pass(mask: onnx_ir.Value) -> bool:
     if expand is not None and expand.op_type == "Expand":
         condition = expand.inputs[0]
     truth, zero = _constant(condition), _constant(added)
-    return truth is not None and zero is not None and bool(truth.all()) and not zero.any()
+    if truth is None or zero is None:
+        return False
+    return bool(truth.all()) and not zero.any()
 
 
 def _is_finite(mask: onnx_ir.Value) -> bool:

@@ -66,7 +66,10 @@ def prune_channels(
         )
         pruner.step()
     model.zero_grad(set_to_none=True)
-    changed = {name: shape for name, shape in _shapes(model).items() if shape != before[name]}
+    changed = {}
+    for name, shape in _shapes(model).items():
+        if shape != before[name]:
+            changed[name] = shape
     if not changed:
         raise UsageError(
             f"compress.prune = {share:g} removes no channel of any layer. Raise it, or type: --set compress.prune=0"
@@ -78,7 +81,8 @@ def _ratio(layer: nn.Module, share: float) -> float:
     """The share of a layer's channels to remove, so that a whole number of blocks stays."""
     width = int(layer.weight.shape[0])  # type: ignore[index]
     block = BLOCK if width >= 2 * BLOCK else 1
-    stay = max(block, round(width * (1 - share) / block) * block)
+    blocks = round(width * (1 - share) / block)
+    stay = max(1, blocks) * block
     # Half a channel more: what is computed from the ratio is rounded down to a whole one.
     return 1 - (stay + 0.5) / width
 
@@ -117,6 +121,7 @@ def load_widths(folder: Path) -> Shapes:
 def _describe(layer: nn.Module) -> None:
     """Makes a layer's own sizes those of its tensors."""
     if isinstance(layer, nn.Conv2d):
+        # A group a channel: as many groups go as channels.
         depthwise = layer.groups == layer.in_channels > 1
         layer.out_channels = layer.weight.shape[0]
         if depthwise:

@@ -40,6 +40,7 @@ def check_parity(graph: Graph, native: Runtime, compiled: Runtime) -> float:
     worst = 0.0
     for output in _outputs(graph, native, compiled):
         gap = _gap(output)
+        # Not `gap >`, which is false for NaN.
         if not gap <= graph.tolerance:
             raise BrokenArtifact(
                 f"graph {graph.name!r}: output {output.name!r} differs from the trained model by {gap:.2e}, "
@@ -59,7 +60,9 @@ def check_likeness(graphs: Sequence[Graph], native: Runtime, compiled: Runtime) 
     for graph in graphs:
         for output in _outputs(graph, native, compiled):
             place = f"graph {graph.name!r}: output {output.name!r}"
-            if np.isfinite(output.expected).all() and not np.isfinite(output.seen).all():
+            # Some graphs give infinities on purpose, as for masked tokens.
+            was_finite = np.isfinite(output.expected).all()
+            if was_finite and not np.isfinite(output.seen).all():
                 raise BrokenArtifact(f"{place} is not finite")
             noise = _noise(output)
             if noise > MOST_NOISE:

@@ -70,7 +70,9 @@ def decide(
     base = {variant.name: variant for variant in able}.get(BASE, able[0])
     figure = _figure(choice.aim, sign)
     best = min(able, key=figure)
-    if choice.aim != "quality" and best is not base and not _clearly(best, base, figure):
+    # A ratio of metrics means nothing: for quality every gain counts.
+    needs_margin = choice.aim != "quality" and best is not base
+    if needs_margin and not _clearly(best, base, figure):
         best = base
     others = len(able) > 1
     return [_with_reason(variant, best, base, choice, others) for variant in judged]
@@ -86,7 +88,7 @@ def _judged(variant: Variant, choice: Choice, metric: str, sign: int) -> Variant
     interval = ""
     if variant.change_interval is not None:
         # Of the loss: turned round where more is better.
-        low, high = sorted(-sign * bound for bound in variant.change_interval)
+        low, high = sorted([-sign * bound for bound in variant.change_interval])
         interval = f" (95 % interval {low:.3g} to {high:.3g})"
     allowed = f"allowed {choice.max_loss:.4g}, {choice.max_loss_of}"
     reason = f"loses {loss:.4g} of {metric}{interval}; {allowed}"

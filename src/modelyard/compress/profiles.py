@@ -37,17 +37,21 @@ def ranges_of(inputs: Inputs, calls: Sequence[Arrays], lengths: Lengths) -> dict
     """
     found = {}
     for name, declared in inputs.items():
-        seen = [call[name].shape for call in calls]
-        axes = []
+        least: list[int] = []
+        usual: list[int] = []
+        most: list[int] = []
         for place, size in enumerate(declared):
             if place == 0 and size is None:
-                axes.append((LEAST_ROWS, USUAL_ROWS, MOST_ROWS))
+                low, middle, high = LEAST_ROWS, USUAL_ROWS, MOST_ROWS
             elif size is None:
-                axes.append(_axis(name, place, [shape[place] for shape in seen], lengths.get(name)))
+                seen = [call[name].shape[place] for call in calls]
+                low, middle, high = _axis(name, place, seen, lengths.get(name))
             else:
-                axes.append((size, size, size))
-        least, usual, most = zip(*axes, strict=True) if axes else ((), (), ())
-        found[name] = Range(least, usual, most)
+                low = middle = high = size
+            least.append(low)
+            usual.append(middle)
+            most.append(high)
+        found[name] = Range(tuple(least), tuple(usual), tuple(most))
     return found
 
 

@@ -52,4 +52,5 @@ def attention_gap(maps: torch.Tensor | None, teacher: torch.Tensor) -> torch.Ten
 
 
 def _attention(maps: torch.Tensor) -> torch.Tensor:
-    return functional.normalize(maps.square().mean(dim=1).flatten(1), dim=1)
+    energy = maps.square().mean(dim=1).flatten(1)
+    return functional.normalize(energy, dim=1)

@@ -37,7 +37,9 @@ class Timing:
         """The fields of a `Variant`: milliseconds of single requests, and of the batch size with
         the most predictions a second."""
         by_size = {1: self.single, **self.batches}
-        rates = {size: size / float(np.median(seconds)) for size, seconds in by_size.items()}
+        rates = {}
+        for size, seconds in by_size.items():
+            rates[size] = size / float(np.median(seconds))
         best = max(rates, key=lambda size: rates[size])
         return {
             "p50_ms": _milliseconds(self.single, 0.5),

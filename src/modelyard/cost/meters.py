@@ -62,12 +62,14 @@ def _resident(process: psutil.Process) -> int:
 
 
 def _own_peak() -> int:
+    # "High water mark", which a write to clear_refs resets; getrusage's peak cannot be reset.
     status = SELF / "status"
     if status.is_file():
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Bytes on macOS, kilobytes elsewhere.
     if sys.platform == "darwin":
         return peak
     return peak * 1024
@@ -132,7 +134,9 @@ class PackageMeter:
 def busy_seconds() -> float:
     """Seconds that the machine's cores have worked since it started."""
     times = psutil.cpu_times()
-    return float(sum(getattr(times, part, 0.0) for part in BUSY))
+    # Not every system has all of them.
+    parts = [getattr(times, part, 0.0) for part in BUSY]
+    return float(sum(parts))
 
 
 CONTEXT_BYTES = 64 * 2**20
@@ -196,11 +200,12 @@ class GpuMeter:
 
     def _visible(self) -> dict[str, Any]:
         count = self._nvml.nvmlDeviceGetCount()
-        handles = [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-        devices = {
-            str(self._nvml.nvmlDeviceGetUUID(handle)).removeprefix("GPU-"): handle
-            for handle in handles
-        }
+        devices = {}
+        for index in range(count):
+            handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
+            uuid = str(self._nvml.nvmlDeviceGetUUID(handle)).removeprefix("GPU-")
+            devices[uuid] = handle
+        # The driver lists all GPUs of the machine, whatever CUDA shows to this process.
         allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
         if allowed is None:
             return devices
@@ -244,7 +249,11 @@ def torch_devices() -> set[str]:
     """UUIDs of the GPUs where torch of this process has taken memory; torch is not imported for
     it."""
     torch = sys.modules.get("torch")
-    if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
+    # Another thread may be importing it: then it is there without its parts.
+    if torch is None or not hasattr(torch, "cuda"):
+        return set()
+    # Then it has taken nothing, and asking it for devices would start CUDA.
+    if not torch.cuda.is_initialized():
         return set()
     uuids = set()
     for number in range(torch.cuda.device_count()):

@@ -67,7 +67,8 @@ def by_stage(events: Events, settings: CostSettings) -> list[StageCost]:
     stages = [_stage(stage, list_of, settings) for stage, list_of in events_of.items()]
     if not around.wall_seconds:
         return stages
-    left = around.without(total([one.used for one in stages]))
+    # What a pod or process used in all holds what its stages used.
+    left = around.without(total([stage.used for stage in stages]))
     nothing = price(Usage(), settings)
     starting = StageCost(
         stage=STARTING, used=left, price=price(left, settings), saved_price=nothing
@@ -105,9 +106,11 @@ def over_runs(runs: Iterable[Sequence[StageCost]]) -> list[StageCost]:
         UsageError: the runs are priced in different currencies.
     """
     found: dict[str, StageCost] = {}
-    for one in chain.from_iterable(runs):
-        known = found.get(one.stage)
-        found[one.stage] = one if known is None else known + one
+    for cost in chain.from_iterable(runs):
+        if cost.stage in found:
+            found[cost.stage] += cost
+        else:
+            found[cost.stage] = cost
     return list(found.values())
 
 
@@ -124,12 +127,13 @@ def paid(run: str, made: Iterable[Manifest], settings: CostSettings) -> dict[str
     # By key: two outputs of one stage have the cost of the stage, which was paid once.
     origins: dict[str, Origin] = {}
     for manifest in made:
-        for one in (manifest, *manifest.lineage.values()):
-            origins[one.key] = one
+        for origin in (manifest, *manifest.lineage.values()):
+            origins[origin.key] = origin
     used = Usage()
-    for one in origins.values():
-        if one.cost is not None and one.run == run:
-            used += one.cost
+    for origin in origins.values():
+        # Another run's outputs that were taken again were paid for there.
+        if origin.cost is not None and origin.run == run:
+            used += origin.cost
     return figures(used, price(used, settings))
 
 
@@ -139,16 +143,17 @@ def add_prices(prices: Sequence[Price]) -> Price:
     Raises:
         UsageError: they are in different currencies.
     """
-    currencies = list(dict.fromkeys(one.currency for one in prices))
+    currencies = list(dict.fromkeys(price.currency for price in prices))
     if len(currencies) > 1:
         raise UsageError(
             f"prices in {' and '.join(currencies)} cannot be added. Type: --set cost.currency=EUR"
         )
     parts: dict[str, float] = {}
     unpriced: dict[str, None] = {}
-    for one in prices:
-        parts = added(parts, one.parts)
-        unpriced |= dict.fromkeys(one.unpriced)
+    for own in prices:
+        parts = added(parts, own.parts)
+        unpriced |= dict.fromkeys(own.unpriced)
+    # Nothing used is 0; used and nothing of it priced is unknown.
     amount = sum(parts.values()) if parts or not unpriced else None
     return Price(currency=currencies[0], amount=amount, parts=parts, unpriced=list(unpriced))
 
@@ -263,6 +268,7 @@ def return_on(
 
 
 def _discounted(monthly: float, months: float, yearly_rate: float) -> float:
+    # The twelfth root, since twelve months' interest is paid on interest too.
     factor: float = (1 + yearly_rate) ** (-1 / 12)
     whole, part = divmod(months, 1)
     factors = [factor**month for month in range(1, int(whole) + 1)]
@@ -273,7 +279,7 @@ def table(stages: Sequence[StageCost]) -> dict[str, Any]:
     """Columns and rows by stage, as a card shows them."""
     currency = stages[0].price.currency if stages else ""
     columns = ["stage", "wall", "core-min", "GPU-min", "Wh", "peak MB", f"price, {currency}"]
-    rows = [[one.stage, *row(one)] for one in stages]
+    rows = [[stage.stage, *row(stage)] for stage in stages]
     # A column that no stage has a figure for is left out.
     is_shown = [any(cells) for cells in zip(*rows, strict=True)]
     return {
@@ -282,10 +288,10 @@ def table(stages: Sequence[StageCost]) -> dict[str, Any]:
     }
 
 
-def row(one: StageCost) -> list[str]:
+def row(stage: StageCost) -> list[str]:
     """Wall time, core-minutes, GPU-minutes, Wh, peak memory and price as text; empty where there
     is none."""
-    used, amount = one.used, one.price.amount
+    used, amount = stage.used, stage.price.amount
     return [
         f"{used.wall_seconds:.1f} s",
         f"{used.cpu_seconds / 60:.3g}",

@@ -120,14 +120,17 @@ class Meter:
     def _measure(self) -> Usage:
         wall, cpu = time.monotonic() - self._began, cpu_seconds() - self._cpu_began
         peak = self._memory.peak()
+        measured = {"cpu": self._package.joules(cpu), "gpu": self._gpu.joules()}
         energy = {}
-        for source, joules in (("cpu", self._package.joules(cpu)), ("gpu", self._gpu.joules())):
+        for source, joules in measured.items():
             if joules is not None:
                 energy[source] = round(joules, 3)
+        # A GPU is paid for from the first second to the last, however busy it was.
+        gpus = {name: round(held * wall, 4) for name, held in self._gpu.held().items()}
         own = Usage(
             wall_seconds=round(wall, 4),
             cpu_seconds=round(cpu, 4),
-            gpu_seconds={name: round(held * wall, 4) for name, held in self._gpu.held().items()},
+            gpu_seconds=gpus,
             energy_joules=energy,
             memory_gb_seconds=round(peak / 1e9 * wall, 6),
             peak_memory_bytes=peak,
@@ -182,8 +185,8 @@ def collect(folder: Path) -> Usage:
     the longest wall time, the sum of all else, peak memory too."""
     files = sorted(folder.glob("cost-*.json"))
     left = [Usage.model_validate_json(file.read_text()) for file in files]
-    at_once = {
-        "wall_seconds": max((one.wall_seconds for one in left), default=0.0),
-        "peak_memory_bytes": sum(one.peak_memory_bytes for one in left),
-    }
+    seconds = [usage.wall_seconds for usage in left]
+    peaks = [usage.peak_memory_bytes for usage in left]
+    # Adding two usages is for work one after the other: wall times add up, peaks do not.
+    at_once = {"wall_seconds": max(seconds, default=0.0), "peak_memory_bytes": sum(peaks)}
     return total(left).model_copy(update=at_once)

@@ -25,20 +25,21 @@ def difference(left: Any, right: Any, tolerance: float = TOLERANCE, at: str = "a
         if len(left) != len(right):
             return f"{at} has {len(left)} and {len(right)} items"
         pairs = []
-        for number, (a, b) in enumerate(zip(left, right, strict=True)):
-            pairs.append((f"{at}[{number}]", a, b))
+        for number, items in enumerate(zip(left, right, strict=True)):
+            pairs.append((f"{at}[{number}]", *items))
+    elif _same(left, right, tolerance):
+        return ""
     else:
-        if _same(left, right, tolerance):
-            return ""
         return f"{at} is {left!r} and {right!r}"
-    for place, a, b in pairs:
-        found = difference(a, b, tolerance, place)
+    for place, one, other in pairs:
+        found = difference(one, other, tolerance, place)
         if found:
             return found
     return ""
 
 
 def _same(left: Any, right: Any, tolerance: float) -> bool:
+    # 1 and 1.0 are the same answer to a reader of JSON; 1 and true are not.
     if _is_number(left) and _is_number(right):
         return bool(abs(left - right) <= tolerance * max(1, abs(left)))
     return bool(type(left) is type(right) and left == right)

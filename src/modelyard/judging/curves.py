@@ -71,6 +71,7 @@ def precision_recall(y: np.ndarray, score: np.ndarray, name: str, most: int = MO
         y: 1 for positive examples, (n,), at least one; score: (n,); name: what is found.
     """
     found, alarms, _ = counts(y, score)
+    # From the most recall to the least, as thresholds rise.
     precision = np.r_[1.0, found[1:] / (found[1:] + alarms[1:])][::-1]
     recall = (found / found[-1])[::-1]
     kept = thinned(len(precision), most)

@@ -252,6 +252,7 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
         if gain.metric == metric and gain.over == evaluation.baseline_name:
             over_baseline = gain
             break
+    # Without an interval nothing shows that it is more than chance.
     by_chance = over_baseline is None or over_baseline.low <= gate.over_baseline
     failures = _failures(gate, evaluation, metric)
     if gate.beyond_chance and by_chance:
@@ -280,6 +281,7 @@ def _failures(gate: GateSettings, evaluation: Evaluation, metric: str) -> list[s
     """What a metric misses of the bound, the baseline and the other simple answers."""
     value, baseline = evaluation.metrics[metric], evaluation.baseline.get(metric)
     failures = []
+    # Asked the other way round, so that a value equal to the bound meets it.
     if gate.threshold is not None and evaluation.better(metric, gate.threshold, value):
         bound = "at least" if evaluation.directions[metric] == "max" else "at most"
         failures.append(f"it must be {bound} {gate.threshold:.4g}")

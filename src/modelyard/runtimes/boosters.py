@@ -99,6 +99,7 @@ class _Booster:
             raise UsageError(f"{self.shape.takes!r} must be (rows, {self.columns}); seen {x.shape}")
         booster = self._many if len(x) > 2 * BLOCK else self._few
         answer = np.asarray(booster.inplace_predict(x.astype(np.float32, copy=False)))
+        # Of two classes XGBoost gives the second one's probability only.
         if self.shape.classes and answer.ndim == 1:
             answer = np.stack([1 - answer, answer], axis=1)
         return np.ascontiguousarray(answer, dtype=np.float32)

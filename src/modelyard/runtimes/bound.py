@@ -73,11 +73,13 @@ class Buffers:
     def take(self, arrays: Mapping[str, np.ndarray]) -> tuple[Any, dict[str, Buffer]]:
         """The key and the filled buffers of these arrays."""
         key = tuple((name, array.shape, array.dtype.char) for name, array in arrays.items())
+        # Taken out: another thread must not fill them until this call is over.
         with self._lock:
             found = self._free.get(key)
             buffers = found.pop() if found else None
         if buffers is None:
             return key, {name: Buffer(array, self._place) for name, array in arrays.items()}
+        # Without the lock, since copying to the device takes long.
         for name, array in arrays.items():
             buffers[name].fill(array)
         return key, buffers
@@ -87,6 +89,7 @@ class Buffers:
         with self._lock:
             self._free.setdefault(key, []).append(buffers)
             self._free.move_to_end(key)
+            # Texts have a shape for each length: without a bound they would fill the device.
             while len(self._free) > SHAPES:
                 self._free.popitem(last=False)
 

@@ -20,11 +20,14 @@ def available_cores() -> int:
         allowed = len(os.sched_getaffinity(0))
     for files in _CPU_LIMITS:
         try:
-            quota, period = " ".join((_CGROUP / file).read_text() for file in files).split()
+            texts = [(_CGROUP / file).read_text() for file in files]
+            quota, period = " ".join(texts).split()
         except (OSError, ValueError):
             continue
         if quota in ("max", "-1"):
             return allowed
+        # Microseconds of CPU time in each period. Rounded down: a thread more than the limit is
+        # stopped for a part of each period, and the others wait for it.
         return max(1, min(allowed, int(quota) // int(period)))
     return allowed
 
@@ -37,6 +40,7 @@ def cores(cells: int) -> int:
     """
     if cells < FEW_CELLS:
         return 1
+    # OpenMP takes a list, one number for each level of nesting.
     limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     available = available_cores()
     if limit.isdecimal() and int(limit) > 0:

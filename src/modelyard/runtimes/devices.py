@@ -92,7 +92,8 @@ def place_of(device: str, *, engines: Path | None = None, worker: int = 0) -> Pl
         UsageError: no such device. Unavailable: a GPU is asked for, and none can be used.
     """
     kind, _, number = device.partition(":")
-    if kind not in (AUTO, CPU, CUDA) or (number and (kind != CUDA or not number.isdecimal())):
+    is_number = number.isdecimal() and kind == CUDA
+    if kind not in (AUTO, CPU, CUDA) or (number and not is_number):
         raise UsageError(f"device {device!r} is unknown. {ALLOWED}")
     if kind == CPU:
         return CPU_PLACE
@@ -198,7 +199,8 @@ def refusal(providers: Sequence[Provider]) -> str:
 
 def _said(error: Exception) -> str:
     """An exception's first line, from where CUDA's own words begin."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    lines = str(error).strip().splitlines()
+    line = lines[0] if lines else type(error).__name__
     _, mark, words = line.partition("CUDA failure")
     if mark:
         return f"{mark}{words}"
@@ -228,6 +230,7 @@ def load_libraries() -> None:
 
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
+    # TensorRT's wheel loads its libraries when it is imported; ONNX Runtime knows only CUDA's.
     if importlib.util.find_spec("tensorrt_libs") is not None:
         importlib.import_module("tensorrt_libs")
 

@@ -90,6 +90,7 @@ def cause_of(error: BaseException) -> str:
 @contextlib.contextmanager
 def _quiet():  # type: ignore[no-untyped-def]
     """The exporter prints whole graphs; what matters of them is in the error."""
+    # `disable` holds for all loggers; its old value is nowhere but here.
     level = logging.root.manager.disable
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

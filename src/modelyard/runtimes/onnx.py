@@ -63,21 +63,23 @@ class OnnxRuntime:
                 raise BrokenArtifact(
                     f"graph {name!r}{where} is not an ONNX model that runs here: {error}"
                 ) from None
-            self._sessions[name] = (session, [output.name for output in session.get_outputs()])
+            outputs = [output.name for output in session.get_outputs()]
+            self._sessions[name] = session, outputs
 
     def signature(self, graph: str) -> tuple[list[Tensor], list[Tensor]]:
         """Inputs and outputs of a graph as ONNX declares them."""
-        session = self._sessions[graph][0]
-        inputs = [_tensor(one) for one in session.get_inputs()]
-        return inputs, [_tensor(one) for one in session.get_outputs()]
+        session, _ = self._sessions[graph]
+        inputs = [_tensor(declared) for declared in session.get_inputs()]
+        outputs = [_tensor(declared) for declared in session.get_outputs()]
+        return inputs, outputs
 
     def __call__(self, graph: str, arrays: Arrays) -> Arrays:
         session, outputs = self._sessions[graph]
         return dict(zip(outputs, session.run(outputs, arrays), strict=True))
 
 
-def _tensor(one: Any) -> Tensor:
-    kind = one.type.removeprefix("tensor(").removesuffix(")")
+def _tensor(declared: Any) -> Tensor:
+    kind = declared.type.removeprefix("tensor(").removesuffix(")")
     # An axis that varies has a name in place of a size, or neither.
-    shape = [size if isinstance(size, int) else None for size in one.shape]
-    return Tensor(one.name, kind, tuple(shape))
+    shape = [size if isinstance(size, int) else None for size in declared.shape]
+    return Tensor(declared.name, kind, tuple(shape))

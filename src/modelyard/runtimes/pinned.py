@@ -35,6 +35,8 @@ def locked(shape: tuple[int, ...], kind: np.dtype[Any]) -> np.ndarray:
     if runtime is None or array.nbytes == 0:
         return array
     address = ctypes.c_void_p(array.ctypes.data)
-    if runtime.cudaHostRegister(address, ctypes.c_size_t(array.nbytes), _ANY_DEVICE) == 0:
+    size = ctypes.c_size_t(array.nbytes)
+    # Not 0 where the system lets no more be locked: then the array is as good, only slower.
+    if runtime.cudaHostRegister(address, size, _ANY_DEVICE) == 0:
         weakref.finalize(array, runtime.cudaHostUnregister, address)
     return array

@@ -105,6 +105,8 @@ def _one(metric: str, new: float, old: float, margin: float, evaluation: Evaluat
     elif new > old:
         sign = ">"
     text = f"{metric} {new:.{digits}f} {sign} {old:.{digits}f}"
-    if better or not margin or (new > old) != larger:
-        return Compared(better, text)
-    return Compared(better, f"{text}, not by more than {margin:g}")
+    # Where the new one is behind, or nothing is required, the margin explains nothing.
+    is_ahead = (new > old) == larger
+    if not better and margin and is_ahead:
+        text += f", not by more than {margin:g}"
+    return Compared(better, text)

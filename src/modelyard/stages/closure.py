@@ -56,6 +56,7 @@ def code_digest(modules: Iterable[str]) -> str:
     libraries they import."""
     content = hashlib.sha256()
     sources, libraries = closure(modules)
+    # Each part ends with a zero byte: else two different lists of parts could read the same.
     for name, file in sorted(sources.items()):
         content.update(f"{name}\0".encode() + file.read_bytes() + b"\0")
     for library in sorted(libraries):
@@ -71,7 +72,7 @@ def closure(modules: Iterable[str]) -> tuple[dict[str, Path], set[str]]:
     only where it is imported by name.
     """
     waiting = list(modules)
-    own = {"modelyard", *(module.partition(".")[0] for module in waiting)}
+    own = {module.partition(".")[0] for module in waiting} | {"modelyard"}
     sources: dict[str, Path] = {}
     libraries: set[str] = set()
     while waiting:
@@ -105,6 +106,7 @@ def library_version(library: str) -> str:
 def _file_of(module: str) -> Path | None:
     """The module's source, found without importing its parents' contents."""
     top, *rest = module.split(".")
+    # Of the top package only: for an inner module Python would run the packages above it.
     spec = importlib.util.find_spec(top)
     if spec is None or spec.origin is None:
         return None
@@ -141,16 +143,20 @@ def _imported_from(text: str, file: Path, module: str) -> Iterator[str]:
             base = _absolute(base, module, is_package=file.name == "__init__.py")
         # Libraries are told by their top name: only in our own packages is it worth a look.
         is_walked = base.partition(".")[0] in ("modelyard", module.partition(".")[0])
-        names = [part.split(" as ")[0].strip() for part in match["names"].strip("()").split(",")]
+        parts = match["names"].strip("()").split(",")
+        names = [part.split(" as ")[0].strip() for part in parts]
+        # A comma may stand behind the last one.
+        names = [name for name in names if name]
         modules = 0
-        for name in filter(str.isidentifier, names):
+        for name in names:
             inner = f"{base}.{name}"
-            if is_walked and _file_of(inner) is not None:
+            if is_walked and name.isidentifier() and _file_of(inner) is not None:
                 modules += 1
                 yield inner
         # `from package import module` runs the package too, but what it says of itself is not what
         # is used.
-        if modules == 0 or modules < len(list(filter(None, names))):
+        are_all_modules = 0 < modules == len(names)
+        if not are_all_modules:
             yield base
 
 

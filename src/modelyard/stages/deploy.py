@@ -72,6 +72,8 @@ def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
     if made.champion:
         if releaser is not None:
             made = _serve(run, made, package, releaser)
+        # The tag first: killed between the two, a second try decides once more. The other way
+        # round it would take the champion for one that a person promoted.
         registry.set_tag(registry.get(name, version), DEPLOYMENT, made.model_dump_json())
         registry.set_champion(name, version, f"run {run.id}: {made.reason}")
     write_json(deployment / "deployment.json", made)
@@ -116,6 +118,7 @@ def _serve(run: Run, made: Deployment, package: Path, releaser: Releaser) -> Dep
     except ModelyardError as error:
         registry.set_tag(version, FAILED, str(error)[:4000])
         serves = registry.find(made.name, releaser.serves())
+        # It was champion before this step: an earlier try of it said so, or a person.
         if version.champion and serves is not None and serves.version != version.version:
             why = f"run {run.id}: {error}"[:4000]
             registry.set_champion(made.name, serves.version, why, back=True)
@@ -133,7 +136,8 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
     made = functools.partial(
         Deployment, name=name, version=version, metric=gate.metric, challenger_metric=gate.value
     )
-    serving = next((one for one in registry.list_versions(name) if one.champion), None)
+    champions = [known for known in registry.list_versions(name) if known.champion]
+    serving = champions[0] if champions else None
     new = f"{name} version {version} is champion"
     if serving is None:
         reason = f"{new}: {gate.metric} {figure(gate.value)}, the first"
@@ -151,6 +155,7 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
     try:
         champion = registry.fetch(serving)
         other = _judge_champion(run, champion, gate.metric, features, result)
+    # The store may answer again: a second try of the step can still decide.
     except Unavailable:
         raise
     except Exception as error:  # whatever another version's host raises on data that it never met
@@ -224,7 +229,8 @@ def _judge_champion(
     judged = package.evaluation()
     same_data = artifact.read_manifest(features).digest in package.manifest.lineage
     same_code = package.info.code_version == run.code_version
-    if not (same_data and same_code and judged.part == like.part):
+    same_rows = same_data and judged.part == like.part
+    if not (same_rows and same_code):
         judged = evaluated(run, package.host, package.run, features, "test", like=like)
     if metric not in judged.metrics:
         raise KeyError(metric)

@@ -32,7 +32,8 @@ def line_of(result: Evaluation, gate: GateResult) -> str:
         compared += [f"{name} {figure(value)}" for name, value in result.rivals.items()]
     if compared:
         line += f" ({', '.join(compared)})"
-    # The interval of the gain holds 0, and the gain itself is above it.
+    # The interval of the gain holds 0, and the gain itself is above it: of one below 0 the figures
+    # say enough.
     if gate.gain is not None and gate.gain.low <= 0 < gate.gain.value:
         line += ", not better than the baseline beyond chance"
     if result.rows < FEW:

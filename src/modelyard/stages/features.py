@@ -31,6 +31,7 @@ def features(run: Run, dataset: In, features: Out) -> str:
     Brings the one that teaches, too.
     """
     _check_trained_by_the_loop(run)
+    # Copied into the outputs: training then reads nothing but its inputs, on whatever machine.
     base = start.bring(run, features)
     taught_by = teacher.bring(run, features)
     (features / "assets").mkdir()

@@ -50,8 +50,10 @@ def add_variants(run: Run, package: Verified, features: Path, into: Path) -> Pac
         artifact.write_json(work / INFO, info)
         _write_shown(work, info, features, package)
         origin = artifact.Origin(**package.manifest.model_dump())
-        update = {"key": hashlib.sha256(info.version.encode()).hexdigest(), "created": info.created}
-        artifact.seal(work, origin.model_copy(update=update), [package.manifest])
+        key = hashlib.sha256(info.version.encode()).hexdigest()
+        origin = origin.model_copy(update={"key": key, "created": info.created})
+        artifact.seal(work, origin, [package.manifest])
+        # What is signed is the manifest, which sealing writes.
         signing.sign(work)
     return info
 
@@ -92,12 +94,13 @@ def _extended(run: Run, package: Verified, features: Path, work: Path) -> Packag
     likeness = partial(check_likeness, _examples(recorded()), base.runtime)
     others, not_opened = compiled_of(graphs, earlier | made, lambda _: likeness)
 
-    native_sizes = [one.bytes for one in old.variants if one.name == NATIVE]
+    native_sizes = [variant.bytes for variant in old.variants if variant.name == NATIVE]
     size = native_sizes[0] if native_sizes else base.size
+    # The base stands in for the trained model: parity has shown that it answers the same.
     judged = judge_variants(run, host, features, base.runtime, size, [base, *others])
     left_out = [*left_out, *not_opened, *judged.left_out]
     variants = _merged(old, judged, left_out)
-    with_files = {one.name for one in variants.variants if one.graphs}
+    with_files = {variant.name for variant in variants.variants if variant.graphs}
     for name in {*made, *earlier} - with_files:
         shutil.rmtree(graphs / name)
     return _info(run, package, host, features, work, variants, [base, *others])
@@ -123,14 +126,17 @@ def _examples(recorded: Recorded) -> list[Graph]:
 def _merged(old: PackageInfo, judged: Variants, left_out: Sequence[LeftOut]) -> Variants:
     """The new figures; the trained model, which is not here, and variants without files keep
     theirs."""
-    fresh = {one.name: one for one in judged.variants if one.name != NATIVE}
-    gone = {one.name for one in left_out}
-    kept = [one for one in old.variants if one.name not in fresh and one.name not in gone]
-    rows = sorted(kept, key=lambda one: one.name != NATIVE)
-    for one in fresh.values():
-        rows.append(one.model_copy(update={"graphs": {}}) if one.rejected else one)
-    measured = {one.name for one in rows}
-    others = [one for one in old.left_out if one.name not in measured | gone]
+    fresh = [variant for variant in judged.variants if variant.name != NATIVE]
+    gone = {variant.name for variant in left_out}
+    replaced = gone.union(variant.name for variant in fresh)
+    kept = [variant for variant in old.variants if variant.name not in replaced]
+    rows = sorted(kept, key=lambda variant: variant.name != NATIVE)
+    for variant in fresh:
+        if variant.rejected:
+            variant = variant.model_copy(update={"graphs": {}})
+        rows.append(variant)
+    known = gone.union(variant.name for variant in rows)
+    others = [variant for variant in old.left_out if variant.name not in known]
     return Variants(variants=rows, left_out=[*others, *left_out], choice=judged.choice)
 
 
@@ -155,7 +161,8 @@ def _info(
         "version": hashlib.sha256(f"{old.version} {created} {variants}".encode()).hexdigest()[:12],
     }
     if variants.chosen.name != old.chosen.name:
-        runtime = next(one.runtime for one in opened if one.name == variants.chosen.name)
+        runtimes = {variant.name: variant.runtime for variant in opened}
+        runtime = runtimes[variants.chosen.name]
         before = Evaluation.model_validate_json((work / EVALUATION).read_text())
         result = evaluated(run, host, runtime, features, "test", like=before)
         gate = judge(run.config.gate, result)

@@ -36,6 +36,7 @@ def bring_labelled(run: Run, dataset: Path) -> tuple[str, str]:
     read = read_labels(data.labels, since, most=data.most_labels)
     requests = []
     for row in read.rows:
+        # Logged without its request: before the service was told to keep them, or by another one.
         if row.get(REQUEST) is None or row["_label"] is None:
             continue
         request = LabelledRequest(

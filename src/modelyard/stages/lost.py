@@ -21,6 +21,7 @@ def losses(summary: Mapping[str, Any]) -> str:
     dropped: dict[str, dict[str, int]] = {}
     for reason, count in (summary.get("dropped") or {}).items():
         what, colon, why = reason.partition(": ")
+        # A unit is one word: other colons are of the reason itself.
         if not colon or " " in what:
             what, why = unit, reason
         if count and not (what == "columns" and left_out):

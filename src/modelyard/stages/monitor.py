@@ -69,6 +69,7 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
     called = registry.model_name(run)
     if version is not None:
         called += f"@{version.version}"
+    # Of too few rows a share says nothing.
     said = cautions(reference.repeated, current.repeated, seen) if found.columns else []
     update = {"cautions": said, "model": called, "schedule": settings.schedule or ""}
     found = found.model_copy(update=update)

@@ -65,6 +65,7 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
     info = _info(run, features, model, result, gate, _described(variants, packed))
     write_json(package / "package.json", info)
     trained_by = artifact.read_manifest(model)
+    # Last: it shows what the other files hold.
     write_card(
         package,
         info,
@@ -72,7 +73,7 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
         summary_of(features),
         summary_of(model),
         {**trained_by.lineage, trained_by.digest: trained_by},
-        [artifact.read_manifest(one) for one in (evaluation, graphs)],
+        [artifact.read_manifest(evaluation), artifact.read_manifest(graphs)],
     )
     return f"{info.version}, {chosen.name}, {gate.metric} {figure(gate.value)}"
 
@@ -136,9 +137,9 @@ def write_reference(run: Run, host: Host, runtime: Runtime, features: Path, pack
     bodies, truths = run.reader.reference(features, run.reader.most_reference)
     requests = [host.Request.model_validate(body) for body in bodies]
     answers = host.predict(runtime, requests)
-    rows: list[Row] = [
-        host.describe(one, answer) for one, answer in zip(requests, answers, strict=True)
-    ]
+    rows: list[Row] = []
+    for request, answer in zip(requests, answers, strict=True):
+        rows.append(host.describe(request, answer))
     write_parquet(rows, package / "reference.parquet")
     if truths is not None:
         write_json(package / TRUTHS, truths)
@@ -188,7 +189,7 @@ def _card_of_refused(
         training=summary_of(model),
         lineage={**trained_by.lineage, trained_by.digest: trained_by},
         reference={},
-        others=[artifact.read_manifest(one) for one in others],
+        others=[artifact.read_manifest(folder) for folder in others],
     )
 
 
@@ -196,7 +197,8 @@ def _keep_refused(
     run: Run, result: Evaluation, gate: GateResult, card: str, made: Sequence[Path]
 ) -> Path | None:
     """Tracks the run with its card, and keeps the card in the run's folder, where there is one."""
-    cost = paid(run.id, [artifact.read_manifest(one) for one in made], run.config.cost)
+    manifests = [artifact.read_manifest(folder) for folder in made]
+    cost = paid(run.id, manifests, run.config.cost)
     (_, model, *_) = made
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "card.html"

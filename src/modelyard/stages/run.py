@@ -115,6 +115,7 @@ class Stage:
         with measure(run.gpus_per_node) as meter:
             try:
                 headline, saved = self._run(run, given, meter)
+            # Ctrl-C too: who follows the events must see the stage end.
             except BaseException as error:
                 refused = refusal(error)
                 _tell_failure(self.name, refused or error, meter.stop())
@@ -138,9 +139,10 @@ class Stage:
         was run."""
         if self.computes:
             check_requirements(run)
-        parents = {
-            name: artifact.read_manifest(paths[name]) for name in self.inputs if name in paths
-        }
+        parents = {}
+        for name in self.inputs:
+            if name in paths:
+                parents[name] = artifact.read_manifest(paths[name])
         outside = self.outside(run) if self.outside else ""
         key = self.key(run, parents, outside)
         # Nothing that was made before is known to be the same where nobody can tell the outside.
@@ -165,10 +167,12 @@ class Stage:
     ) -> Done:
         """Calls the function; its outputs appear together, sealed, or not at all."""
         made_from = list(parents.values())
+        # Each output appears by a rename when the stack ends. Killed between two of them the stage
+        # runs again, since its record is written after all (`_remember`).
         with ExitStack() as stack:
-            work = {
-                name: stack.enter_context(artifact.create(paths[name])) for name in self.outputs
-            }
+            work = {}
+            for name in self.outputs:
+                work[name] = stack.enter_context(artifact.create(paths[name]))
             arguments = {name: paths.get(name) for name in self.inputs} | work
             result = self.function(run, **arguments)
             done = result if isinstance(result, Done) else Done(result or "")
@@ -177,6 +181,7 @@ class Stage:
                 origin = origin.model_copy(update={"data_revision": done.data_revision})
             for name, folder in work.items():
                 artifact.seal(folder, origin.model_copy(update={"kind": name}), made_from)
+                # What is signed is the manifest, which sealing writes.
                 if name == "package":
                     signing.sign(folder)
         return done
@@ -184,13 +189,16 @@ class Stage:
     def key(self, run: Run, parents: dict[str, Manifest], outside: str | None = "") -> str:
         """sha256 of all that the outputs follow from: stage, config sections, inputs' content,
         code."""
+        # Where nobody can tell the outside, no other output may pass for this one.
+        if outside is None:
+            outside = secrets.token_hex(16)
         content = {
             "stage": self.name,
             "family": run.name,
             "config": config_hash(run.config, self.reads),
-            "inputs": {name: parents[name].digest for name in sorted(parents)},
+            "inputs": {name: manifest.digest for name, manifest in parents.items()},
             "code": self.code(run.entry),
-            "outside": outside if outside is not None else secrets.token_hex(16),
+            "outside": outside,
         }
         if self.name == "features" and (more := run.config.for_features()):
             content["more"] = more
@@ -228,6 +236,7 @@ class Stage:
                 artifact.verify(source)
         except ModelyardError:  # removed or changed since: it is made again
             return None
+        # All were verified before the first is copied: outputs are of one stage, or none.
         for name, source in sources.items():
             if source != paths[name].resolve():
                 artifact.clone(source, paths[name])
@@ -259,20 +268,20 @@ def stage(
         hints = get_type_hints(function, include_extras=True)
         roles = {name: _role(hint) for name, hint in hints.items()}
         parameters = inspect.signature(function).parameters
-        optional = frozenset(name for name in parameters if parameters[name].default is None)
-        inputs = tuple(name for name in parameters if roles.get(name) == "in")
-        outputs = tuple(name for name in parameters if roles.get(name) == "out")
+        optional = [name for name in parameters if parameters[name].default is None]
+        inputs = [name for name in parameters if roles.get(name) == "in"]
+        outputs = [name for name in parameters if roles.get(name) == "out"]
         return Stage(
-            function.__name__,
-            tuple(reads),
-            function,
-            cached,
-            outside,
-            halves,
-            computes,
-            inputs,
-            optional,
-            outputs,
+            name=function.__name__,
+            reads=tuple(reads),
+            function=function,
+            cached=cached,
+            outside=outside,
+            halves=halves,
+            computes=computes,
+            inputs=tuple(inputs),
+            optional=frozenset(optional),
+            outputs=tuple(outputs),
         )
 
     return decorate

@@ -51,6 +51,7 @@ def train(run: Run, features: In, model: Out) -> str:
     _train(run, job, features, model)
     summary = json.loads((model / "summary.json").read_text()) | _continual(run, features, model)
     write_json(model / "summary.json", summary)
+    # Last: killed before, the training continues from them.
     _remove(checkpoints)
     return str(summary.get("headline", ""))
 

@@ -107,25 +107,11 @@ def judge_variants(
     metric = judge(run.config.gate, trained).metric
     choice = choice_of(run.config.export, metric, trained)
     requests = _requests(run, host, features)
-    left_out: list[LeftOut] = []
-    found: dict[str, Evaluation] = {NATIVE: trained}
-    for one in opened:
-        try:
-            lost = _lost_answers(host, one.runtime, requests[:ASKED])
-            if lost and one.name == BASE:
-                raise BrokenArtifact(f"{BASE}: {lost}")
-            if lost:
-                left_out.append(LeftOut(name=one.name, verdict="failed", reason=lost))
-                continue
-            found[one.name] = evaluated(run, host, one.runtime, features, "validation", trained)
-        except Exception as error:
-            if one.name == BASE:
-                raise
-            # A variant that answers with infinities breaks metrics, each in its own way.
-            reason = f"cannot be judged: {one_line(error)}"
-            left_out.append(LeftOut(name=one.name, verdict="rejected", reason=reason))
-    runtimes = {NATIVE: native}
-    runtimes |= {one.name: one.runtime for one in opened if one.name in found}
+    first = Compiled(NATIVE, {}, native, native_size, 0.0, 0.0)
+    found, left_out = _evaluations(run, host, features, opened, requests, trained)
+    found[NATIVE] = trained
+    able = [variant for variant in (first, *opened) if variant.name in found]
+    runtimes = {variant.name: variant.runtime for variant in able}
     settings = run.config.export
     batches: tuple[int, ...] = BATCHES
     if choice.aim == "throughput":
@@ -133,16 +119,45 @@ def judge_variants(
     timings = time_variants(
         host, runtimes, requests, settings.latency_repeats, settings.latency_seconds, batches
     )
-
-    first = Compiled(NATIVE, {}, native, native_size, 0.0, 0.0)
     variants = []
-    for one in (first, *opened):
-        if one.name in found:
-            seen = found[one.name]
-            variants.append(_variant(one, metric, seen, trained, timings[one.name]))
+    for variant in able:
+        seen, timing = found[variant.name], timings[variant.name]
+        variants.append(_variant(variant, metric, seen, trained, timing))
     larger_is_better = trained.directions[metric] == "max"
     decided = decide(variants, choice, metric, larger_is_better)
     return Variants(variants=decided, left_out=left_out, choice=choice)
+
+
+def _evaluations(
+    run: Run,
+    host: Host,
+    features: Path,
+    opened: Sequence[Compiled],
+    requests: Sequence[BaseModel],
+    trained: Evaluation,
+) -> tuple[dict[str, Evaluation], list[LeftOut]]:
+    """Those of the variants on what the trained model was judged on, by name, and the variants that
+    cannot be judged."""
+    found: dict[str, Evaluation] = {}
+    left_out: list[LeftOut] = []
+    for variant in opened:
+        name, runtime = variant.name, variant.runtime
+        try:
+            lost = _lost_answers(host, runtime, requests[:ASKED])
+            # Nothing could serve without the base: it fails the stage, not itself only.
+            if lost and name == BASE:
+                raise BrokenArtifact(f"{BASE}: {lost}")
+            if lost:
+                left_out.append(LeftOut(name=name, verdict="failed", reason=lost))
+                continue
+            found[name] = evaluated(run, host, runtime, features, "validation", trained)
+        except Exception as error:
+            if name == BASE:
+                raise
+            # A variant that answers with infinities breaks metrics, each in its own way.
+            reason = f"cannot be judged: {one_line(error)}"
+            left_out.append(LeftOut(name=name, verdict="rejected", reason=reason))
+    return found, left_out
 
 
 def _lost_answers(host: Host, runtime: Runtime, requests: Sequence[BaseModel]) -> str:
@@ -175,23 +190,26 @@ def _requests(run: Run, host: Host, features: Path) -> list[BaseModel]:
 
 
 def _variant(
-    one: Compiled, metric: str, seen: Evaluation, trained: Evaluation, timing: Timing
+    compiled: Compiled, metric: str, seen: Evaluation, trained: Evaluation, timing: Timing
 ) -> Variant:
-    change = interval = load_ms = None
-    if one.name != NATIVE:
+    change = interval = load_ms = built_for = None
+    if compiled.name != NATIVE:
         change = seen.metrics[metric] - trained.metrics[metric]
         interval = change_interval(metric, seen, trained)
-        load_ms = one.load_ms
+        load_ms = compiled.load_ms
+    # An engine runs on the GPU type that it was built on, and on no other.
+    if compiled.name.startswith("tensorrt-"):
+        built_for = this_machine()
     return Variant(
-        name=one.name,
-        graphs=one.files,
-        bytes=one.size,
+        name=compiled.name,
+        graphs=compiled.files,
+        bytes=compiled.size,
         load_ms=load_ms,
         metric=seen.metrics[metric],
         change=change,
         change_interval=interval,
         rows=seen.rows,
-        max_difference=one.difference,
-        built_for=this_machine() if one.name.startswith("tensorrt-") else None,
+        max_difference=compiled.difference,
+        built_for=built_for,
         **timing.figures(),
     )
