@@ -90,8 +90,9 @@ def side_by_side(sides: list[Side]) -> Comparison:
 
 def page(comparison: Comparison) -> str:
     """The comparison as one self-contained page without a script."""
+    labels = [side.label for side in comparison.sides]
     return grids.page(
-        " and ".join(side.label for side in comparison.sides),
+        " and ".join(labels),
         eyebrow="Comparison of the family",
         family=comparison.sides[0].info.family,
         notes=comparison.notes,
@@ -291,7 +292,7 @@ def _notes(sides: Sequence[Side]) -> list[str]:
         )
     if len({side.info.code_version for side in sides}) > 1:
         notes.append("The code that made them differs.")
-    mains = list(dict.fromkeys(side.evaluation.main for side in sides))
+    mains = dict.fromkeys(side.evaluation.main for side in sides)
     if len(mains) > 1:
         notes.append(f"Their main metrics differ: {', '.join(mains)}.")
     return notes

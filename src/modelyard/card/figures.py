@@ -67,9 +67,9 @@ def _pictures(plot: Plot) -> Drawn:
     """Pictures with their captions, side by side."""
     tile = Markup('<li><img src="{}" alt="{}"><span>{}</span></li>')
     tiles = []
-    for one in plot.pictures:
-        caption = clean(one.caption)
-        tiles.append(tile.format(one.url, caption, caption))
+    for picture in plot.pictures:
+        caption = clean(picture.caption)
+        tiles.append(tile.format(picture.url, caption, caption))
     body = Markup('<ul class="pictures">{}</ul>').format(Markup("").join(tiles))
     return Drawn(clean(plot.title), body, clean(plot.caption), [])
 

@@ -78,18 +78,20 @@ def page(
 
 
 def _plots(evaluation: Evaluation) -> Iterator[Drawn]:
-    for i, plot in enumerate(figures.plots_of(evaluation)):
-        if (figure := figures.draw(plot, f"p{i}-")) is not None:
+    for place, plot in enumerate(figures.plots_of(evaluation)):
+        if (figure := figures.draw(plot, f"p{place}-")) is not None:
             yield figure
 
 
 def _curves(training: Mapping[str, Any]) -> Iterator[Drawn]:
     best = training.get("best_epoch")
     unit = figures.step_of(training)
-    for i, (name, splits) in enumerate((training.get("curves") or {}).items()):
+    kept = best if isinstance(best, int) and best > 0 else None
+    curves = training.get("curves") or {}
+    for place, (name, splits) in enumerate(curves.items()):
         by_split = splits if isinstance(splits, Mapping) else {name: splits}
-        kept = best if isinstance(best, int) and best > 0 else None
-        if (figure := figures.curves(str(name), by_split, kept, unit, f"c{i}-")) is not None:
+        figure = figures.curves(str(name), by_split, kept, unit, f"c{place}-")
+        if figure is not None:
             yield figure
 
 

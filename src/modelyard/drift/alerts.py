@@ -89,7 +89,7 @@ def cautions(reference: float, current: float, seen: Seen) -> list[str]:
     """What is odd about the rows, from the shares of repeated ones on both sides and from what was
     seen of the log."""
     said = []
-    # Both, since twice of next to nothing is nothing, and a tenth more of much is usual.
+    # Both, since three times next to nothing is nothing, and a tenth more of much is usual.
     if current >= max(REPEATED_TIMES * reference, reference + REPEATED_MORE):
         said.append(
             f"{percent(current)} of the rows repeat another one near by, {percent(reference)} of "

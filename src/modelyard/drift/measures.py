@@ -136,7 +136,8 @@ def _spread(before: np.ndarray, after: np.ndarray) -> Finding:
             widths.append(float(np.abs(np.clip(side, low, high) - middle).mean()))
     are_finite = all(map(math.isfinite, widths))
     is_constant = max(widths) == 0
-    if min(sizes) < 3 or is_constant or not are_finite:
+    is_comparable = are_finite and not is_constant
+    if min(sizes) < 3 or not is_comparable:
         return _finding("spread", *sizes, 0.0, 1.0, "")
     with np.errstate(invalid="ignore", divide="ignore"):
         p_value = float(stats().mood(before, after).pvalue)

@@ -135,7 +135,7 @@ def _watched(verdict: Verdict) -> str:
 
 def _second(verdict: Verdict, opinion: Opinion) -> str:
     """What Evidently was given, by what it judges, and what it says of the data."""
-    drifted = sum(one.drifted for one in opinion.columns.values())
+    drifted = sum(column.drifted for column in opinion.columns.values())
     state = "drifted" if opinion.drifted else "did not"
     return (
         "This table decides. Evidently's verdict, in the last column, is a second opinion on a sample, by a test and a "

@@ -151,7 +151,8 @@ def _allowed(
 
 def broken(verdict: Verdict) -> tuple[str, ...]:
     """Columns with an alert of their own."""
-    return tuple(sorted(alert.column for alert in verdict.alerts))
+    names = [alert.column for alert in verdict.alerts]
+    return tuple(sorted(names))
 
 
 def is_quiet(quiet: str, now: datetime) -> bool:

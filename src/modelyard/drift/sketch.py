@@ -100,7 +100,7 @@ class Sketch:
                 self._compared[name] = role
         self._sample_rows = min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(self._compared)))
         # As many rows as the reference has, whose own share of copies this is held against.
-        self._block = max([1, *(column.rows for column in reference.values())])
+        self._block = max((column.rows for column in reference.values()), default=1)
         self._database = connect()
         self._database.execute(f"SET memory_limit = '{memory or MEMORY}'")
         self._database.execute(f"SET temp_directory = {queries.literal(str(spill))}")

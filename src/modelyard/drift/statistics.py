@@ -77,7 +77,7 @@ def compared(
     columns = [_decisive(name, *sides[name], judged[name]) for name in sides]
     alerts = []
     for name, (before, after) in sides.items():
-        adjusted = [(one.finding, one.adjusted_p) for one in judged[name]]
+        adjusted = [(found.finding, found.adjusted_p) for found in judged[name]]
         raised = alert(name, before, after, adjusted, len(sides))
         if raised is not None:
             alerts.append(raised)
@@ -128,10 +128,10 @@ def _tested(finding: Finding) -> bool:
 def _decisive(name: str, before: Column, after: Column, judged: list[_Judged]) -> ColumnDrift:
     """The column, by the test that is the most certain of a drift, or of none."""
 
-    def order(one: _Judged) -> tuple[bool, bool, float, float]:
+    def order(judged: _Judged) -> tuple[bool, bool, float, float]:
         # A middle that moved widens the distances from the pooled one: the spread comes second.
-        second = one.finding.test == "spread"
-        return not one.drifted, second, one.adjusted_p, -one.finding.effect
+        second = judged.finding.test == "spread"
+        return not judged.drifted, second, judged.adjusted_p, -judged.finding.effect
 
     best = min(judged, key=order)
     return ColumnDrift(

@@ -186,12 +186,14 @@ class PredictionLog:
         log is full or closed, none and False."""
         now = time.time()
         entries = []
+        total = 0
         for name, label in labels.items():
             size = _LABEL_BYTES + len(name)
             if isinstance(label, str):
                 size += len(label)
             entries.append(_Label(name, now, label, size))
-        return self._take(entries, len(entries), sum(entry.size for entry in entries))
+            total += size
+        return self._take(entries, len(entries), total)
 
     def close(self, timeout: float = 20.0) -> None:
         """Writes all that was taken, and ends the thread; waits for it at most `timeout`

@@ -259,7 +259,9 @@ def groups(files: list[LogFile]) -> Iterator[list[LogFile]]:
     group: list[LogFile] = []
     size = 0
     for file in files:
-        if group and (size + file.size > GROUP_BYTES or len(group) == GROUP_FILES):
+        is_full = size + file.size > GROUP_BYTES or len(group) == GROUP_FILES
+        # A file that is larger than a group may be is one by itself.
+        if group and is_full:
             yield group
             group, size = [], 0
         group.append(file)

@@ -267,6 +267,25 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
     logs.configure(settings.log_format)
     # The log's thread must not hold a request up for Python's usual 5 ms.
     sys.setswitchinterval(0.0002)
+    traffic, predictions = _open(settings)
+    service.spans = tracing.configured()
+    service.drain_seconds, service.stop_seconds = settings.drain_ms / 1e3, settings.stop_ms / 1e3
+    service.logs_access = settings.access_log
+    if settings.follow is not None and not settings.follow.startswith(follow.CHAMPION):
+        service.pointer = Path(settings.follow)
+    _spare_the_collector()
+    with _closing(predictions, traffic):
+        async with _following(traffic, settings):
+            yield traffic
+        # The shadow's last answers go to the prediction log, which closes with this block.
+        await traffic.settle()
+    if service.spans is not None:
+        service.spans.close()
+    gc.unfreeze()  # or what counts its objects at the end takes them for leaks
+
+
+def _open(settings: ServingSettings) -> tuple[Traffic, PredictionLog | None]:
+    """The packages of the settings, warm, and their prediction log."""
     threads = max(1, available_cores() // settings.workers)
     trust, limits = settings.trust(), settings.limits()
     where = settings.place()
@@ -284,11 +303,6 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
         follower = takeover.opened(path, package, breaking=breaking, threads=threads, trust=trust)
         return opened(follower, predictions, limits)
 
-    service.spans = tracing.configured()
-    service.drain_seconds, service.stop_seconds = settings.drain_ms / 1e3, settings.stop_ms / 1e3
-    service.logs_access = settings.access_log
-    if settings.follow is not None and not settings.follow.startswith(follow.CHAMPION):
-        service.pointer = Path(settings.follow)
     traffic = Traffic(
         opened(package, predictions, limits),
         candidate=further(settings.candidate, settings.breaking_swaps),
@@ -301,15 +315,7 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
     )
     variant = package.variant.name
     log.info("package %s computes %s on %s", package.info.version, variant, where)
-    _spare_the_collector()
-    with _closing(predictions, traffic):
-        async with _following(traffic, settings):
-            yield traffic
-        # The shadow's last answers go to the prediction log, which closes with this block.
-        await traffic.settle()
-    if service.spans is not None:
-        service.spans.close()
-    gc.unfreeze()  # or what counts its objects at the end takes them for leaks
+    return traffic, predictions
 
 
 def _spare_the_collector() -> None:

@@ -135,22 +135,26 @@ class Chats(Completions):
             said += ": the model was not trained on any"
             raise refuse(404, f"{said}; POST /v1/completions continues a text")
 
-    def choice(self, completion: CompletionBody, number: int, one: Completed) -> dict[str, Any]:
+    def choice(
+        self, completion: CompletionBody, number: int, completed: Completed
+    ) -> dict[str, Any]:
         """A whole answer: a message of the assistant."""
         return {
             "index": number,
-            "message": {"role": "assistant", "content": one.text, "refusal": None},
-            "finish_reason": one.finish_reason,
-            "logprobs": _logprobs(completion, one),
+            "message": {"role": "assistant", "content": completed.text, "refusal": None},
+            "finish_reason": completed.finish_reason,
+            "logprobs": _logprobs(completion, completed),
         }
 
-    def delta(self, completion: CompletionBody, number: int, one: Completed) -> dict[str, Any]:
+    def delta(
+        self, completion: CompletionBody, number: int, completed: Completed
+    ) -> dict[str, Any]:
         """A part of one that is streamed."""
         return {
             "index": number,
-            "delta": {"content": one.text} if one.text else {},
-            "finish_reason": one.finish_reason,
-            "logprobs": _logprobs(completion, one),
+            "delta": {"content": completed.text} if completed.text else {},
+            "finish_reason": completed.finish_reason,
+            "logprobs": _logprobs(completion, completed),
         }
 
     def opening(self, number: int) -> dict[str, Any] | None:
@@ -171,11 +175,11 @@ class Chats(Completions):
         return found | {"id": f"chatcmpl-{call.id}", "object": kind}
 
 
-def _logprobs(completion: CompletionBody, one: Completed) -> dict[str, Any] | None:
-    if not completion.logprobs or one.logprobs is None:
+def _logprobs(completion: CompletionBody, completed: Completed) -> dict[str, Any] | None:
+    if not completion.logprobs or completed.logprobs is None:
         return None
     content = []
-    for score in one.logprobs:
+    for score in completed.logprobs:
         top = [_score(token, value) for token, value in score.top.items()]
         content.append(_score(score.token, score.log_probability) | {"top_logprobs": top})
     return {"content": content, "refusal": None}

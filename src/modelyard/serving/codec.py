@@ -271,51 +271,51 @@ def encode(
     return Reply(b"".join([head, *blobs]), media=_OCTETS, headers=headers)
 
 
-def _tensor(one: _Input, raw: bytes | None) -> np.ndarray:
-    count = math.prod(one.shape)
-    where = f"tensor {one.name!r}"
-    if one.datatype != BYTES and one.datatype not in TYPES:
+def _tensor(given: _Input, raw: bytes | None) -> np.ndarray:
+    count = math.prod(given.shape)
+    where = f"tensor {given.name!r}"
+    if given.datatype != BYTES and given.datatype not in TYPES:
         raise refuse(
             400,
-            f"{where}: datatype {one.datatype!r} is unknown; allowed: BYTES, {', '.join(TYPES)}",
+            f"{where}: datatype {given.datatype!r} is unknown; allowed: BYTES, {', '.join(TYPES)}",
         )
-    if any(size < 0 for size in one.shape):
-        raise refuse(400, f"{where}: shape {one.shape} has a negative size", field=one.name)
+    if any(size < 0 for size in given.shape):
+        raise refuse(400, f"{where}: shape {given.shape} has a negative size", field=given.name)
     try:
         if raw is None:
-            array = _from_list(one)
+            array = _from_list(given)
         else:
-            array = _from_bytes(one.datatype, raw, count)
+            array = _from_bytes(given.datatype, raw, count)
     except (TypeError, ValueError, OverflowError) as error:
-        raise refuse(400, f"{where} is not {one.datatype}: {error}", field=one.name) from None
+        raise refuse(400, f"{where} is not {given.datatype}: {error}", field=given.name) from None
     if array.size != count:
-        said = f"{where}: shape {one.shape} has {count} values, the data {array.size}"
-        raise refuse(400, said, field=one.name)
-    return array.reshape(one.shape)
+        said = f"{where}: shape {given.shape} has {count} values, the data {array.size}"
+        raise refuse(400, said, field=given.name)
+    return array.reshape(given.shape)
 
 
-def _from_list(one: _Input) -> np.ndarray:
-    if one.data is None:
+def _from_list(given: _Input) -> np.ndarray:
+    if given.data is None:
         raise ValueError("there is neither data nor binary_data_size")
-    flat = _flat(one.data)
+    flat = _flat(given.data)
     kinds = set(map(type, flat))
-    if one.datatype == BYTES:
+    if given.datatype == BYTES:
         if kinds - {str}:
             raise ValueError("the values are not texts")
         return np.array([text.encode() for text in flat], object)
     # Before numpy sees them: it would give each of many texts the room of the longest.
     if kinds - {bool, int, float}:
         raise ValueError("the values are not numbers")
-    if one.datatype in _WHOLE and kinds <= {int}:
+    if given.datatype in _WHOLE and kinds <= {int}:
         # Without a type numpy makes floats of numbers that no int64 holds, and digits are lost.
         try:
-            return np.array(one.data, TYPES[one.datatype]).ravel()
+            return np.array(given.data, TYPES[given.datatype]).ravel()
         except OverflowError:
             raise ValueError("a value is out of range") from None
-    values = np.array(one.data)
+    values = np.array(given.data)
     if values.dtype.kind not in "bif" and values.size:
         raise ValueError("the values are not numbers")
-    array = _as_type(values, one.datatype)
+    array = _as_type(values, given.datatype)
     # numpy casts in silence: 1.5 becomes 1, and 300 in eight bits 44.
     if array.dtype.kind != "f" and not np.array_equal(array, values):
         raise ValueError("a value has another type, or is too large")

@@ -141,9 +141,10 @@ class Control:
         """The labels, and whether they came as a list."""
         parsed = Parsed(body, self._feedback)
         ends.check_number(parsed.values)
-        labels = [one for one in parsed.examples(wanted) if isinstance(one, Feedback)]
-        for place, one in enumerate(labels):
-            if isinstance(one.label, float) and not math.isfinite(one.label):
+        examples = parsed.examples(wanted)
+        labels = [example for example in examples if isinstance(example, Feedback)]
+        for place, feedback in enumerate(labels):
+            if isinstance(feedback.label, float) and not math.isfinite(feedback.label):
                 index = place if parsed.many else None
                 problem = "field 'label' must be a finite number or a text"
                 raise refuse(400, problem, field="label", index=index)

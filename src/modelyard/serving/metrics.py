@@ -46,9 +46,10 @@ class Metrics:
         self._batch = kinds["batch"].labels(package)
         self._swaps, self._serving, self._depth = kinds["swaps"], kinds["serving"], kinds["depth"]
         self._variant, self._instead = kinds["variant"], kinds["instead"]
-        self._logged = {
-            kind: kinds["log_rows"].labels(package, kind) for kind in ("written", "dropped")
-        }
+        self._logged = {}
+        # Both from the start, at 0: Prometheus sees no increase from nothing to 1.
+        for outcome in ("written", "dropped"):
+            self._logged[outcome] = kinds["log_rows"].labels(package, outcome)
         self._computes, self._memory = kinds["computes"], kinds["memory"]
         self._lanes: Lanes | None = None
         self._place = CPU_PLACE

@@ -170,8 +170,8 @@ class Completions:
         self._ends.record(call, examples, answers)
         done = self._completed(examples, answers)
         choices = []
-        for number, one in enumerate(done):
-            choices.append(self.choice(completion, number, one))
+        for number, completed in enumerate(done):
+            choices.append(self.choice(completion, number, completed))
         return _json(self.envelope(call, choices) | {"usage": _usage(done, completion.n or 1)})
 
     def check_offered(self) -> None:
@@ -181,13 +181,17 @@ class Completions:
                 404, f"family {self._info.family!r} completes no text; POST /predict answers"
             )
 
-    def choice(self, completion: CompletionBody, number: int, one: Completed) -> dict[str, Any]:
+    def choice(
+        self, completion: CompletionBody, number: int, completed: Completed
+    ) -> dict[str, Any]:
         """A whole answer."""
-        return _choice(completion, number, one, echo=True)
+        return _choice(completion, number, completed, echo=True)
 
-    def delta(self, completion: CompletionBody, number: int, one: Completed) -> dict[str, Any]:
+    def delta(
+        self, completion: CompletionBody, number: int, completed: Completed
+    ) -> dict[str, Any]:
         """A part of one that is streamed."""
-        return _choice(completion, number, one)
+        return _choice(completion, number, completed)
 
     def envelope(
         self, call: Call, choices: list[dict[str, Any]], *, part: bool = False
@@ -289,10 +293,10 @@ class Completions:
         else:
             parts = self._whole(example, call)
         async for part in parts:
-            one = self._written.completed(example, part)
+            completed = self._written.completed(example, part)
             if is_echo_due:
                 # The prompt's scores are known only once the model has read it.
-                scores = {"logprobs": one.prompt_logprobs}
+                scores = {"logprobs": completed.prompt_logprobs}
                 prompt = _prompt(completion, number).model_copy(update=scores)
                 yield self.delta(completion, number, prompt)
                 is_echo_due = False
@@ -300,8 +304,8 @@ class Completions:
                 answers.append(part)
                 if own is not None:
                     # Its text has gone out in parts; what is left is why it ended.
-                    one = one.model_copy(update={"text": "", "logprobs": None})
-            yield self.delta(completion, number, one)
+                    completed = completed.model_copy(update={"text": "", "logprobs": None})
+            yield self.delta(completion, number, completed)
 
     async def _whole(self, example: BaseModel, call: Call) -> AsyncIterator[BaseModel]:
         """The answer of a host that does not stream, in one part."""
@@ -318,32 +322,34 @@ def _prompt(completion: CompletionBody, number: int) -> Completed:
 
 
 def _choice(
-    completion: CompletionBody, number: int, one: Completed, *, echo: bool = False
+    completion: CompletionBody, number: int, completed: Completed, *, echo: bool = False
 ) -> dict[str, Any]:
-    text = one.text
+    text = completed.text
     if echo and completion.echo:
         text = _prompt(completion, number).text + text
-        if one.logprobs is not None and one.prompt_logprobs is not None:
-            one = one.model_copy(update={"logprobs": [*one.prompt_logprobs, *one.logprobs]})
+        if completed.logprobs is not None and completed.prompt_logprobs is not None:
+            completed = completed.model_copy(
+                update={"logprobs": [*completed.prompt_logprobs, *completed.logprobs]}
+            )
     return {
         "index": number,
         "text": text,
-        "finish_reason": one.finish_reason,
-        "logprobs": _logprobs(completion, one),
+        "finish_reason": completed.finish_reason,
+        "logprobs": _logprobs(completion, completed),
     }
 
 
-def _logprobs(completion: CompletionBody, one: Completed) -> dict[str, Any] | None:
-    if completion.logprobs is None or one.logprobs is None:
+def _logprobs(completion: CompletionBody, completed: Completed) -> dict[str, Any] | None:
+    if completion.logprobs is None or completed.logprobs is None:
         return None
-    tokens = [score.token for score in one.logprobs]
+    tokens = [score.token for score in completed.logprobs]
     # Where each token begins, in characters: the last sum is where the text ends.
     offsets = list(accumulate(map(len, tokens), initial=0))[:-1]
     # `logprobs: 0` asks for the scores of the tokens themselves and no others.
-    top = [score.top for score in one.logprobs] if completion.logprobs else None
+    top = [score.top for score in completed.logprobs] if completion.logprobs else None
     return {
         "tokens": tokens,
-        "token_logprobs": [score.log_probability for score in one.logprobs],
+        "token_logprobs": [score.log_probability for score in completed.logprobs],
         "top_logprobs": top,
         "text_offset": offsets,
     }
@@ -351,8 +357,8 @@ def _logprobs(completion: CompletionBody, one: Completed) -> dict[str, Any] | No
 
 def _usage(done: list[Completed], n: int) -> dict[str, int]:
     # A prompt counts once, however many choices it has: they follow each other, n by n.
-    read = sum(one.prompt_tokens for one in done[::n])
-    written = sum(one.completion_tokens for one in done)
+    read = sum(completed.prompt_tokens for completed in done[::n])
+    written = sum(completed.completion_tokens for completed in done)
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 

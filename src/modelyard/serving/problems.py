@@ -73,7 +73,9 @@ class Refusal(Exception):
             kind = "invalid_request_error"
         else:
             kind = "server_error"
-        message = "; ".join(dict.fromkeys(problem.error for problem in self.problems))
+        # OpenAI's errors have one message, and no place for an index: equal ones are said once.
+        errors = dict.fromkeys(problem.error for problem in self.problems)
+        message = "; ".join(errors)
         code = _OPENAI_CODES.get(self.status)
         if self.status == 404 and first.field == "model":
             code = "model_not_found"
@@ -270,7 +272,8 @@ class Reader:
         if "$ref" in schema:
             return self._words(self._definitions[schema["$ref"].rsplit("/", 1)[-1]])
         if "anyOf" in schema or "oneOf" in schema:
-            kinds = [self._words(one) for one in schema.get("anyOf") or schema["oneOf"]]
+            options = schema.get("anyOf") or schema["oneOf"]
+            kinds = [self._words(option) for option in options]
             return " or ".join(dict.fromkeys(kinds))
         if "const" in schema:
             return json.dumps(schema["const"])

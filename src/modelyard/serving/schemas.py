@@ -105,15 +105,15 @@ def _narrower(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[st
     if depth > _DEEPEST:
         return
     options = new.alternatives()
-    for one in old.alternatives():
-        found = [list(_refused(one, option, where, depth)) for option in options]
+    for known in old.alternatives():
+        refusals = [list(_refused(known, option, where, depth)) for option in options]
         # It is enough that one alternative takes the value.
-        if not all(found):
+        if not all(refusals):
             continue
         # None does: the nearest, of the same type, says why not.
-        nearest = found[0]
-        for reasons, option in zip(found, options, strict=True):
-            if option.types == one.types:
+        nearest = refusals[0]
+        for reasons, option in zip(refusals, options, strict=True):
+            if option.types == known.types:
                 nearest = reasons
                 break
         yield from nearest
@@ -171,8 +171,8 @@ def _objects(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str
 def _kinds(field: _Schema) -> set[str]:
     """The types that a field may have."""
     found: set[str] = set()
-    for one in field.alternatives():
-        found.update(one.types)
+    for option in field.alternatives():
+        found.update(option.types)
     return found
 
 
@@ -184,7 +184,9 @@ def _poorer(old: _Schema, new: _Schema) -> Iterator[str]:
             yield f"field {name!r} of the answer is gone"
             continue
         known, now = _kinds(field), _kinds(after[name])
-        if known and now and not now <= known:
+        # A schema without a type says nothing: of one that says nothing, nothing is new.
+        are_known = bool(known) and bool(now)
+        if are_known and not now <= known:
             yield f"field {name!r} of the answer may be {_joined(now - known)} now"
 
 

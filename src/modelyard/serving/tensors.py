@@ -99,8 +99,9 @@ class V2:
         found = {}
         for graph in self._package.variant.graphs:
             takes, gives = signature(graph)
-            columns = [Column.of(one) for one in takes], [Column.of(one) for one in gives]
-            found[f"{self.name}.{graph}"] = columns
+            inputs = [Column.of(tensor) for tensor in takes]
+            outputs = [Column.of(tensor) for tensor in gives]
+            found[f"{self.name}.{graph}"] = inputs, outputs
         return found
 
     async def _on(self, answer: Any, name: str, version: str, call: Call) -> Reply:
@@ -142,8 +143,8 @@ class V2:
             "parameters": {"device": str(self._package.place)},
         }
         metadata |= {
-            "inputs": [one.metadata() for one in inputs],
-            "outputs": [one.metadata() for one in outputs],
+            "inputs": [column.metadata() for column in inputs],
+            "outputs": [column.metadata() for column in outputs],
         }
         return Reply(to_json(metadata))
 
@@ -177,7 +178,7 @@ class V2:
         inference = decode(body, header)
         inputs, outputs = self._graphs[name]
         # Before the graph is run: an output that is not there costs no work.
-        inference.wanted([one.name for one in outputs])
+        inference.wanted([column.name for column in outputs])
         arrays = check(inference.inputs, inputs)
         graph = name.removeprefix(f"{self.name}.")
         try:

@@ -47,7 +47,7 @@ def read_cvat(found: list[tuple[File, Element]], pictures: Pictures) -> Scenes:
             for shape in image:
                 if shape.tag in ("box", "polygon"):
                     boxes.append(_box(file, shape, f"{place}/{shape.tag}"))
-                # Points, lines and masks; elements without a label are tags of the whole picture.
+                # Points, lines, masks, and tags of the whole picture.
                 elif shape.get("label"):
                     others[shape.tag] += 1
             picture = pictures.named(image.get("name", ""), file, place)

@@ -300,7 +300,7 @@ def _annotations(objects: Objects) -> list[dict[str, Any]]:
         from pycocotools import mask as coco
 
         runs = list(objects.masks)
-        sizes = np.array([coco.area(one) for one in runs], np.float64)
+        sizes = np.array([coco.area(run) for run in runs], np.float64)
     columns = zip(
         objects.picture.tolist(),
         objects.label.tolist(),

@@ -38,10 +38,11 @@ def read_scenes(raw: Path, kind: FileKind, format: Format = "auto") -> Scenes:  
     pictures = Pictures(files, kind)
     found: dict[str, Callable[[], Scenes]] = {}
     tables = [file for file in files if file.suffix == ".json"]
-    if format in ("auto", "coco") and tables and (instances := documents(tables)):
+    instances = documents(tables) if format in ("auto", "coco") else []
+    if instances:
         found["coco"] = lambda: read_coco(instances, pictures)
     drawn = []
-    # All JSON files were read for COCO: not once more for a second format.
+    # Not where COCO was found: that would read all of the JSON files once more.
     if format in ("auto", "labelme") and "coco" not in found:
         drawn = labelme_documents(tables)
     if drawn:

@@ -127,7 +127,7 @@ def _by_threshold(judged: Judged, threshold: float) -> Plot:
     figures = [_at(judged, float(value)) for value in THRESHOLDS]
     series = []
     for name in ("precision", "recall", "f1"):
-        values = [one[name] for one in figures]
+        values = [at_threshold[name] for at_threshold in figures]
         series.append(Series(name=name, x=THRESHOLDS.tolist(), y=values))
     return Plot(
         kind="line",
@@ -147,7 +147,8 @@ def _bars(judged: Judged, classes: list[str]) -> list[Plot]:
     found = [judged.by_class(label) for label in shown]
     series = []
     for name in ("AP", "AP50", "AP75"):
-        series.append(Series(name=name, x=names, y=[one[name] for one in found]))
+        values = [of_class[name] for of_class in found]
+        series.append(Series(name=name, x=names, y=values))
     title = "Average precision by class"
     return [Plot(kind="bar", title=title, y_label="average precision", series=series)]
 

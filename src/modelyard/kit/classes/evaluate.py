@@ -120,7 +120,7 @@ def _main(
     y, labels = judged.y, judged.labels
     accuracy = share_sentence("accuracy", labels == y, groups)
     if len(judged.classes) > 2:
-        answered = [labels, *(other.labels for other in simple)]
+        answered = [answers.labels for answers in (judged, *simple)]
         f1 = first = resample(macro_f1, y, *answered, groups=groups)
         if of_several == "accuracy":
             first = resample(_accuracy, y, *answered, groups=groups)

@@ -326,7 +326,6 @@ def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec) -> 
         arrays[places[example.name]] = spec.decode(read_bytes(example.file, spec.limits))
 
     each(part, decode)
-    # Other processes read the file; until then pages may be in memory only.
     arrays.flush()
     groups = [example.group for example in part]
     names = [example.name for example in part]

@@ -104,7 +104,8 @@ def tables_in(files: FileSet, kind: FileKind, allowed: Sequence[str]) -> list[La
         else:
             group = usual_name(NAMES_OF_GROUPS, columns, {roles.file, roles.label})
             found.append(LabelTable(file, roles, group, rows, notes))
-    if bare and not found and not _in_class_folders(files, kind):
+    has_no_labels = bool(bare) and not found
+    if has_no_labels and not _in_class_folders(files, kind):
         file, columns = bare[0]
         problem = f"lists {kind.many}, and no column is the label by its name; seen: {first_of(columns, SHOWN)}"
         hint = "Call that column label, or move the table away where folders are the classes"

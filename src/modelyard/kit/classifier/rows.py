@@ -36,7 +36,7 @@ from modelyard.kit.tables import (
     unsupported,
 )
 from modelyard.kit.tables.competition import beside_training
-from modelyard.store.files import File, files_of
+from modelyard.store.files import File, FileSet, files_of
 
 MOST_UNREADABLE = 0.02
 """Share of a document's characters that may be unreadable: old mails hold some. Pictures and archives
@@ -130,13 +130,7 @@ def read_rows(
     if not tables and len(files) == 1:
         tables = [file for file in files if file.suffix == LIST or is_plain(file.name)]
     if not tables or files.get(LABELS) is not None:
-        if raw.is_file():
-            allowed = ", ".join((*SUFFIXES, *sorted(ROWS), LIST))
-            hint = f"Allowed: {allowed}, or a folder <class>/<file> of {kind.readable} files"
-            raise BadData(f"is no table of {kind.many}", file=raw, hint=hint)
-        others = [file for file in files if file.suffix not in (".md", ".dvc")]
-        if len(others) == 1 and not kind.reads(others[0].name):
-            raise unsupported(others[0].path)
+        _check_folder(raw, files, kind)
         return _read_files(raw, kind, settings), kind.field
     check_no_class_folder(settings, "a column names the labels")
     if settings.group_pattern is not None:
@@ -151,14 +145,7 @@ def read_rows(
     content, label = (find or _find)(widest, settings)
     by_name = len(parts) > 1 and all(_split_of(part.file.path) for part in parts)
     for part in parts:
-        for name in (content, label):
-            if name not in part.columns:
-                problem = f"the column is missing; seen: {', '.join(part.columns)}"
-                hint = f"Move a file that has no {name} out of the folder" if len(parts) > 1 else ""
-                raise BadData(problem, file=part.file.path, column=name, hint=hint)
-        if content in part.lists and not kind.is_json:
-            problem = f"holds lists or objects; a {kind.one} is a text"
-            raise BadData(problem, file=part.file.path, column=content)
+        _check_columns(part, content, label, kind, several=len(parts) > 1)
         listing.notes += part.notes
         split = _split_of(part.file.path) if by_name else None
         _add(listing, part, content, label, split)
@@ -170,6 +157,29 @@ def read_rows(
         name_classes(listing, files)
     listing.notes.append(f"The {kind.one} is the column {content!r}, the label {label!r}.")
     return listing, content
+
+
+def _check_folder(raw: Path, files: FileSet, kind: FileKind) -> None:
+    """Refuses what holds neither tables nor such files."""
+    if raw.is_file():
+        allowed = ", ".join((*SUFFIXES, *sorted(ROWS), LIST))
+        hint = f"Allowed: {allowed}, or a folder <class>/<file> of {kind.readable} files"
+        raise BadData(f"is no table of {kind.many}", file=raw, hint=hint)
+    others = [file for file in files if file.suffix not in (".md", ".dvc")]
+    if len(others) == 1 and not kind.reads(others[0].name):
+        raise unsupported(others[0].path)
+
+
+def _check_columns(rows: Rows, content: str, label: str, kind: FileKind, *, several: bool) -> None:
+    """Refuses a file, one of `several` or not, that lacks one of both columns, or holds no texts."""
+    for name in (content, label):
+        if name not in rows.columns:
+            problem = f"the column is missing; seen: {', '.join(rows.columns)}"
+            hint = f"Move a file that has no {name} out of the folder" if several else ""
+            raise BadData(problem, file=rows.file.path, column=name, hint=hint)
+    if content in rows.lists and not kind.is_json:
+        problem = f"holds lists or objects; a {kind.one} is a text"
+        raise BadData(problem, file=rows.file.path, column=content)
 
 
 def _of_training(parts: list[Rows], listing: Listing) -> list[Rows]:

@@ -57,7 +57,7 @@ class ColumnHost(Host):
         for request in requests:
             values = vars(request)
             rows.append([values[field] for field in self._fields.values()])
-        # Turned by zip: with one row, a loop over the columns would take twice as long.
+        # Turned by zip: a request has one row, for which a loop over its columns costs more.
         columns = zip(*rows, strict=True)
         return dict(zip(self._fields, columns, strict=True))
 

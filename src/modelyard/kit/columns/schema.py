@@ -86,7 +86,8 @@ class Column(BaseModel):
                 f"transform {self.transform!r} does not suit role {self.role!r}. "
                 f"Allowed: {', '.join(allowed) or 'null'}"
             )
-        if self.words and (self.role != "numeric" or self.boolean):
+        holds_numbers = self.role == "numeric" and not self.boolean
+        if self.words and not holds_numbers:
             raise ValueError("words may stand in place of numbers only: role 'numeric'")
         if self.role == "numeric" and self.format and self.format not in STYLES:
             allowed = tuple(json.dumps(style) for style in STYLES)

@@ -124,8 +124,8 @@ def judge_labels(
     """
     y, classes = judged.y, judged.classes
     simple = frequent_labels(train, y, classes)
-    others = [simple.answers, *(rival.answers for rival in rivals.values())]
-    found = resample(micro_f1, y, judged.answers, *others, groups=groups)
+    answered = [answers.answers for answers in (judged, simple, *rivals.values())]
+    found = resample(micro_f1, y, *answered, groups=groups)
     metrics = label_metrics(judged)
     notes = [note, found.sentence("micro_f1", within=(0, 1))]
     # Among the answers that were resampled the rivals stand behind the model's and the baseline's.

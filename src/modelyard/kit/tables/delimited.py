@@ -91,7 +91,7 @@ def _is_quoted(text: Text) -> bool:
 def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -> pa.Table:
     ragged: list[Any] = []
 
-    # pyarrow's own error says neither how many rows are ragged nor which is the first.
+    # pyarrow's own error ends at the first ragged row, and does not say how many there are.
     def note(row: Any) -> str:
         ragged.append(row)
         return "skip"

@@ -102,7 +102,7 @@ def notation(table: Table, name: str, usual: Notation | None = None) -> Notation
     decimal = look.decimal or file_decimal(table)
     if usual is not None and not look.decimal:
         before = _decimal(usual.format)
-        # Read as in training it would be a thousand times the number that its file means.
+        # Read as in training it would be a thousand times, or a thousandth of, what is meant.
         if look.two_ways and decimal not in ("", before):
             row = table.column(name).to_pylist().index(look.two_ways)
             problem = f"{look.two_ways!r} has decimals behind {decimal!r} by the other columns"
@@ -259,21 +259,9 @@ def _look(cells: pa.Array) -> Look:
             return Look()
         if not _all_match(pointed, _TWO_WAYS):
             return Look(decimal=".")
-    count = 0
-    numerals: dict[str, Numeral] = {}
-    for text in different[:_LOOKED_AT].to_pylist():
-        if text.lower() in PLACEHOLDERS:
-            continue
-        count += 1
-        found = numeral(text)
-        if found is not None:
-            numerals[text] = found
-    unit = _unit([found.unit for found in numerals.values()])
-    digits: dict[str, str] = {}
-    for text, found in numerals.items():
-        # Of several units, those cells are no numbers of one column.
-        if unit or not found.unit:
-            digits[text] = found.digits
+    texts = different[:_LOOKED_AT].to_pylist()
+    texts = [text for text in texts if text.lower() not in PLACEHOLDERS]
+    unit, digits = _digits(texts)
     if not digits or _are_codes(list(digits.values())):
         return Look(unit=unit)
     # How many cells each style reads: the best with a decimal point against the best with a comma.
@@ -298,8 +286,24 @@ def _look(cells: pa.Array) -> Look:
         point=format_point,
         comma=comma,
         unit=unit,
-        proves=len(digits) >= MOSTLY * count,
+        proves=len(digits) >= MOSTLY * len(texts),
     )
+
+
+def _digits(texts: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The unit of most numbers, and the digits of each text that is a number."""
+    numerals: dict[str, Numeral] = {}
+    for text in texts:
+        found = numeral(text)
+        if found is not None:
+            numerals[text] = found
+    unit = _unit([found.unit for found in numerals.values()])
+    digits: dict[str, str] = {}
+    for text, found in numerals.items():
+        # Of several units, those cells are no numbers of one column.
+        if unit or not found.unit:
+            digits[text] = found.digits
+    return unit, digits
 
 
 def _first_of_two_values(digits: Mapping[str, str], point: str, comma: str) -> str:

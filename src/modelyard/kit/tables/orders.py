@@ -98,7 +98,10 @@ def share_date_orders(
     """
     for name in tables[0].names:
         first = tables[0].column(name).drop_null()
-        if not is_text(first) or not len(first) or _matched(first[0].as_py()) is None:
+        if not is_text(first) or not len(first):
+            continue
+        # A column whose first cell is no date is none of dates: the others need no look.
+        if _matched(first[0].as_py()) is None:
             continue
         texts: list[str] = []
         for table in tables:

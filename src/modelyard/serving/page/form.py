@@ -42,7 +42,7 @@ def controls(schema: Mapping[str, Any], example: Mapping[str, Any]) -> list[Cont
         if isinstance(own.get("default"), bool | int | float | str):
             given["default"] = own["default"]
         found.append(Control(**given, **_kind(own, defined, example.get(name))))
-    needed = [one for one in found if one.required]
+    needed = [control for control in found if control.required]
     if len(needed) == 1 and needed[0].kind == "text":
         # What the request is about: a line would lose the line ends of what is pasted.
         place = found.index(needed[0])
@@ -78,9 +78,8 @@ def _kind(own: Mapping[str, Any], defined: Mapping[str, Any], value: Any) -> dic
     return {"kind": "text"}
 
 
-def _resolved(one: Mapping[str, Any], defined: Mapping[str, Any]) -> Mapping[str, Any]:
-    reference = one.get("$ref")
-    resolved: Mapping[str, Any] = one
+def _resolved(schema: Mapping[str, Any], defined: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref")
     if reference:
-        resolved = defined[reference.rpartition("/")[2]]
-    return resolved
+        schema = defined[reference.rpartition("/")[2]]
+    return schema
