@@ -22,7 +22,7 @@ def read(
     tmp_path: Path, table: pd.DataFrame | str, **settings: object
 ) -> tuple[Panel, Schema, dict]:
     raw, out = tmp_path / "raw", tmp_path / "out"
-    raw.mkdir()
+    raw.mkdir(parents=True)
     out.mkdir()
     text = table if isinstance(table, str) else table.to_csv(index=False)
     (raw / "table.csv").write_text(text)
@@ -114,6 +114,38 @@ def test_series_that_are_too_short_are_named_and_counted(tmp_path: Path) -> None
     assert len(panel.usual) == 2
     assert summary["dropped"]["of series with too few steps"] == 20
     assert any("too few steps: new" in note for note in summary["notes"])
+
+
+def test_a_series_that_is_too_short_is_told_which_horizon_fits(tmp_path: Path) -> None:
+    table = pd.DataFrame({"date": DAYS[:24], "sales": wave()[:24]})
+    with pytest.raises(BadData, match=r"--set features.horizon=3$") as error:
+        read(tmp_path, table, season=7, horizon=9)
+    assert "24 steps; about 41 are needed" in str(error.value)
+    _, schema, _ = read(tmp_path / "shorter", table, season=7, horizon=3)
+    assert schema.horizon == 3
+
+
+def test_a_season_that_is_too_long_is_named_too(tmp_path: Path) -> None:
+    months = pd.date_range("2020-01-01", periods=36, freq="MS")
+    table = pd.DataFrame({"date": months, "sales": wave()[:36]})
+    with pytest.raises(BadData, match=r"--set features.horizon=6 --set features.season=1$"):
+        read(tmp_path, table)
+    read(tmp_path / "shorter", table, horizon=6, season=1)
+
+
+def test_months_of_counted_years_are_months(tmp_path: Path) -> None:
+    """So the sales of shampoo stand in text-books."""
+    cells = [f"{1 + month // 12}-{1 + month % 12:02}" for month in range(72)]
+    _, schema, summary = read(tmp_path, pd.DataFrame({"Month": cells, "Sales": wave()[:72]}))
+    assert schema.season == 12
+    assert "72 steps of 1 month" in summary["headline"]
+    assert any("are months of counted years" in note for note in summary["notes"])
+
+
+@pytest.mark.parametrize("cells", [["1-02", "1-03"] * 10, [f"{n}-01" for n in range(1, 21)]])
+def test_pairs_of_numbers_that_are_no_months_are_no_times(tmp_path: Path, cells: list[str]) -> None:
+    with pytest.raises(BadData, match="'1-0.' is neither a number nor a time"):
+        read(tmp_path, pd.DataFrame({"Month": cells, "Sales": wave()[:20]}))
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,13 @@ def test_a_history_of_one_value_is_explained(tmp_path: Path) -> None:
     assert parts["1 to 1 steps back"] == pytest.approx(5.0)
 
 
+def test_weights_are_not_fitted_on_a_handful_of_windows(tmp_path: Path) -> None:
+    long = Schema.load(featured(tmp_path / "long", growing(90)) / "assets")
+    assert long.smoothing is not None
+    short = Schema.load(featured(tmp_path / "short", growing(66)) / "assets")
+    assert short.smoothing is None
+
+
 def test_what_is_smoothing_already_is_not_told_to_become_it(tmp_path: Path) -> None:
     features = featured(tmp_path, growing())
     host = ForecastHost(features / "assets")

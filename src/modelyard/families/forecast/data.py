@@ -38,6 +38,8 @@ LONGEST = 512
 """Steps of a history, where the settings give none."""
 MOST_SEEN = 10_000
 """Training histories whose spread is looked at."""
+SPAN = 6
+"""Horizons that a series should have room for: of fewer, training holds hardly a forecast."""
 STRONG = 0.3
 """Autocorrelation from which on a lag counts as a season."""
 
@@ -181,8 +183,27 @@ def _long_enough(
     longest = max(len(one.y) for one in every)
     least = min(context, 2 * season) + 3 * settings.horizon
     problem = f"the longest series has {longest} steps; about {least} are needed"
-    hint = "Give longer series, or lower features.horizon or features.season"
+    hint = "Give longer series"
+    if (shorter := _what_fits(every, settings, context, season)) is not None:
+        hint += f", or forecast fewer steps: {shorter}"
     raise BadData(problem, file=file, hint=hint)
+
+
+def _what_fits(
+    every: list[OneSeries], settings: ForecastFeatures, context: int, season: int
+) -> str | None:
+    """Options with the longest horizon for which some series is long enough; without a season where
+    it is only long enough so."""
+    most = max(len(one.y) for one in every) // SPAN
+    for usual in (season, 1):
+        for horizon in range(min(settings.horizon, most), 0, -1):
+            shorter = settings.model_copy(update={"horizon": horizon})
+            if any(cuts(one, shorter, context, usual) is not None for one in every):
+                options = f"--set features.horizon={horizon}"
+                if usual != season:
+                    options += f" --set features.season={usual}"
+                return options
+    return None
 
 
 def _usual(panel: Panel, schema: Schema) -> Any:

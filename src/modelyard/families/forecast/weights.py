@@ -14,6 +14,8 @@ from modelyard.kit.splits import evenly
 
 MOST = 1_000
 """Training windows that the weights are fitted on, evenly spread."""
+LEAST = 8
+"""Windows from which they are fitted: two for each of the four."""
 LONGEST = 1_024
 """Steps of a history up to which they are fitted: the work grows with their square."""
 STARTS = ((-1.0, -3.0, -1.0, 2.0), (-3.0, -4.0, -3.0, 0.0), (1.0, -4.0, -1.0, 2.0))
@@ -27,10 +29,10 @@ LEAST_DAMPING = 0.8
 
 def fit_weights(panel: Panel, schema: Schema) -> Weights | None:
     """The weights with the smallest mean absolute scaled error over the whole horizon; None where the
-    seasonal naive forecast has a smaller one, or histories are too long."""
-    if schema.context > LONGEST:
-        return None
+    seasonal naive forecast has a smaller one, windows are too few, or histories too long."""
     origins = panel.origins(schema, "train")
+    if len(origins) < LEAST or schema.context > LONGEST:
+        return None
     origins = origins[evenly(len(origins), MOST)]
     values, truth = panel.windows(schema, origins).values, panel.ahead(schema, origins)
     usual = panel.usual[panel.series_of(origins)]

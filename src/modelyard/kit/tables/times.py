@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,8 @@ _DATED = re.compile(
     rf"|{_DAY}[./-]{_DAY}[./-]\d\d(?![\d.])"
 )
 _OFFSET = re.compile(r"\d[T ]\d\d.*(?:Z|[-+]\d\d:?\d\d(?::\d\d)?)$", re.IGNORECASE)
+_COUNTED = re.compile(r"(?P<year>[1-9]\d?)-(?P<month>0[1-9]|1[0-2])")
+_DAY_SECONDS = 86_400
 _EXAMPLES = "2026-03-31T08:00:00 or 31.03.2026 08:00"
 _EPOCH = 6e8, 4.2e9
 """Seconds since 1970 from 1989 to 2103: what a time counted since then is taken for."""
@@ -81,11 +84,32 @@ def _in_calendar(table: Table, name: str) -> np.ndarray:
     of a table share their times."""
     encoded = pa.array(texts(table, name), pa.string()).dictionary_encode()
     different = encoded.dictionary.to_pylist()
-    reading = reading_of(table, name, different)
-    moments = [_seconds(text, reading) for text in different]
+    moments = _counted_months(different)
+    if moments is not None:
+        table.note(f"{name}: {different[0]!r} and so on are months of counted years")
+    else:
+        reading = reading_of(table, name, different)
+        moments = [_seconds(text, reading) for text in different]
     # An empty cell looks up the last place, -1.
     index = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return np.asarray(np.array([*moments, np.nan])[index])
+
+
+def _counted_months(texts: list[str]) -> list[float] | None:
+    """Seconds of `1-01` to `3-12`, months of years that are counted from the first one, as a text-book's
+    series have them; None where a text is anything else, or they do not ascend."""
+    found = []
+    for text in texts:
+        match = _COUNTED.fullmatch(text)
+        if match is None:
+            return None
+        month = datetime(int(match["year"]), int(match["month"]), 1, tzinfo=UTC)
+        found.append(month.timestamp())
+    # As days of a month, 1-02 to 1-12 would be followed by 2-02.
+    months_apart = np.diff(np.array(found)) / _DAY_SECONDS
+    if len(found) <= 12 or not ((months_apart >= 28) & (months_apart <= 31)).all():
+        return None
+    return found
 
 
 def _in_one_unit(table: Table, name: str, values: np.ndarray) -> np.ndarray:
@@ -164,6 +188,8 @@ def is_dated(table: Table, name: str) -> bool:
     there = cells.drop_null()
     if not is_text(cells) or not len(there):
         return False
+    if _COUNTED.fullmatch(there[0].as_py()):
+        return _counted_months(pc.unique(there).to_pylist()) is not None
     return _DATED.match(there[0].as_py()) is not None
 
 
