@@ -36,12 +36,12 @@ def show(query: Query, *, as_json: bool) -> None:
         )
     total = sum_of(stages, prices)
     if as_json:
-        rows = [one.model_dump(mode="json") for one in stages]
+        rows = [stage.model_dump(mode="json") for stage in stages]
         whole = {"runs": [reference], "stages": rows, "total": total.model_dump(mode="json")}
         print(json.dumps(whole, indent=1))
         return
     console.print(cost_table(stages, total, 1))
-    logged = {one.stage for one in stages}
+    logged = {stage.stage for stage in stages}
     missing = [step.name for step in run.steps if step.name not in logged]
     if missing:
         console.print(f"[dim]without {', '.join(missing)}: their logs are gone[/]")

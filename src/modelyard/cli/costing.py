@@ -84,7 +84,7 @@ def show(query: Query, *, as_json: bool) -> None:
     if as_json:
         figures = {
             "runs": [folder.path.name for folder in runs],
-            "stages": [one.model_dump(mode="json") for one in stages],
+            "stages": [stage.model_dump(mode="json") for stage in stages],
             "total": total.model_dump(mode="json"),
             "return": returned.model_dump(mode="json") if returned else None,
         }
@@ -148,7 +148,7 @@ def cost_table(stages: list[StageCost], total: StageCost, runs: int) -> Table:
         f"price, {total.price.currency}",
         "saved",
     )
-    rows = [_cells(one) for one in [*stages, total]]
+    rows = [_cells(stage) for stage in [*stages, total]]
     # A column that no stage has a figure for is left out.
     is_shown = [any(cells) for cells in zip(*rows, strict=True)]
     for name in compress(names, is_shown):
@@ -159,15 +159,15 @@ def cost_table(stages: list[StageCost], total: StageCost, runs: int) -> Table:
     return table
 
 
-def _cells(one: StageCost) -> list[str]:
+def _cells(stage: StageCost) -> list[str]:
     times = saved = ""
-    if one.finished + one.failed + one.reused:
-        times = str(one.finished + one.failed)
-    if one.failed:
-        times += f" ({one.failed} failed)"
-    if one.reused:
-        saved = f"{one.saved.cpu_seconds / 60:.3g}"
-    return [one.stage, times, *row(one), saved]
+    if stage.finished + stage.failed + stage.reused:
+        times = str(stage.finished + stage.failed)
+    if stage.failed:
+        times += f" ({stage.failed} failed)"
+    if stage.reused:
+        saved = f"{stage.saved.cpu_seconds / 60:.3g}"
+    return [stage.stage, times, *row(stage), saved]
 
 
 def _print_gaps(total: StageCost) -> None:

@@ -79,7 +79,7 @@ def doctor(
             found += check()
     broken = any(finding.level == "bad" for finding in found)
     if as_json:
-        findings = [one.as_json() for one in found]
+        findings = [finding.as_json() for finding in found]
         typer.echo(json.dumps({"broken": broken, "findings": findings}, indent=1))
     else:
         _print(found)

@@ -98,17 +98,17 @@ def _cancel_stuck(kubeflow: Kubeflow, namespace: str | None, limit: float) -> No
     if pods in reader.denied:
         raise Unavailable(reader.denied[pods])
     ended = set()
-    for one in found:
+    for stuck in found:
         # Two steps of one run: Kubeflow refuses to end it a second time.
-        if one.run in ended:
+        if stuck.run in ended:
             continue
-        ended.add(one.run)
+        ended.add(stuck.run)
         try:
-            end(one, kubeflow, reader)
+            end(stuck, kubeflow, reader)
         except UsageError as error:  # others are stuck too
-            typer.echo(f"run {one.run} could not be ended: {error}", err=True)
+            typer.echo(f"run {stuck.run} could not be ended: {error}", err=True)
         else:
-            typer.echo(f"run {one.run} is being ended: {one.reason}")
+            typer.echo(f"run {stuck.run} is being ended: {stuck.reason}")
     if not found:
         typer.echo(
             f"no step in namespace {reader.namespace} has waited for {limit:g} minutes for what "
@@ -124,20 +124,20 @@ def _cluster_logs(run: str, step: str | None, host: str | None, everything: bool
     cluster = found(run, host=host)
     cluster.look()
     # A step that ran side by side with itself, as trials do, stands there several times.
-    names = list(dict.fromkeys(one.name for one in cluster.steps))
+    names = list(dict.fromkeys(seen.name for seen in cluster.steps))
     if not names:
         raise UsageError(
             f"run {run} has no step yet, or nobody knows it. Type: modelyard doctor {run}"
         )
     if step is not None and step not in names:
         raise UsageError(choices("step", step, names))
-    for one in cluster.steps:
-        if step not in (None, one.name):
+    for seen in cluster.steps:
+        if step not in (None, seen.name):
             continue
-        for number, attempt in enumerate(one.tries, 1):
-            again = f", try {number}" if len(one.tries) > 1 else ""
+        for number, attempt in enumerate(seen.tries, 1):
+            again = f", try {number}" if len(seen.tries) > 1 else ""
             log = cluster.log(attempt, tail=100_000)
-            typer.echo(f"== {one.name}{again}: {attempt.state.lower()}")
+            typer.echo(f"== {seen.name}{again}: {attempt.state.lower()}")
             if not log:
                 typer.echo("(its log is gone)")
                 continue

@@ -67,8 +67,8 @@ def _versions(name: str, to: str | None) -> tuple[Version, Version]:
     versions = registry.list_versions(name)
     if not versions:
         registry.get(name, "champion")  # says which names there are
-    now = next((one for one in versions if one.champion), None)
-    there = ", ".join(one.version for one in versions)
+    now = next((version for version in versions if version.champion), None)
+    there = ", ".join(version.version for version in versions)
     if now is None:
         raise UsageError(
             f"{name} has no champion to go back from. Type: modelyard promote {name}@{versions[0].version}"

@@ -160,7 +160,7 @@ def _conclude(search: Search) -> None:
     if shares:
         console.print(f"matter most: {', '.join(shares[:MATTER])}")
     # Repeated settings reach the same by definition.
-    equal = sum(one.value == best.value and one.same_as is None for one in tried)
+    equal = sum(trial.value == best.value and trial.same_as is None for trial in tried)
     if best.number == 0:
         gain = f"nothing beat the starting settings: {metric} {figure(best.value)} on the validation split"
     if equal > 1:
@@ -182,10 +182,10 @@ def _conclude(search: Search) -> None:
 
 
 def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:
-    done = [one for one in tried if one.value is not None and one.same_as is None]
-    done.sort(key=lambda one: one.value or 0.0, reverse=larger_is_better)
+    done = [trial for trial in tried if trial.value is not None and trial.same_as is None]
+    done.sort(key=lambda trial: trial.value or 0.0, reverse=larger_is_better)
     # Where the search started is shown too, however far it is behind.
-    listed = [one for place, one in enumerate(done) if place < SHOWN or one.number == 0]
+    listed = [trial for place, trial in enumerate(done) if place < SHOWN or trial.number == 0]
     table = Table(
         title=f"{len(tried)} trials, the best by {metric} on the validation split",
         title_justify="left",
@@ -193,12 +193,12 @@ def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:
     for name in ("trial", metric, "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("settings")
-    for one in listed:
+    for trial in listed:
         table.add_row(
-            str(one.trial),
-            figure(one.value),
-            f"{one.seconds:.1f} s",
-            escape(_settings(one)),
-            style="bold" if one is done[0] else "",
+            str(trial.trial),
+            figure(trial.value),
+            f"{trial.seconds:.1f} s",
+            escape(_settings(trial)),
+            style="bold" if trial is done[0] else "",
         )
     return table

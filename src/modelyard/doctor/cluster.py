@@ -120,27 +120,33 @@ def cluster_findings(
 def extensions(reader: Reader) -> list[Finding]:
     """Which custom resources are there, and in which versions."""
     answer = reader.get("/apis") or {}
-    groups = {one["name"]: one for one in answer.get("groups") or []}
+    groups = {group["name"]: group for group in answer.get("groups") or []}
     rows = []
-    for one in EXTENSIONS:
-        group = groups.get(one.group) or {}
+    for extension in EXTENSIONS:
+        group = groups.get(extension.group) or {}
         versions = [version["version"] for version in group.get("versions") or []]
-        seen = f"no {one.plural}.{one.group}"
-        missing = Finding("warn" if one.needed else "off", one.called, seen, one.fix)
+        seen = f"no {extension.plural}.{extension.group}"
+        missing = Finding(
+            "warn" if extension.needed else "off", extension.called, seen, extension.fix
+        )
         if not versions:
             rows.append(missing)
             continue
         served = ", ".join(versions)
-        if one.version and one.version not in versions:
-            seen = f"{one.group} serves {served}; modelyard needs {one.version}"
-            rows.append(Finding("bad" if one.needed else "warn", one.called, seen, one.fix))
+        if extension.version and extension.version not in versions:
+            seen = f"{extension.group} serves {served}; modelyard needs {extension.version}"
+            rows.append(
+                Finding(
+                    "bad" if extension.needed else "warn", extension.called, seen, extension.fix
+                )
+            )
             continue
         # A group may be there without this resource: an older or a partial installation.
-        path = f"/apis/{one.group}/{one.version or versions[0]}"
+        path = f"/apis/{extension.group}/{extension.version or versions[0]}"
         resources = (reader.get(path) or {}).get("resources") or []
         names = [resource["name"] for resource in resources]
-        if one.plural in names:
-            rows.append(Finding("ok", one.called, f"{one.group} {served}"))
+        if extension.plural in names:
+            rows.append(Finding("ok", extension.called, f"{extension.group} {served}"))
         else:
             rows.append(missing)
     return rows

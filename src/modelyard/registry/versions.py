@@ -151,7 +151,7 @@ def changes(name: str) -> list[Change]:
 def previous(name: str, version: str) -> str | None:
     """The version that served before this one became champion; None where none did, or no one
     noted it."""
-    promoted = [one for one in changes(name) if one.after == version and not one.back]
+    promoted = [change for change in changes(name) if change.after == version and not change.back]
     if promoted:
         return promoted[-1].before
     return None
@@ -246,11 +246,13 @@ def get(name: str, version: str) -> Version:
     versions = list_versions(name)
     if not versions:
         raise UsageError(f"{choices('registered name', name, names())}. {_what_to_type()}")
-    for one in versions:
-        is_serving = version == CHAMPION and one.champion
-        if is_serving or one.version == version:
-            return one
-    raise UsageError(choices(f"{name}: version", version, [one.version for one in versions]))
+    for registered in versions:
+        is_serving = version == CHAMPION and registered.champion
+        if is_serving or registered.version == version:
+            return registered
+    raise UsageError(
+        choices(f"{name}: version", version, [registered.version for registered in versions])
+    )
 
 
 def find(name: str, digest: str) -> Version | None:
@@ -332,16 +334,16 @@ def _all_pages(search: Callable[..., Any]) -> list[Any]:
             return found
 
 
-def _version(one: Any, serving: str | None) -> Version:
+def _version(registered: Any, serving: str | None) -> Version:
     return Version(
-        name=one.name,
-        version=str(one.version),
-        package_version=one.tags.get(VERSION, ""),
-        source=one.source,
-        created=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC),
-        tags=dict(one.tags),
-        champion=str(one.version) == str(serving),
-        mlflow_run=one.run_id,
+        name=registered.name,
+        version=str(registered.version),
+        package_version=registered.tags.get(VERSION, ""),
+        source=registered.source,
+        created=datetime.fromtimestamp(registered.creation_timestamp / 1000, UTC),
+        tags=dict(registered.tags),
+        champion=str(registered.version) == str(serving),
+        mlflow_run=registered.run_id,
     )
 
 

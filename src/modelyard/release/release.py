@@ -226,9 +226,9 @@ class Releaser:
         last, earlier = history[-1], history[:-1]
         if last.status == "pending-rollback":
             values = self.helm.values(last.revision)
-            for one in reversed(earlier):
-                if one.served and self.helm.values(one.revision) == values:
-                    return one
+            for revision in reversed(earlier):
+                if revision.served and self.helm.values(revision.revision) == values:
+                    return revision
         return serving(earlier)
 
     @contextmanager
@@ -245,7 +245,9 @@ class Releaser:
         return digest_of(self.helm.values(revision.revision))
 
     def _deployed(self) -> int:
-        deployed = [one.revision for one in self.helm.history() if one.status == "deployed"]
+        deployed = [
+            revision.revision for revision in self.helm.history() if revision.status == "deployed"
+        ]
         return deployed[-1]
 
 

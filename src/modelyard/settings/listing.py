@@ -62,18 +62,20 @@ def settings_of(config: type[BaseModel], prefix: str = "") -> list[Setting]:
 
 def usual(settings: Iterable[Setting]) -> list[Setting]:
     """A family's own settings, and those of the others that people change."""
-    return [one for one in settings if one.name.startswith(OWN) or one.name in USUAL]
+    return [
+        setting for setting in settings if setting.name.startswith(OWN) or setting.name in USUAL
+    ]
 
 
 def shared() -> list[Setting]:
     """What every family has, whatever it is."""
-    return [one for one in settings_of(FamilyConfig) if not one.name.startswith(OWN)]
+    return [setting for setting in settings_of(FamilyConfig) if not setting.name.startswith(OWN)]
 
 
 def markdown(settings: Iterable[Setting]) -> str:
     """A table for a page."""
     lines = ["| setting | default | meaning |", "|---|---|---|"]
-    for one in settings:
-        meaning = one.meaning.replace("|", "\\|")
-        lines.append(f"| `{one.name}` | `{one.default}` | {meaning} |")
+    for setting in settings:
+        meaning = setting.meaning.replace("|", "\\|")
+        lines.append(f"| `{setting.name}` | `{setting.default}` | {meaning} |")
     return "\n".join(lines)

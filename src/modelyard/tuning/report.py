@@ -75,7 +75,7 @@ def write_all(
 
 def failures(tried: Sequence[Tried]) -> list[str]:
     """How many trials failed, and why each did, as lines."""
-    failed = [one for one in tried if one.state == "failed"]
+    failed = [trial for trial in tried if trial.state == "failed"]
     if not failed:
         return []
     lines = [f"{len(failed)} of {len(tried)} trials failed and were left out:"]
@@ -87,19 +87,19 @@ def failures(tried: Sequence[Tried]) -> list[str]:
 def write_trials(folder: Path, study: Study, metric: str) -> Path:
     """Writes all trials as JSON."""
     rows = []
-    for one in study.tried():
-        same_as = one.same_as
+    for trial in study.tried():
+        same_as = trial.same_as
         if same_as is not None:
             same_as = called(same_as)
         rows.append(
             {
-                "trial": one.trial,
-                "state": one.state,
-                metric: one.value,
-                "seconds": one.seconds,
-                "settings": one.settings,
+                "trial": trial.trial,
+                "state": trial.state,
+                metric: trial.value,
+                "seconds": trial.seconds,
+                "settings": trial.settings,
                 "same_as": same_as,
-                "note": one.headline,
+                "note": trial.headline,
             }
         )
     artifact.write_json(folder / TRIALS, rows)
@@ -113,10 +113,10 @@ def history(tried: Sequence[Tried], metric: str, larger_is_better: bool) -> Plot
         pick = max
     x: list[float] = []
     values: list[float] = []
-    for one in tried:
-        if one.value is not None:
-            x.append(float(one.trial))
-            values.append(float(one.value))
+    for trial in tried:
+        if trial.value is not None:
+            x.append(float(trial.trial))
+            values.append(float(trial.value))
     best = list(itertools.accumulate(values, pick))
     return Plot(
         kind="line",
