@@ -244,8 +244,8 @@ def _refused(lab: Lab, body: dict[str, Any], field: str) -> None:
         lab.host.Request.model_validate(body)
     except ValidationError as error:
         named: list[str] = []
-        for one in error.errors(include_url=False):
-            named += [*map(str, one["loc"]), one["msg"]]
+        for complaint in error.errors(include_url=False):
+            named += [*map(str, complaint["loc"]), complaint["msg"]]
         is_named = any(field in words for words in named)
         expect(is_named, f"the error for a wrong {field!r} does not name it: {error}")
     else:

@@ -58,9 +58,9 @@ def variants_answer_or_say_why_not(lab: Lab) -> str:
         )
         _answers(lab, folder / "graphs", variant)
     failed = []
-    for one in info.left_out:
-        if one.verdict == "failed":
-            failed.append(f"{one.name}: {one.reason}")
+    for attempt in info.left_out:
+        if attempt.verdict == "failed":
+            failed.append(f"{attempt.name}: {attempt.reason}")
     expect(not failed, f"do not work: {'; '.join(failed)}")
     return ", ".join(variant.name for variant in passed) or f"{BASE} only"
 

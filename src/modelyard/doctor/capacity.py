@@ -61,7 +61,7 @@ def could_take(nodes: Iterable[Object], pod: Object, resources: Iterable[str]) -
     containers = pod.get("spec", {}).get("containers") or []
     wanted = {}
     for name in resources:
-        wanted[name] = sum(parse_quantity(_request(one, name)) for one in containers)
+        wanted[name] = sum(parse_quantity(_request(container, name)) for container in containers)
 
     def fits(node: Object) -> bool:
         there = node.get("status", {}).get("allocatable") or {}
@@ -79,13 +79,13 @@ def _request(container: Object, resource: str) -> str:
 def device_findings(devices: Iterable[Devices]) -> list[Finding]:
     """A row a resource."""
     rows = []
-    for one in devices:
-        seen = f"{one.free} of {one.total} free on {one.nodes} nodes, at most {one.largest} on one"
-        if one.free:
-            rows.append(Finding("ok", one.resource, seen))
+    for device in devices:
+        seen = f"{device.free} of {device.total} free on {device.nodes} nodes, at most {device.largest} on one"
+        if device.free:
+            rows.append(Finding("ok", device.resource, seen))
         else:
             fix = "wait, or see who holds them: kubectl get pods -A --field-selector status.phase=Running"
-            rows.append(Finding("warn", one.resource, seen, fix))
+            rows.append(Finding("warn", device.resource, seen, fix))
     if not rows:
         seen = "no node offers a device: training and serving run on CPUs"
         rows.append(Finding("off", "GPUs", seen))

@@ -155,7 +155,7 @@ def extensions(reader: Reader) -> list[Finding]:
 def runtimes(reader: Reader) -> list[Finding]:
     """The training runtimes that a job may name."""
     path = "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes"
-    names = sorted(one["metadata"]["name"] for one in reader.items(path))
+    names = sorted(item["metadata"]["name"] for item in reader.items(path))
     if names:
         return [Finding("ok", "training runtimes", ", ".join(names))]
     fix = "helm install modelyard charts/platform, or install Kubeflow Trainer with runtimes.defaultEnabled=true"
@@ -247,7 +247,7 @@ def secrets(reader: Reader, wanted: Collection[str] = ()) -> list[Finding]:
     for owner in reader.here("deployments", "apps/v1", labelSelector=ours):
         needed |= secrets_of(owner["spec"]["template"]["spec"])
     path = f"/api/v1/namespaces/{reader.namespace}/secrets"
-    there = {one["metadata"]["name"] for one in reader.items(path, NAMES_ONLY)}
+    there = {item["metadata"]["name"] for item in reader.items(path, NAMES_ONLY)}
     if unknown := denied(reader, "secrets", path):
         return unknown
     create = f"kubectl -n {reader.namespace} create secret generic"

@@ -68,7 +68,7 @@ def condition(thing: Object, kind: str) -> Object:
 
 def newest_event(events: list[Object], *reasons: str) -> Object | None:
     """The last event with one of these reasons."""
-    found = [one for one in events if one.get("reason") in reasons]
+    found = [event for event in events if event.get("reason") in reasons]
     return max(found, key=_time_of, default=None)
 
 

@@ -226,6 +226,8 @@ def lacks_pods(owner: Object) -> bool:
     # Objects within a list have no `kind`: these fields only a Job has.
     is_job = owner.get("kind") == "Job" or "completions" in spec or "parallelism" in spec
     if is_job:
-        over = any(one.get("status") == "True" for one in status.get("conditions") or [])
+        over = any(
+            condition.get("status") == "True" for condition in status.get("conditions") or []
+        )
         return not over and not status.get("active") and not status.get("succeeded")
     return int(status.get("replicas") or 0) < int(spec.get("replicas") or 0)

@@ -51,7 +51,7 @@ def _not_scheduled(pod: Object) -> Trouble | None:
     if scheduled.get("status") != "False":
         return None
     if scheduled.get("reason") == "SchedulingGated":
-        gates = ", ".join(one["name"] for one in pod.get("spec", {}).get("schedulingGates") or [])
+        gates = ", ".join(gate["name"] for gate in pod.get("spec", {}).get("schedulingGates") or [])
         cause = f"it waits for the scheduling gates {gates}"
         fix = "ask who set the gate to lift it"
         if "kueue" in gates:
@@ -66,8 +66,8 @@ def _not_scheduled(pod: Object) -> Trouble | None:
 def _container(pod: Object, events: list[Object], last_line: LastLine) -> Trouble | None:
     status = pod.get("status", {})
     # Init containers first: while one of them fails, the others wait.
-    named = [(one, True) for one in status.get("initContainerStatuses") or []]
-    named += [(one, False) for one in status.get("containerStatuses") or []]
+    named = [(container, True) for container in status.get("initContainerStatuses") or []]
+    named += [(container, False) for container in status.get("containerStatuses") or []]
     for container, init in named:
         waiting = container.get("state", {}).get("waiting") or {}
         reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))

@@ -26,7 +26,7 @@ def _secrets(spec: Object) -> Iterator[str]:
         yield one["name"]
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
         # A whole Secret as variables, or one key of it; an optional one does not hold the pod up.
-        references = [one.get("secretRef") for one in container.get("envFrom") or []]
+        references = [source.get("secretRef") for source in container.get("envFrom") or []]
         for variable in container.get("env") or []:
             references.append((variable.get("valueFrom") or {}).get("secretKeyRef"))
         for reference in references:

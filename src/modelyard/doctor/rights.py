@@ -49,7 +49,7 @@ def rights(reader: Reader, deploys_to: Collection[str] = ()) -> list[Finding]:
     there."""
     lacks = lacking(reader, TRAINING, reader.namespace)
     rows = [_row("training", lacks, "bad", f"{ASK}access.pipelineAccounts of charts/platform")]
-    groups = {one["name"] for one in (reader.get("/apis") or {}).get("groups") or []}
+    groups = {group["name"] for group in (reader.get("/apis") or {}).get("groups") or []}
     missing = EXTENDING - groups
     needed = [right for right in DEPLOYING if right[0] not in missing]
     for namespace in sorted(deploys_to) or [reader.namespace]:

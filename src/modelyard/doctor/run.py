@@ -111,8 +111,8 @@ def _labelled(
 ) -> list[Object]:
     found: dict[str, Object] = {}
     for label in labels:
-        for one in reader.here(plural, group, labelSelector=f"{label}={value}"):
-            found[one["metadata"]["uid"]] = one
+        for labelled in reader.here(plural, group, labelSelector=f"{label}={value}"):
+            found[labelled["metadata"]["uid"]] = labelled
     return list(found.values())
 
 
@@ -125,8 +125,8 @@ def _owners(reader: Reader, run: str, jobs: list[Object], events: list[Object]) 
         selector = f"jobset.sigs.k8s.io/jobset-name={name}"
         for job in reader.here("jobs", "batch/v1", labelSelector=selector):
             owners.append(("job", job))
-    for one in _labelled(reader, "replicasets", "apps/v1", (INSTANCE,), run):
-        owners.append(("replicaset", one))
+    for replicas in _labelled(reader, "replicasets", "apps/v1", (INSTANCE,), run):
+        owners.append(("replicaset", replicas))
     for kind, owner in owners:
         if lacks_pods(owner):
             found.append(pods_refused(owner, kind, about(events, owner)))

@@ -224,7 +224,7 @@ class Cluster:
             # The names only make an error's words better, so an account without this right gets the
             # error without them.
             return None
-        return sorted(one["metadata"]["name"] for one in found["items"])
+        return sorted(item["metadata"]["name"] for item in found["items"])
 
     def events(self, name: str) -> list[Object]:
         """Events about an object of this name, oldest first; none where this account may not

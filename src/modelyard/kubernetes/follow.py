@@ -121,7 +121,7 @@ class Watched(threading.Thread):
         response = self.cluster.call(self.what, lambda: self.open_stream(_request_timeout=(10, 60)))
         found = json.loads(response.data)
         with self._lock:
-            now = {one["metadata"]["name"]: one for one in found["items"]}
+            now = {item["metadata"]["name"]: item for item in found["items"]}
             # What went while nobody watched; under its name there may be another one by now.
             for name, known in self._objects.items():
                 if name not in now or _uid(now[name]) != _uid(known):

@@ -168,7 +168,7 @@ def _with_tries(task: Object, executor: Object, tries: list[Object]) -> Step:
         return step
     nodes = [child["pod_name"] for child in executor.get("child_tasks") or []]
     for number, node in enumerate(nodes):
-        found = [one for one in tries if _is_try(one, number, step)]
+        found = [attempt for attempt in tries if _is_try(attempt, number, step)]
         if number == len(nodes) - 1:
             # Of steps that run side by side, the one that ended as this step did.
             found.sort(key=lambda one: one.get("state") != task.get("state"))

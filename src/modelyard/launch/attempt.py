@@ -112,9 +112,9 @@ class Attempt:
     def _since_resumed(self, job: Object, found: list[Object]) -> list[Object]:
         """Without pods that a queue has taken back since."""
         since = ""
-        for one in job.get("status", {}).get("conditions", []):
-            if one["type"] == "Suspended" and one["status"] == "False":
-                since = max(since, str(one["lastTransitionTime"]))
+        for condition in job.get("status", {}).get("conditions", []):
+            if condition["type"] == "Suspended" and condition["status"] == "False":
+                since = max(since, str(condition["lastTransitionTime"]))
         # Kubernetes writes times in UTC and with whole seconds, so that they sort as text.
         return [pod for pod in found if pod["metadata"]["creationTimestamp"] >= since]
 

@@ -180,7 +180,7 @@ def _pod(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, Any]:
         "serviceAccountName": settings.service_account,
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
         "nodeSelector": settings.node_selector,
-        "tolerations": [_toleration(one) for one in settings.tolerations],
+        "tolerations": [_toleration(toleration) for toleration in settings.tolerations],
     }
     return {
         "containers": [{"name": NODE, "volumeMounts": mounts, "securityContext": closed}],

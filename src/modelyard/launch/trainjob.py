@@ -172,7 +172,9 @@ def _goes_on(there: Object, job: Object) -> bool:
     if OUTCOME in annotations or metadata.get("deletionTimestamp"):
         return False
     conditions = there.get("status", {}).get("conditions", [])
-    return not any(one["type"] == "Failed" and one["status"] == "True" for one in conditions)
+    return not any(
+        condition["type"] == "Failed" and condition["status"] == "True" for condition in conditions
+    )
 
 
 @contextmanager

@@ -48,10 +48,10 @@ def _check_external(path: Path, manifest: Manifest, graph: str) -> str:
     except ValueError as error:
         return f"{path}/{graph} is not an ONNX model that runs here: {error}"
     folder = graph.rpartition("/")[0]
-    for one in named:
+    for outside in named:
         try:
             # ONNX takes a location from the folder of the graph's own file.
-            name = f"{folder}/{contents.check_name(one.location)}"
+            name = f"{folder}/{contents.check_name(outside.location)}"
         except ValueError as error:
             raise BrokenArtifact(f"{path}/{graph}: its external data {error}") from None
         if name not in manifest.files:
@@ -60,10 +60,10 @@ def _check_external(path: Path, manifest: Manifest, graph: str) -> str:
             )
         size = (path / name).stat().st_size
         # Without a length it takes all from the offset on.
-        length = one.length or 0
-        end = one.offset + length
-        if min(one.offset, length) < 0 or end > size:
+        length = outside.length or 0
+        end = outside.offset + length
+        if min(outside.offset, length) < 0 or end > size:
             raise BrokenArtifact(
-                f"{path}/{graph} takes bytes {one.offset:,} to {end:,} of {name}, which has {size:,}"
+                f"{path}/{graph} takes bytes {outside.offset:,} to {end:,} of {name}, which has {size:,}"
             )
     return ""

@@ -318,7 +318,7 @@ def _open() -> Iterator[Any]:
 def _search(mlflow: Any, condition: str, serving: str | None) -> list[Version]:
     found = _all_pages(functools.partial(mlflow.search_model_versions, condition))
     # Others may have registered models of their own under the name.
-    versions = [_version(one, serving) for one in found if DIGEST in one.tags]
+    versions = [_version(registered, serving) for registered in found if DIGEST in registered.tags]
     return sorted(versions, key=lambda version: -int(version.version))
 
 

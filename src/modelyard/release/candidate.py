@@ -42,7 +42,7 @@ class Candidate:
             problem = self.judge.upgrade(own, rollout) or self.judge.check(package, rollout)
         finally:
             self.remove()
-        if problem and any(one.kind == NO_ROOM for one in rollout.seen):
+        if problem and any(trouble.kind == NO_ROOM for trouble in rollout.seen):
             # A cluster for exactly one pod of this size has no room for a second one next to what
             # serves.
             problem += ". Where one more pod finds no room: serve.candidate=false"

@@ -82,7 +82,7 @@ class Helm:
         if done.returncode and "release: not found" in done.stderr:
             return []
         history = json.loads(self._checked(done, "reading its history"))
-        return [Revision.model_validate(one) for one in history]
+        return [Revision.model_validate(revision) for revision in history]
 
     def values(self, revision: int) -> dict[str, Any]:
         """The values that a revision was given."""

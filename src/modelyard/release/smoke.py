@@ -107,7 +107,9 @@ class Rollout:
 
     def at_zero(self) -> bool:
         """Whether it wants no pods now, as an autoscaler may decide."""
-        return all(one.get("spec", {}).get("replicas") == 0 for one in self._deployments())
+        return all(
+            deployment.get("spec", {}).get("replicas") == 0 for deployment in self._deployments()
+        )
 
     def _deployments(self) -> list[Object]:
         return self.reader.here("deployments", "apps/v1", labelSelector=selector(self.release))

@@ -117,8 +117,8 @@ def searched(space: Space, config: Mapping[str, Any], fixed: Iterable[str]) -> d
             f"there is nothing to search: what could be is given, or ruled out by it ({', '.join(space)})"
         )
     parents: set[str] = set()
-    for one in found.values():
-        parents.update(one.when)
+    for searched in found.values():
+        parents.update(searched.when)
     # Conditions of the others are checked against them: they have to be chosen before.
     return dict(sorted(found.items(), key=lambda item: item[0] not in parents))
 

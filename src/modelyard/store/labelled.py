@@ -44,4 +44,4 @@ def labelled_of(raw: Path) -> list[LabelledRequest]:
 def write_labelled(dataset: Path, requests: Iterable[LabelledRequest]) -> None:
     """Writes them into a data set."""
     with (Path(dataset) / FILE).open("w", encoding="utf-8") as lines:
-        lines.writelines(f"{one.model_dump_json()}\n" for one in requests)
+        lines.writelines(f"{request.model_dump_json()}\n" for request in requests)

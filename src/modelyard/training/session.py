@@ -168,7 +168,8 @@ class Session:
         if self.world.size > 1 and self.engine.steps % BEAT:
             return
         # Only the leader's clock counts: all save at the same step, or none.
-        due = not every and self.world.leads and now - self._saved_at > SAVE_SECONDS
+        by_time = not every and now - self._saved_at > SAVE_SECONDS
+        due = self.world.leads and by_time
         stop, due = self.world.anyone(self.preemption.requested, due)
         if stop or due:
             self._save()

@@ -52,7 +52,7 @@ def suggest(
     first = len(earlier) + len(proposals)
     for number in range(first, len(earlier) + count):
         proposals.append({"number": number, "settings": study.ask().settings})
-    return [json.dumps(one) for one in proposals]
+    return [json.dumps(proposal) for proposal in proposals]
 
 
 def trial(
@@ -186,16 +186,16 @@ def _study(
     """A study in memory with all results so far."""
     import_optuna()
     direction = "min"
-    for one in done:
-        if "result" in one:
-            direction = one["result"]["direction"]
+    for tried in done:
+        if "result" in tried:
+            direction = tried["result"]["direction"]
     study = Study(None, space, start.model_dump(mode="json"), direction, start.seed)
-    for one in sorted(done, key=_number):
-        if "result" in one:
-            result = Result.model_validate(one["result"])
-            study.add(one["settings"], result, result.headline)
+    for tried in sorted(done, key=_number):
+        if "result" in tried:
+            result = Result.model_validate(tried["result"])
+            study.add(tried["settings"], result, result.headline)
         else:
-            study.add(one["settings"], None, one["error"])
+            study.add(tried["settings"], None, tried["error"])
     return study
 
 

@@ -180,7 +180,7 @@ class Search:
 
     def cost(self) -> Usage:
         """What all trials used, in this process and before."""
-        return total(Usage.model_validate(one.cost) for one in self.study.tried() if one.cost)
+        return total(Usage.model_validate(trial.cost) for trial in self.study.tried() if trial.cost)
 
     def config_of(self, tried: Tried) -> FamilyConfig:
         """The whole settings of a trial."""

@@ -221,7 +221,7 @@ class Study:
 
     def best(self) -> Tried:
         """The finished trial with the best value, the earliest of equals."""
-        done = [one for one in self.tried() if one.value is not None]
+        done = [trial for trial in self.tried() if trial.value is not None]
         if self.larger_is_better:
             return max(done, key=_value)
         return min(done, key=_value)

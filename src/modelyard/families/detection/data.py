@@ -56,11 +56,11 @@ class DetectionData(SquareData[DetectionConfig, DetectionSpec]):
         limits = self.limits
         looks = each(examples, lambda example: look(read_bytes(example.file, limits), limits))
         pictures: dict[str, Annotated] = {}
-        for scene, one in zip(listing.scenes, looks, strict=True):
-            pictures[scene.picture.name] = annotated(scene, one)
+        for scene, picture in zip(listing.scenes, looks, strict=True):
+            pictures[scene.picture.name] = annotated(scene, picture)
         # Copies of a picture with other boxes are told apart by these words.
-        labelled = [replace(one, label=pictures[one.name].words) for one in examples]
-        digests = [one.digest for one in looks]
+        labelled = [replace(example, label=pictures[example.name].words) for example in examples]
+        digests = [picture.digest for picture in looks]
         settings, seed = self.config.features, self.config.data.split_seed
         parts = parted(raw, listing, labelled, digests, settings, seed, "boxes")
         spec = self._fitted(raw, parts, pictures, earlier)
@@ -80,12 +80,12 @@ class DetectionData(SquareData[DetectionConfig, DetectionSpec]):
         """What the training pictures ask for; the earlier model's, with new classes behind."""
         train = [pictures[example.name] for example in parts["train"]]
         counts: Counter[str] = Counter()
-        for one in train:
-            counts.update(_looked_for(one))
+        for picture in train:
+            counts.update(_looked_for(picture))
         if not counts:
             raise BadData("no training picture has a box", file=raw)
         every = grown(earlier, dict(sorted(counts.items())))
-        sizes = [one.size for one in train]
+        sizes = [picture.size for picture in train]
         seen = len(train)
         if earlier is not None:
             seen += earlier.pictures
@@ -159,21 +159,21 @@ def _summary(
         total.update(count)
     headline = f"{listing.format}: {sum(rows.values()):,} pictures, {total.total():,} boxes of "
     headline += f"{len(spec.classes)} classes, {spec.size} px"
-    ignored = sum(int(one.ignored.sum()) for one in some)
+    ignored = sum(int(picture.ignored.sum()) for picture in some)
     said = {
-        "pictures without boxes": sum(not one.labels for one in some),
-        "of the boxes cut at the picture's edge": sum(one.cut for one in some),
+        "pictures without boxes": sum(not picture.labels for picture in some),
+        "of the boxes cut at the picture's edge": sum(picture.cut for picture in some),
         "crowds or difficult objects, neither found nor missed": ignored,
-        f"pictures {PAGES}": sum(one.pages for one in some),
+        f"pictures {PAGES}": sum(picture.pages for picture in some),
     }
     for words, number in said.items():
         if number:
             headline += f", {number:,} {words}"
-    listing.drop("boxes: without area in the picture", sum(one.empty for one in some))
+    listing.drop("boxes: without area in the picture", sum(picture.empty for picture in some))
     strange = sorted(total.keys() - set(spec.classes))
     lost = sum(total[name] for name in strange)
     listing.drop(f"boxes: of a class that training lacks ({first_of(strange, NAMED)})", lost)
-    if turns := sum(one.was_turned for one in some):
+    if turns := sum(picture.was_turned for picture in some):
         listing.notes.append(f"{turns} pictures were turned by EXIF, and their boxes with them.")
     classes = {}
     for name in spec.classes:

@@ -75,7 +75,7 @@ class ForecastData(Data[ForecastConfig]):
             rows += read_rows(table, names, table.file.stem)
         # All series have the step of all rows: one network reads them.
         grid = grid_of(rows, names, tables[0].file)
-        every = [on_grid(one, grid, names, settings.missing == "zero") for one in rows]
+        every = [on_grid(series, grid, names, settings.missing == "zero") for series in rows]
         season = settings.season or grid.season or strongest_lag(every)
         context = settings.context or min(max(2 * season, 3 * settings.horizon), LONGEST)
         kept = _long_enough(every, settings, context, season, tables[0].file)
@@ -108,7 +108,7 @@ class ForecastData(Data[ForecastConfig]):
         for table in tables:
             notes |= dict.fromkeys(table.notes)
         values = sum(table.rows for table in tables) * len(names.targets)
-        empty = values - sum(len(one.places) for one in rows)
+        empty = values - sum(len(series.places) for series in rows)
         return summarize(panel, schema, every, kept, names, list(notes), empty)
 
     def requests(
@@ -175,12 +175,12 @@ def _long_enough(
         BadData: none has.
     """
     kept = []
-    for one in every:
-        if cuts(one, settings, context, season) is not None:
-            kept.append(one)
+    for series in every:
+        if cuts(series, settings, context, season) is not None:
+            kept.append(series)
     if kept:
         return kept
-    longest = max(len(one.y) for one in every)
+    longest = max(len(series.y) for series in every)
     least = min(context, 2 * season) + 3 * settings.horizon
     problem = f"the longest series has {longest} steps; about {least} are needed"
     hint = "Give longer series"
@@ -233,20 +233,20 @@ def panel_of(
     kept: list[OneSeries], settings: ForecastFeatures, names: Names, context: int, season: int
 ) -> Panel:
     """Series one after the other."""
-    lengths = [len(one.y) for one in kept]
+    lengths = [len(series.y) for series in kept]
     start = np.cumsum([0, *lengths])
     found, usual = [], []
-    for one in kept:
-        places = cuts(one, settings, context, season)
+    for series in kept:
+        places = cuts(series, settings, context, season)
         assert places is not None, "such series were left out"
         found.append(places)
-        usual.append(usual_error(one.y[: places[0]], season))
+        usual.append(usual_error(series.y[: places[0]], season))
     validation, test = np.array(found).T + start[:-1]
-    others = np.concatenate([one.others[: len(one.y)] for one in kept])
+    others = np.concatenate([series.others[: len(series.y)] for series in kept])
     return Panel(
-        y=np.concatenate([one.y for one in kept]),
-        time=np.concatenate([one.time for one in kept]),
-        behind=np.concatenate([one.behind for one in kept]),
+        y=np.concatenate([series.y for series in kept]),
+        time=np.concatenate([series.time for series in kept]),
+        behind=np.concatenate([series.behind for series in kept]),
         past=others[:, : len(names.past)],
         known=others[:, len(names.past) :],
         start=start,
@@ -336,8 +336,8 @@ def summarize(
         first, end = panel.bounds(split)
         rows[split] = int((end - first).sum())
     # By identity: series of several files may have one name.
-    used = {id(one) for one in kept}
-    short = [one for one in every if id(one) not in used]
+    used = {id(series) for series in kept}
+    short = [series for series in every if id(series) not in used]
     missing = int(np.isnan(panel.y).sum())
     steps = f"{sum(rows.values()):,} steps of {schema.grid.words}, {len(kept)} series"
     notes = [
@@ -346,7 +346,7 @@ def summarize(
         f"The model adds to {_simple(schema)}.",
     ]
     if short:
-        shown = [one.name for one in short[:10]]
+        shown = [series.name for series in short[:10]]
         if len(short) > 10:
             shown.append("…")
         notes.append(f"Series with too few steps: {', '.join(shown)}.")
@@ -354,16 +354,15 @@ def summarize(
         notes.append(
             f"{missing:,} steps have no value; a history marks them, and none is filled in."
         )
-    dropped = {"of series with too few steps": sum(len(one.y) for one in short)}
+    dropped = {"of series with too few steps": sum(len(series.y) for series in short)}
     dropped["of series without a value"] = empty
-    dropped["rows: ahead of the last value"] = sum(one.ahead for one in kept)
+    dropped["rows: ahead of the last value"] = sum(series.ahead for series in kept)
     columns = ["series", "steps", "without a value", "mean", "usual error of the seasonal naive"]
     table = []
-    for number, one in enumerate(kept[:50]):
-        absent = int(np.isnan(one.y).sum())
-        table.append(
-            [one.name, len(one.y), absent, f"{np.nanmean(one.y):.4g}", f"{panel.usual[number]:.4g}"]
-        )
+    for number, series in enumerate(kept[:50]):
+        absent = int(np.isnan(series.y).sum())
+        mean, usual = f"{np.nanmean(series.y):.4g}", f"{panel.usual[number]:.4g}"
+        table.append([series.name, len(series.y), absent, mean, usual])
     return {
         "rows": rows,
         "unit": "steps",
@@ -409,7 +408,8 @@ def _as_earlier(earlier: Schema, now: Schema) -> Schema:
     check_same("features.horizon", now.horizon, earlier.horizon)
     check_same("features.context", now.context, earlier.context)
     check_same("features.season", now.season, earlier.season)
-    check_same("features.known", [c.name for c in now.known], [c.name for c in earlier.known])
+    known = [column.name for column in now.known]
+    check_same("features.known", known, [column.name for column in earlier.known])
     check_same("model.quantiles", now.quantiles, earlier.quantiles)
     kept: dict[str, object] = {"past": earlier.past, "known": earlier.known}
     # The network has learned to add to them.

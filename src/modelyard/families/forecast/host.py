@@ -197,11 +197,13 @@ def request_model(schema: Schema) -> type[BaseModel]:
             _cells_of(schema.past),
             Field(description="Other columns, a cell a value"),
         )
-        example["past"] = {c.name: [c.mean] * len(schema.example) for c in schema.past}
+        example["past"] = {
+            column.name: [column.mean] * len(schema.example) for column in schema.past
+        }
     if schema.known:
         words = f"Columns that are known ahead: a cell a value and {schema.horizon} more"
         fields["known"] = (_cells_of(schema.known), Field(description=words))
-        example["known"] = {c.name: [c.minimum] * ahead for c in schema.known}
+        example["known"] = {column.name: [column.minimum] * ahead for column in schema.known}
 
     def check(request: Any) -> Any:
         _check(schema, vars(request))

@@ -141,10 +141,10 @@ def grid_of(rows: list[Rows], names: Names, file: Path) -> Grid:
     """
     if not rows:
         raise BadData("no series has a value", file=file)
-    apart = np.concatenate([np.diff(one.time) for one in rows])
+    apart = np.concatenate([np.diff(series.time) for series in rows])
     if not len(apart):
         raise BadData("every series has a single row", file=file)
-    every = np.concatenate([one.time for one in rows])
+    every = np.concatenate([series.time for series in rows])
     dated = names.time is not None
     if dated and not is_dated(rows[0].table, names.time or ""):
         dated = bool((every > EPOCH[0]).all())

@@ -112,7 +112,7 @@ def calls_tools(value: Any) -> bool:
     for column in MESSAGES:
         messages = value.get(column)
         if isinstance(messages, list):
-            return any(isinstance(one, dict) and _is_of_tools(one) for one in messages)
+            return any(isinstance(message, dict) and _is_of_tools(message) for message in messages)
     return False
 
 

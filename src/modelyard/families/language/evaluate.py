@@ -50,10 +50,10 @@ def evaluate(
     for group in part.take(groups):
         judged += judge_documents(host, run, group)
         done += 1
-    losses = np.concatenate([one.losses for one in judged])
-    hits = np.concatenate([one.hits for one in judged])
-    size = sum(one.bytes for one in judged)
-    tokens = np.concatenate([one.tokens for one in judged])
+    losses = np.concatenate([document.losses for document in judged])
+    hits = np.concatenate([document.hits for document in judged])
+    size = sum(document.bytes for document in judged)
+    tokens = np.concatenate([document.tokens for document in judged])
     metrics = _figures(losses, hits, size)
     simple, simple_hits = _unigram(host, features, tokens)
     found = _resampled(judged, losses, simple)
@@ -145,9 +145,9 @@ def _resampled(judged: list[Judged], losses: np.ndarray, simple: np.ndarray) -> 
     tokens of one hang together."""
     if len(judged) < LEAST_DOCUMENTS:
         return unsampled(2)
-    sizes = np.array([one.bytes for one in judged], dtype=np.float64)
+    sizes = np.array([document.bytes for document in judged], dtype=np.float64)
     # Where each document begins among the tokens; each has one at least, its end.
-    counts = [len(one.losses) for one in judged]
+    counts = [len(document.losses) for document in judged]
     begins = np.cumsum([0, *counts[:-1]])
     of_model, of_simple = np.add.reduceat(losses, begins), np.add.reduceat(simple, begins)
     return resample(_bits_per_byte, sizes, of_model, of_simple, varied=False)
@@ -158,8 +158,8 @@ def _bits_per_byte(sizes: np.ndarray, losses: np.ndarray) -> float:
 
 
 def _by_position(judged: list[Judged]) -> Plot:
-    losses = np.concatenate([one.losses for one in judged])
-    seen = np.concatenate([one.seen for one in judged])
+    losses = np.concatenate([document.losses for document in judged])
+    seen = np.concatenate([document.seen for document in judged])
     # Bins that double and double again: the first tokens differ most.
     edges = np.unique(np.geomspace(1, seen.max() + 1, BINS + 1).astype(int))
     bins = np.searchsorted(edges, seen, side="right") - 1
@@ -180,8 +180,8 @@ def _by_position(judged: list[Judged]) -> Plot:
 
 def _by_document(judged: list[Judged]) -> Plot:
     bits = []
-    for one in judged:
-        bits.append((float(one.losses.sum() / math.log(2) / one.bytes), one.source))
+    for document in judged:
+        bits.append((float(document.losses.sum() / math.log(2) / document.bytes), document.source))
     bits.sort(reverse=True)
     shown, caption = bits, ""
     if len(bits) > BARS:

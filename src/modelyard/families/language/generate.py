@@ -146,16 +146,16 @@ def ranked_beams(run: Runtime, writer: Writer) -> Generator[None, None, list[Bea
     for length in range(1, writer.most + 1):
         beams, ended = _extended(writer, beams, last, length == writer.most)
         norm = length**request.length_penalty
-        for one in ended:
-            one.score /= norm
-        finished = sorted([*finished, *ended], key=lambda one: -one.score)[: request.beams]
+        for beam in ended:
+            beam.score /= norm
+        finished = sorted([*finished, *ended], key=lambda beam: -beam.score)[: request.beams]
         if not beams:
             break
         # Open beams only lose: each further token has a probability below 1.
         if len(finished) == request.beams and beams[0].score / norm <= finished[-1].score:
             break
-        decoder.keep(np.array([one.row for one in beams]))
-        last = decoder.step(np.array([[one.tokens[-1]] for one in beams]))[:, -1]
+        decoder.keep(np.array([beam.row for beam in beams]))
+        last = decoder.step(np.array([[beam.tokens[-1]] for beam in beams]))[:, -1]
         yield
     return finished
 

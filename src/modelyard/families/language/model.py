@@ -51,7 +51,9 @@ class CausalLanguageModel(nn.Module):
         # In a list: a part of the network already, it is not to be saved twice.
         self._rotary: list[Rotary] = []
         if is_anchored(config):
-            self._rotary = [one for one in self.network.modules() if isinstance(one, Rotary)]
+            self._rotary = [
+                module for module in self.network.modules() if isinstance(module, Rotary)
+            ]
         self.prefix: nn.Parameter | None = None
         if spec.prefix:
             shape = (spec.layers, 2, spec.heads, spec.prefix, spec.head_width)

@@ -154,7 +154,7 @@ def decoder_teacher(folder: Path, tokenizer: Path, context: int) -> Teacher:
         raise UsageError(
             f"compress.teacher reads {spec.context} tokens at most. Type: --set model.context={spec.context}"
         )
-    (precise,) = (one for one in read_info(folder).variants if one.name == BASE)
+    (precise,) = (variant for variant in read_info(folder).variants if variant.name == BASE)
     prefix = load_prefix(folder / "assets", spec.main)
     runtime = open_variant(folder / "graphs", BASE, precise.graphs)
 

@@ -57,7 +57,7 @@ class ChatTemplate(Asset):
         template = values.get("chat_template")
         if isinstance(template, list):
             # Several by name, such as one for calls of tools.
-            named = {one.get("name"): one for one in template if isinstance(one, dict)}
+            named = {entry.get("name"): entry for entry in template if isinstance(entry, dict)}
             template = named.get("default", {}).get("template")
         file = folder / "chat_template.jinja"
         if file.is_file():

@@ -43,11 +43,11 @@ class Catalogue(Scorer):
     def outputs(self, run: Runtime, asked: Sequence[Asked]) -> Arrays:
         """Heads by name; `asked` has one source."""
         if asked[0].source == "personal":
-            users = [one.user for one in asked]
+            users = [request.user for request in asked]
             return run("personal", {"user": np.array(users, np.int64)})
         if asked[0].source == "profile":
             return run("profile", profiles(asked))
-        return run("history", {"items": padded([one.history for one in asked])})
+        return run("history", {"items": padded([request.history for request in asked])})
 
 
 class Ordered(Scorer):
@@ -76,7 +76,7 @@ class Sequenced(Ordered):
 
     def outputs(self, run: Runtime, asked: Sequence[Asked]) -> Arrays:
         """`score`."""
-        items = padded([self.history(one) for one in asked])
+        items = padded([self.history(request) for request in asked])
         taste = run("taste", {"items": items, **profiles(asked)})["taste"]
         return {"score": taste @ self.arrays["items"].T}
 
@@ -95,8 +95,8 @@ class Attended(Ordered):
         score = np.full((len(asked), len(self.catalog.items)), -np.inf, np.float32)
         for start in range(0, len(asked), CHUNK):
             part = asked[start : start + CHUNK]
-            newest = padded([self.history(one)[::-1] for one in part])
-            candidates = np.stack([self.candidates(one) for one in part])
+            newest = padded([self.history(request)[::-1] for request in part])
+            candidates = np.stack([self.candidates(request) for request in part])
             arrays = {"items": newest, "candidates": candidates, **profiles(part)}
             found = run("attention", arrays)["score"]
             rows = np.arange(start, start + len(part))[:, None]
@@ -144,7 +144,7 @@ def load_scorer(assets: Path, catalog: Catalog) -> Scorer:
 def profiles(asked: Sequence[Asked]) -> Arrays:
     """What columns say of the users, `profile` float32 (requests, outputs); none, where the model
     takes none."""
-    rows = [one.profile for one in asked if one.profile is not None]
+    rows = [request.profile for request in asked if request.profile is not None]
     if rows:
         return {"profile": np.stack(rows)}
     return {}
@@ -152,7 +152,7 @@ def profiles(asked: Sequence[Asked]) -> Arrays:
 
 def padded(lists: Sequence[Sequence[int]]) -> np.ndarray:
     """Lists as rows, -1 where one has ended, int64 (lists, longest); at least one column."""
-    rows = np.full((len(lists), max(1, *(len(one) for one in lists))), -1, np.int64)
+    rows = np.full((len(lists), max(1, *(len(items) for items in lists))), -1, np.int64)
     for row, one in zip(rows, lists, strict=True):
         row[: len(one)] = one
     return rows

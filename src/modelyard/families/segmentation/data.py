@@ -113,7 +113,7 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
             files, sizes = [one.pair.picture for one in some], [one.look.size for one in some]
             write_pictures(out, split, files, sizes, spec)
             self._write_masks(out, split, some, table, spec)
-            save_groups_of(out, split, [one.group for one in parts[split]])
+            save_groups_of(out, split, [example.group for example in parts[split]])
         self.save_spec(out, spec, earlier)
         return self._summary(listing, masked, names, table, spec)
 
@@ -135,7 +135,7 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
         looks = each(examples, lambda example: look(read_bytes(example.file, limits), limits))
         with ThreadPoolExecutor() as pool:
             masks = list(pool.map(self._masked, listing.pairs, looks))
-        return {one.pair.picture.name: one for one in masks}
+        return {masked.pair.picture.name: masked for masked in masks}
 
     def _masked(self, pair: Pair, seen: Look) -> Masked:
         values = pair.values(seen, self.limits)
@@ -169,7 +169,7 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
                 hint = f"{ignored} is ignored (features.ignore_index)"
             allowed = f"allowed are {self.least_classes} to {MOST_CLASSES}"
             raise BadData(f"{problem}; {allowed}", file=raw, hint=hint)
-        return self.spec_of(every, [one.look.size for one in train], earlier)
+        return self.spec_of(every, [seen.look.size for seen in train], earlier)
 
     def _check_splits(self, raw: Path, masked: dict[str, list[Masked]], table: np.ndarray) -> None:
         """Every split has a pixel of a known class."""
@@ -187,7 +187,7 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
             return labels, _png(resized(labels, answered(one.look.size)))
 
         truth = write_masks(out, split, part, spec, drawn)
-        names = [one.pair.picture.name for one in part]
+        names = [seen.pair.picture.name for seen in part]
         store.save_contents(out, f"{split}.truth", names, truth)
 
     def _summary(
@@ -205,7 +205,7 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
             f"{listing.format}: {len(every):,} pictures, {len(spec.classes)} classes, "
             f"{spec.size} px{self._also(total, table)}"
         )
-        if pages := sum(one.look.pages for one in every):
+        if pages := sum(seen.look.pages for seen in every):
             headline += f", {pages:,} {PICTURES.of(pages)} {PAGES}"
         lost: Counter[str] = Counter()
         for value, count in total.items():
@@ -237,8 +237,8 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
 def _total(part: Sequence[Masked]) -> Counter[int]:
     """The counts of several pictures, added up."""
     total: Counter[int] = Counter()
-    for one in part:
-        total.update(one.counts)
+    for seen in part:
+        total.update(seen.counts)
     return total
 
 

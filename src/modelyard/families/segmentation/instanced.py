@@ -104,7 +104,9 @@ class InstanceSegmentation(
         simple = {}
         for name, answers in SIMPLE.items():
             some = itertools.islice(answers(features, split), judged.pictures)
-            simple[name] = _against(features, split, [list(map(packed, one)) for one in some])
+            simple[name] = _against(
+                features, split, [list(map(packed, objects)) for objects in some]
+            )
         return report.evaluation(
             judged,
             simple,
@@ -175,9 +177,9 @@ def _against(features: Path, split: str, found: Sequence[Sequence[Packed]]) -> J
         every += objects
     answers = Objects.masked(
         pictures,
-        [one.label for one in every],
-        [one.mask for one in every],
-        [one.score for one in every],
+        [answer.label for answer in every],
+        [answer.mask for answer in every],
+        [answer.score for answer in every],
     )
     judged = truth.rows(truth.picture < len(found))
     return Judged(judged, answers, len(found), len(spec.classes))

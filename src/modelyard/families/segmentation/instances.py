@@ -51,9 +51,9 @@ class InstanceData(SegmentationData):
             raise BadData(problem, file=pair.table, hint=hint)
         found = tuple(pair.objects(seen))
         counts: Counter[int] = Counter()
-        for one in found:
-            if _seen(one):
-                counts[-1 if one.crowd else one.value] += 1
+        for drawn in found:
+            if _seen(drawn):
+                counts[-1 if drawn.crowd else drawn.value] += 1
         words = [(value, crowd, mask["counts"].decode()) for value, crowd, mask in found]
         digest = hashlib.sha256(json.dumps(words).encode()).hexdigest()
         return Masked(pair, seen, counts, digest, found)
@@ -100,10 +100,10 @@ class InstanceData(SegmentationData):
         table: np.ndarray,
         spec: SegmentationSpec,
     ) -> dict[str, Any]:
-        for one in chain.from_iterable(masked.values()):
-            empty = [drawn for drawn in one.objects if not _seen(drawn)]
+        for picture in chain.from_iterable(masked.values()):
+            empty = [drawn for drawn in picture.objects if not _seen(drawn)]
             listing.drop("objects: without a pixel in the picture", len(empty))
-        most = max(one.counts.total() - one.counts[-1] for one in masked["train"])
+        most = max(picture.counts.total() - picture.counts[-1] for picture in masked["train"])
         if most > MOST_TRAINED:
             said = f"Training looks at the {MOST_TRAINED} largest objects of a picture, of up to {most}."
             listing.notes.append(said)
@@ -127,12 +127,12 @@ def _numbered(objects: list[Drawn], look: Look, table: np.ndarray) -> tuple[np.n
     two lie over each other, the smaller one is seen."""
     numbers = np.zeros((look.size[1], look.size[0]), np.uint8)
     labels: list[int] = []
-    for one in objects:
-        if one.crowd:
-            numbers[coco.decode(one.mask) > 0] = IGNORED
+    for drawn in objects:
+        if drawn.crowd:
+            numbers[coco.decode(drawn.mask) > 0] = IGNORED
         elif len(labels) < MOST_TRAINED:
-            labels.append(int(table[one.value]))
-            numbers[coco.decode(one.mask) > 0] = len(labels)
+            labels.append(int(table[drawn.value]))
+            numbers[coco.decode(drawn.mask) > 0] = len(labels)
     return numbers, labels
 
 

@@ -51,13 +51,13 @@ def read_outlines(
     pictures = Pictures(files, PICTURES, masks)
     documents = [Instances(file, content) for file, content in found]
     labels: set[str] = set()
-    for one in documents:
-        labels |= set(one.by_id("categories", "name").values())
+    for document in documents:
+        labels |= set(document.by_id("categories", "name").values())
     names = [background, *sorted(labels - {background})]
     numbers = {name: place for place, name in enumerate(names)}
     listing = Pairs("COCO", [], dict(enumerate(names)))
-    for one in documents:
-        _read_pairs(one, pictures, numbers, listing)
+    for document in documents:
+        _read_pairs(document, pictures, numbers, listing)
     check_once((pair.picture, pair.table) for pair in listing.pairs)
     listing.drop("not in the JSON", len(pictures.all) - len(listing.pairs))
     return listing

@@ -52,8 +52,8 @@ def evaluation(
     """
     if not compared:
         raise BadData(f"the {split} split has no region of a class that is large enough to ask for")
-    table = np.array([one.overlaps for one in compared])
-    pictures = np.array([one.picture for one in compared])
+    table = np.array([prompted.overlaps for prompted in compared])
+    pictures = np.array([prompted.picture for prompted in compared])
     mean = table.mean(axis=0)
     metrics = {MAIN: mean[0], "iou_box": mean[1], "found": (table[:, 0] >= HALF).mean()}
     baseline = {MAIN: mean[2], "iou_box": mean[3], "found": (table[:, 2] >= HALF).mean()}
@@ -106,15 +106,15 @@ def _histogram(table: np.ndarray) -> Plot:
 
 
 def _gallery(compared: list[Compared], host: PromptHost, features: Path, split: Split) -> Plot:
-    worst = sorted(compared, key=lambda one: one.overlaps[0])[:SHOWN]
-    files = store.chosen_files(features, split, {one.picture for one in worst})
+    worst = sorted(compared, key=lambda prompted: prompted.overlaps[0])[:SHOWN]
+    files = store.chosen_files(features, split, {prompted.picture for prompted in worst})
     colours = np.zeros((256, 3), np.uint8)
     colours[:2] = host.colours
     pictures = []
-    for one in worst:
-        name, data = files[one.picture]
-        truth, found = (mask.astype(np.uint8) for mask in (one.object.mask, one.by_point))
+    for prompted in worst:
+        name, data = files[prompted.picture]
+        truth, found = (mask.astype(np.uint8) for mask in (prompted.object.mask, prompted.by_point))
         tile = row(open_picture(data, host.spec.limits), truth, found, colours)
-        pictures.append(captioned(name, f"IoU {one.overlaps[0]:.2f}", tile))
+        pictures.append(captioned(name, f"IoU {prompted.overlaps[0]:.2f}", tile))
     caption = "From left to right: the picture, the object, the answer to its innermost point."
     return Plot(kind="pictures", title="Worst objects first", pictures=pictures, caption=caption)

@@ -134,11 +134,11 @@ class PromptedSegmentation(Segmentation):
                 continue
             found = _asked_for(host, run, seen, size, objects)
             counted = truth != IGNORED
-            for one, (by_point, by_box) in zip(objects, found, strict=True):
-                round_ = disc(one.point, area * truth.size, truth.shape)
-                answers = (by_point, by_box, round_, one.filled_box())
-                overlaps = [_overlap(one.mask, answer, counted) for answer in answers]
-                compared.append(Compared(place, one, by_point, overlaps))
+            for prompted, (by_point, by_box) in zip(objects, found, strict=True):
+                round_ = disc(prompted.point, area * truth.size, truth.shape)
+                answers = (by_point, by_box, round_, prompted.filled_box())
+                overlaps = [_overlap(prompted.mask, answer, counted) for answer in answers]
+                compared.append(Compared(place, prompted, by_point, overlaps))
         whole = len(pixels)
         done = min(whole, place + 1)
         return prompt_report.evaluation(compared, host, features, split, done, whole)
@@ -156,8 +156,8 @@ def _usual_area(features: Path) -> float:
     shares = []
     for labels in masks:
         known = (labels != IGNORED).sum()
-        for one in objects_in(labels, skipped):
-            shares.append(one.mask.sum() / known)
+        for there in objects_in(labels, skipped):
+            shares.append(there.mask.sum() / known)
     if shares:
         return float(np.mean(shares))
     return 0.0
@@ -186,7 +186,7 @@ def _asked_for(
     """The masks that a host answers to the point and to the box of each object of a picture, bool
     (height, width)."""
     height, width = objects[0].mask.shape
-    rows = [[*one.point, *one.point] for one in objects] + [list(one.box) for one in objects]
+    rows = [[*mask.point, *mask.point] for mask in objects] + [list(mask.box) for mask in objects]
     there = into_square(np.array(rows, np.float64), (width, height), host.spec.size)
     count = len(objects)
     slots = [filled([(x, y, True)], None) for x, y, *_ in there[:count].tolist()]

@@ -59,13 +59,13 @@ def labelled_rows(
     rows: list[dict[str, Any]] = []
     targets: list[float] = []
     dropped: Counter[str] = Counter()
-    for one in requests:
-        target = _target(one.label, schema)
+    for labelled in requests:
+        target = _target(labelled.label, schema)
         if isinstance(target, str):
             dropped[f"labelled: the label is {target}"] += 1
             continue
         # A request to an earlier model may have columns that this table has left out.
-        known = {name: one.request[name] for name in names if name in one.request}
+        known = {name: labelled.request[name] for name in names if name in labelled.request}
         try:
             request = model.model_validate(known)
         except ValidationError as error:

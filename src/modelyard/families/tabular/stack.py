@@ -69,18 +69,20 @@ class Blend(BaseEstimator):  # type: ignore[misc]  # the library has no types
         self.estimators, self.weights, self.classes = estimators, weights, classes
 
     def fit(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
-        self.fitted_ = [fit_weighted(clone(one), x, y, sample_weight) for one in self.estimators]
+        self.fitted_ = [
+            fit_weighted(clone(estimator), x, y, sample_weight) for estimator in self.estimators
+        ]
         if self.classes:
             self.classes_ = np.unique(y)
         return self
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Values, (rows,)."""
-        return self._mean([one.predict(x) for one in self.fitted_])
+        return self._mean([estimator.predict(x) for estimator in self.fitted_])
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """Probabilities, (rows, classes)."""
-        return self._mean([one.predict_proba(x) for one in self.fitted_])
+        return self._mean([estimator.predict_proba(x) for estimator in self.fitted_])
 
     def _mean(self, answers: Sequence[np.ndarray]) -> np.ndarray:
         return np.asarray(np.tensordot(self.weights, np.array(answers), axes=1))

@@ -125,31 +125,38 @@ class AnswerData(TokensData[PairSpec]):
         splits = {example.file.name: split_of(example.file) for example in examples}
         if len(splits) > 1 and all(splits.values()):
             # Whoever named the splits knows which texts may be in two.
-            examples = [replace(one, split=splits[one.file.name], group=None) for one in examples]
-        plain = [replace(one, label=QUESTIONS.one) for one in examples]
+            examples = [
+                replace(example, split=splits[example.file.name], group=None)
+                for example in examples
+            ]
+        plain = [replace(example, label=QUESTIONS.one) for example in examples]
         return self.divided(plain, raw)
 
 
 def _examples(asked: Asked) -> list[Example]:
-    articles = {(one.file.name, one.article) for one in asked.questions}
+    articles = {(question.file.name, question.article) for question in asked.questions}
     by_article = len(articles) >= MANY_ARTICLES
     what = "article" if by_article else "text"
     asked.notes.append(f"The questions on one {what} are in one split, where none is named.")
     found = []
-    for one in asked.questions:
-        stored = {"question": one.question, "context": one.context, "answers": one.answers}
+    for question in asked.questions:
+        stored = {
+            "question": question.question,
+            "context": question.context,
+            "answers": question.answers,
+        }
         if by_article:
-            group = one.article
+            group = question.article
         else:
-            group = hashlib.sha256(one.context.encode()).hexdigest()
+            group = hashlib.sha256(question.context.encode()).hexdigest()
         found.append(
             Example(
-                name=f"{one.file.name} {one.place}",
-                file=Content(one.file, json.dumps(stored, ensure_ascii=False).encode()),
-                label=json.dumps(sorted({text for text, _ in one.answers})),
+                name=f"{question.file.name} {question.place}",
+                file=Content(question.file, json.dumps(stored, ensure_ascii=False).encode()),
+                label=json.dumps(sorted({text for text, _ in question.answers})),
                 group=group,
-                table=one.file.path,
-                columns=(one.place, "answers"),
+                table=question.file.path,
+                columns=(question.place, "answers"),
             )
         )
     return found

@@ -64,7 +64,7 @@ class AnswerText(AnswerData, OtherNetworks[PairSpec]):
         found = self._found(host, TorchRuntime(self.graphs(out)), stored)
         ahead = np.array([best.ahead for best in found])
         f1 = f1_of_each(*_given(stored, found))
-        none = np.array([float(not one["answers"]) for one in stored])
+        none = np.array([float(not row["answers"]) for row in stored])
         threshold = choose_threshold(ahead, f1, none)
         note = (
             f"An answer is given where its log probability is more than {threshold:.3g} above that of "
@@ -89,8 +89,8 @@ class AnswerText(AnswerData, OtherNetworks[PairSpec]):
             else:
                 given.append(None)
         judged = JudgedAnswers(
-            questions=[one["question"] for one in stored],
-            contexts=[one["context"] for one in stored],
+            questions=[row["question"] for row in stored],
+            contexts=[row["context"] for row in stored],
             accepted=accepted,
             answers=given,
             scores=[float(np.exp(best.log_p)) for best in found],
@@ -104,7 +104,7 @@ class AnswerText(AnswerData, OtherNetworks[PairSpec]):
         return logits
 
     def _found(self, host: AnswerHost, run: Runtime, stored: list[dict[str, Any]]) -> list[Best]:
-        pairs = [host.spec.pair(one["question"], one["context"]) for one in stored]
+        pairs = [host.spec.pair(row["question"], row["context"]) for row in stored]
         return list(host.found(run, pairs))
 
 
@@ -116,7 +116,7 @@ def _given(stored: list[dict[str, Any]], found: list[Best]) -> tuple[list[str], 
     """The best span of each question, and the answers that are accepted for it."""
     spans: list[str] = []
     accepted: Accepted = []
-    for one, best in zip(stored, found, strict=True):
-        spans.append(one["context"][best.start : best.end])
-        accepted.append([text for text, _ in one["answers"]])
+    for row, best in zip(stored, found, strict=True):
+        spans.append(row["context"][best.start : best.end])
+        accepted.append([text for text, _ in row["answers"]])
     return spans, accepted

@@ -67,11 +67,11 @@ class AnswerHost(Host):
             BadData: question or context has too many bytes.
         """
         asked = [self._checked(request) for request in requests]
-        pairs = [self.spec.pair(one.question, one.context) for one in asked]
+        pairs = [self.spec.pair(checked.question, checked.context) for checked in asked]
         answers: list[BaseModel] = []
-        for one, pair, best in zip(asked, pairs, self.found(run, pairs), strict=True):
-            answer = self._answer(one.context, best)
-            answer.warnings = _cautions(one, pair)
+        for checked, pair, best in zip(asked, pairs, self.found(run, pairs), strict=True):
+            answer = self._answer(checked.context, best)
+            answer.warnings = _cautions(checked, pair)
             answers.append(answer)
         return answers
 

@@ -73,7 +73,7 @@ def _overlap(answer: str, truth: str) -> float:
 def answer_metrics(answers: Given, accepted: Accepted) -> dict[str, float]:
     """`f1` and `exact_match` of all questions; where some have no answer, of both sorts too."""
     f1, match = f1_of_each(answers, accepted), _exact_of_each(answers, accepted)
-    has = np.array([bool(one) for one in accepted])
+    has = np.array([bool(answer) for answer in accepted])
     found = {"f1": f1.mean(), "exact_match": match.mean()}
     if has.any() and not has.all():
         found |= {"answerable_f1": f1[has].mean(), "unanswerable_accuracy": match[~has].mean()}
@@ -104,7 +104,7 @@ def judge_answers(
     # Who answers nothing is right wherever there is no answer: a rival on SQuAD 2.0.
     f1_of_silent = f1_of_each([None] * len(f1), judged.accepted)
     found = resample(mean_of, f1, f1, f1_of_simple, f1_of_silent, varied=False, groups=groups)
-    lacking = sum(not one for one in judged.accepted)
+    lacking = sum(not answer for answer in judged.accepted)
     rivals = {}
     if lacking:
         rivals[SILENT] = float(f1_of_silent.mean())

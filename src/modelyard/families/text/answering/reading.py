@@ -55,7 +55,7 @@ def read_squad(raw: Path) -> Asked:
         found.questions += _questions(file)
     if not found.questions:
         raise BadData("has no question", file=files[0].path)
-    without = sum(not one.answers for one in found.questions)
+    without = sum(not question.answers for question in found.questions)
     if without == len(found.questions):
         raise BadData("no question has an answer", file=files[0].path)
     # Version 2.0 added questions that the text does not answer.

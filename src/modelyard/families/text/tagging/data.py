@@ -55,13 +55,13 @@ class TagData(TokensData[TagSpec]):
         """The sentences of all files."""
         found = read_tagged(raw)
         listing = Listing(Path(raw), self.Spec.KIND, [], dropped=found.dropped, notes=found.notes)
-        splits = {one.file.name: split_of(one.file) for one in found.sentences}
+        splits = {sentence.file.name: split_of(sentence.file) for sentence in found.sentences}
         named = len(splits) > 1 and all(splits.values())
-        documents = {(one.file.name, one.document) for one in found.sentences}
+        documents = {(sentence.file.name, sentence.document) for sentence in found.sentences}
         grouped = not named and len(documents) >= FEW_DOCUMENTS
-        for one in found.sentences:
-            split = splits[one.file.name] if named else None
-            listing.examples.append(_example(one, split, grouped))
+        for sentence in found.sentences:
+            split = splits[sentence.file.name] if named else None
+            listing.examples.append(_example(sentence, split, grouped))
         if named:
             names = sorted(f"{name} ({split})" for name, split in splits.items())
             listing.notes.append(f"The files name their splits: {', '.join(names)}.")

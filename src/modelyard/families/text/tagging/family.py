@@ -72,4 +72,4 @@ class TagText(TagData, OtherNetworks[TagSpec]):
 def _stored(features: Path, split: str) -> tuple[list[list[str]], list[list[str]]]:
     """Words and tags of a split's sentences."""
     stored = [data.decode() for _, data in store.load_files(features, split)]
-    return [words_of(one) for one in stored], [tags_of(one) for one in stored]
+    return [words_of(row) for row in stored], [tags_of(row) for row in stored]

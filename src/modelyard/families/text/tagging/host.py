@@ -169,13 +169,13 @@ class TagHost(Host):
 
     def _emissions(self, run: Runtime, laid: Sequence[Laid]) -> list[np.ndarray]:
         """The scores of each text's words, float64 (words, tags)."""
-        rows = np.concatenate([one.rows for one in laid])
+        rows = np.concatenate([text.rows for text in laid])
         scores = dict(logits_of(run, self.spec, rows))
         found, first = [], 0
-        for one in laid:
-            pairs = zip((first + one.window).tolist(), one.place.tolist(), strict=True)
+        for text in laid:
+            pairs = zip((first + text.window).tolist(), text.place.tolist(), strict=True)
             found.append(np.array([scores[row][place] for row, place in pairs], np.float64))
-            first += len(one.rows)
+            first += len(text.rows)
         return found
 
 

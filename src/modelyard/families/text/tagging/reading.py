@@ -87,10 +87,10 @@ def read_tagged(raw: Path) -> Tagged:
             found.sentences += _from_columns(file)
     if not found.sentences:
         raise BadData("no sentence has a word", file=files[0].path)
-    if all(set(one.tags) == {OUTSIDE} for one in found.sentences):
+    if all(set(sentence.tags) == {OUTSIDE} for sentence in found.sentences):
         raise BadData(f"every tag is {OUTSIDE}: there is no span to learn", file=files[0].path)
     # One scheme for all files: a single one may be too short to show which it is.
-    scheme = scheme_of([one.tags for one in found.sentences])
+    scheme = scheme_of([sentence.tags for sentence in found.sentences])
     _to_bio(found, scheme)
     return found
 
