@@ -118,6 +118,11 @@ def test_json_beside_a_table_is_not_read(tmp_path):
         # Numbers as they name no columns; rows that are there twice; cells that are equal.
         "28.7,16.0,2.6,g\n31.6,11.7,2.5,g\n162.1,136.0,4.1,h\n",
         "5,1,5,-2,n\n6,2,5,3,n\n7,2,4,2,p\n",
+        # In order by chance, and all different, next to a class.
+        "5.1,3.5,1.4,a\n4.9,3.0,1.5,a\n6.3,3.3,6.0,b\n",
+        "1,5,9,a\n2,4,3,a\n3,4,9,b\n",
+        "45,2,70,yes\n33,4,1,no\n40,3,6,yes\n",
+        "?,5,1,5,n\n6,2,?,5,n\n7,2,4,?,p\n",
         "a,x,1\nb,x,1\na,x,1\n",
         "yes,no,x,1,2,3,no\nno,no,x,1,2,3,yes\nyes,yes,y,2,2,4,no\n",
         "x, x, o,yes\nx, o, x,no\no, x, o,yes\n",
@@ -148,6 +153,10 @@ def test_rows_of_a_table_without_header_count_from_its_first_line(tmp_path):
         "2015,2020\n0.5,2\n1.5,1\n",
         "sample,908.1,912.4,930.0\na,0.1,0.2,0.4\n",
         "day,1045,998,1203\n1,5,6,7\n2,4,6,8\n",
+        "sample,10,5,2.5\na,1,2,3\nb,2,3,4\n",
+        "id,0.5,0.05,0.95\n1,1,2,3\n2,2,3,4\n",
+        "angle,0,90,180,270,-90\n?,1,2,3,4,5\n2,2,3,4,5,6\n",
+        "2022,2020,2018\n1,2,3\n2,3,4\n",
         "town,2024-01,2024-02\na,5,2024-01\nb,6,2024-02\n",
         "town,2019,2020,2021\na,2019,2018,2021\nb,2017,2020,1999\n",
         "basket,milk,bread,butter\n1,milk,,butter\n2,,bread,\n3,milk,bread,\n",

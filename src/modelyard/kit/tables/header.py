@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard.errors import BadData
+from modelyard.kit.tables.notation import PLACEHOLDERS
 from modelyard.kit.tables.table import NO_HEADER
 from modelyard.kit.tables.text import Text
 
@@ -18,6 +19,8 @@ _LOOKED_AT, _SENTENCE = 10_000, 6
 """Rows in which the cells of the first row are looked for; words that make one a sentence."""
 _FEW = 3
 """Fewer numbers in a row may stand in any order by chance."""
+_SHOW = 100
+"""Cells that show what a column holds."""
 _YEAR = re.compile(r"(?:1[5-9]|2[01])\d\d")
 _SMALL = re.compile(r"[0-9]{1,9}")
 _DATE = re.compile(r"(?:\d{4}[-/]\d{2}|\d{1,4}(?P<mark>[-/.])\d{1,2}(?P=mark)\d{1,4})(?:[ T]\d.*)?")
@@ -44,8 +47,8 @@ def holds_numbers(header: Sequence[str]) -> bool:
     numbers = _numbers(header)
     if len(numbers) < len(header) or _are_counted(header):
         return False
-    are_years = all(_YEAR.fullmatch(name) for name in header) and _are_in_order(numbers)
-    return not are_years
+    are_years = all(_YEAR.fullmatch(name) for name in header)
+    return not are_years or not _are_in_order(numbers)
 
 
 def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int] | None) -> bool:
@@ -66,10 +69,8 @@ def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int
     """
     if _are_counted(header):
         return False
-    if _are_values(header):
-        return True
-    again, sentences, elsewhere = 0, 0, 0
-    equals = []
+    sentences, elsewhere = 0, 0
+    again, equals = [], []
     whole = pa.scalar(True)
     for name, cells in zip(header, rows.columns, strict=True):
         below = pc.utf8_trim_whitespace(cells.slice(0, _LOOKED_AT))
@@ -83,10 +84,12 @@ def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int
         is_choice = pc.all(own_or_nothing).as_py() and not pc.all(equal).as_py()
         stands_below = pc.any(equal).as_py()
         if name and stands_below and not is_choice:
-            again += 1
+            again.append(name)
         elif len(name.split()) >= _SENTENCE:
             sentences += 1
-    looks_like_data = again > 0 and again + sentences > len(header) / 2
+    if _are_values(header, again, rows):
+        return True
+    looks_like_data = bool(again) and len(again) + sentences > len(header) / 2
     if len(header) == 1 or not looks_like_data:
         return False
     place = pc.index(whole, True).as_py()
@@ -102,22 +105,44 @@ def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int
     raise BadData(problem, file=text.file, row=row, hint="Delete the row")
 
 
-def _are_values(header: Sequence[str]) -> bool:
-    """Whether half of the cells or more are numbers that name no columns: they are in no order, as
-    years and wavelengths are, and not whole and all different, as the numbers of products are."""
+def _are_values(header: Sequence[str], again: Sequence[str], rows: pa.Table) -> bool:
+    """Whether half of the cells or more are numbers that name no columns: they stand next to words of
+    which each is one of its own column (`again`), as a class is; or they are in no order, as
+    years and wavelengths are, and not whole and all different, as the numbers of products are.
+
+    Not where a word stands above numbers, as in each table with a header and a column of numbers.
+    """
     numbers = _numbers(header)
-    if len(numbers) < max(_FEW, len(header) / 2) or _are_in_order(numbers):
+    if len(numbers) < max(_FEW, len(header) / 2):
+        return False
+    words = [name for name in header if _is_word(name)]
+    if words and set(words) <= set(again):
+        return True
+    for name, cells in zip(header, rows.columns, strict=True):
+        if _is_word(name) and _are_numbers(cells):
+            return False
+    if _are_in_order(numbers):
         return False
     are_codes = all(number >= 0 and number.is_integer() for number in numbers)
     return not are_codes or len(set(numbers)) < len(numbers)
 
 
+def _is_word(name: str) -> bool:
+    """Whether a cell is neither a number nor empty, in the words for it either."""
+    return bool(name) and not _numbers([name]) and name.lower() not in PLACEHOLDERS
+
+
+def _are_numbers(cells: pa.ChunkedArray) -> bool:
+    """Whether the first cells of a column are numbers, or empty; one number at least."""
+    some = [cell.strip() for cell in cells.slice(0, _SHOW).to_pylist()]
+    there = [cell for cell in some if cell and cell.lower() not in PLACEHOLDERS]
+    return bool(there) and len(_numbers(there)) == len(there)
+
+
 def _are_in_order(numbers: Sequence[float]) -> bool:
-    """Whether numbers rise all along; or fall, as wave numbers do, where they are many."""
+    """Whether numbers rise all along, or fall, as wave numbers and doses do."""
     steps = [after - before for before, after in pairwise(numbers)]
-    return all(step > 0 for step in steps) or (
-        len(numbers) > 2 * _FEW and all(step < 0 for step in steps)
-    )
+    return all(step > 0 for step in steps) or all(step < 0 for step in steps)
 
 
 def _is_a_date_above_dates(name: str, below: pa.ChunkedArray) -> bool:
