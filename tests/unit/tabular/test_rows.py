@@ -57,6 +57,38 @@ def test_a_file_to_answer_is_read_as_the_file_that_was_trained_on(tmp_path: Path
     assert "00003" in {row["zip"] for row in answered}
 
 
+@pytest.mark.parametrize("target", ["c1", "c3"])
+def test_rows_to_answer_without_a_header_are_those_of_a_model_trained_without_one(
+    tmp_path: Path, target: str
+) -> None:
+    lines = []
+    for n in range(120):
+        cells = [f"{n % 11}.5", "pqr"[n % 3], f"{n * 7 % 13}.25"]
+        cells.insert(int(target[1]) - 1, "ab"[n % 2])
+        lines.append(cells)
+    (tmp_path / "t.data").write_text("".join(",".join(cells) + "\n" for cells in lines))
+    _, out = built(tmp_path, tmp_path / "t.data", target=target)
+    schema = TableSchema.load(out / "assets")
+
+    def answered(rows: list[list[str]]) -> list[dict[str, object]]:
+        file = tmp_path / "new.csv"
+        file.write_text("".join(",".join(cells) + "\n" for cells in rows))
+        return list(read_rows(file, schema))
+
+    whole = answered(lines)
+    without = [cells[: int(target[1]) - 1] + cells[int(target[1]) :] for cells in lines]
+    for row in whole:
+        del row[target]
+    assert answered(without) == whole
+    # The first row looks like names, by itself too.
+    assert answered(without[:2]) == whole[:2]
+    assert answered(without[:1]) == whole[:1]
+    with pytest.raises(BadData, match=f"2 columns and no header.* all but {target}"):
+        answered([["1.5", "2.5"], ["2.5", "3.5"]])
+    named = answered([["size", "kind", "weight"], *without])
+    assert [*named[0]] == ["size", "kind", "weight"]
+
+
 def test_a_parquet_file_to_answer_says_what_the_csv_says(tmp_path: Path) -> None:
     frame = customers(100).assign(zip=[n % 7 for n in range(100)])
     file = write(tmp_path, frame)

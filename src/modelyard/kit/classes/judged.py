@@ -150,7 +150,8 @@ def top_accuracy(y: np.ndarray, p: np.ndarray, best: int) -> float:
 def _of_any(judged: Judged) -> dict[str, float]:
     y, p, labels = judged.y, judged.p, judged.labels
     recalls = [(labels[y == index] == index).mean() for index in np.unique(y)]
-    # As scikit-learn's `log_loss` clips: a class that the host does not know has 0, not -inf.
+    # As scikit-learn's `log_loss` clips: a class that the host does not know has probability 0, whose
+    # logarithm is -inf.
     truth = np.clip(p[np.arange(len(y)), y], np.finfo(np.float64).eps, 1)
     return {
         "accuracy": (labels == y).mean(),

@@ -136,8 +136,7 @@ class Cells:
             return f"{self.plain[row].as_py()} has more digits than a number holds"
         finite = self.values[np.isfinite(self.values)]
         whole = bool((finite % 1 == 0).all())
-        fits = self.fit_32_bits() or self.fit_32_bits(log=True)
-        if whole and not fits:
+        if whole and not self.fit_32_bits() and not self.fit_32_bits(log=True):
             return "32-bit numbers would not tell them apart"
         return ""
 

@@ -12,7 +12,15 @@ from modelyard.errors import BadData
 from modelyard.kit.columns.cells import as_json, number_or_word
 from modelyard.kit.columns.schema import Column, HasColumns
 from modelyard.kit.columns.values import convert
-from modelyard.kit.tables import Notation, Table, notation, read_table
+from modelyard.kit.numerals import numeral
+from modelyard.kit.tables import (
+    PLACEHOLDERS,
+    Notation,
+    Table,
+    notation,
+    numbered,
+    read_table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +61,7 @@ def read_rows(file: Path, schema: HasColumns) -> Rows:
     Raises:
         BadData: with file, row and column.
     """
-    table = read_table(file)
+    table = _as_called_in_training(file, schema)
     known = {column.name: column for column in schema.inputs}
     columns: dict[str, Cells] = {}
     for name in table.names:
@@ -61,6 +69,58 @@ def read_rows(file: Path, schema: HasColumns) -> Rows:
         if name in known:
             columns[name] = _converted(known[name], table)
     return Rows(columns)
+
+
+def _as_called_in_training(file: Path, schema: HasColumns) -> Table:
+    """The table; where neither the training data nor this file has a header, with the names c1, c2, …
+    that the columns had there, whether or not the target is in it.
+
+    Raises:
+        BadData: it has more or fewer columns than the training data.
+    """
+    target = getattr(schema, "target", None)
+    every = {column.name for column in schema.columns} | schema.dropped.keys()
+    if target is not None:
+        every.add(target)
+    names = numbered(len(every))
+    without = [name for name in names if name != target]
+    if every != set(names):
+        return read_table(file)
+    try:
+        table = read_table(file)
+    except BadData:
+        # A single row that looks like names has none below it.
+        table = read_table(file, has_header=False)
+    if not every & set(table.names):
+        # A row that looks like names, as the only one or one of words does.
+        for expected in (names, without):
+            if _may_be_row(table.names, expected, schema):
+                table = read_table(file, has_header=False)
+                break
+    if table.names != numbered(len(table.names)):
+        return table
+    for expected in (names, without):
+        if len(table.names) == len(expected):
+            table.arrow = table.arrow.rename_columns(expected)
+            return table
+    problem = f"has {len(table.names)} columns and no header; the training data has {len(names)}"
+    hint = ""
+    if target is not None:
+        hint = f"Give all of them, or all but {target}"
+    raise BadData(problem, file=file, hint=hint)
+
+
+def _may_be_row(cells: Sequence[str], names: Sequence[str], schema: HasColumns) -> bool:
+    """Whether texts may be the cells of these columns: as many, with numbers where some belong."""
+    if len(cells) != len(names):
+        return False
+    row = dict(zip(names, cells, strict=True))
+    for column in schema.inputs:
+        is_number = column.role == "numeric" and not column.boolean and not column.words
+        cell = row[column.name]
+        if is_number and numeral(cell) is None and cell.lower() not in PLACEHOLDERS:
+            return False
+    return True
 
 
 def _converted(column: Column, table: Table) -> Cells:

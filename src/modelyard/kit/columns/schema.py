@@ -118,6 +118,16 @@ class HasColumns(Protocol):
     """The schema of a table, of any family."""
 
     @property
+    def columns(self) -> list[Column]:
+        """All columns that may be inputs."""
+        ...
+
+    @property
+    def dropped(self) -> dict[str, str]:
+        """Columns left out, and why."""
+        ...
+
+    @property
     def inputs(self) -> list[Column]:
         """The columns a request holds: all that are not dropped."""
         ...

@@ -42,10 +42,10 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         labels = []
         for example in listing.examples:
             names = _names(example, separator)
-            strange = [name for name in names if name not in settings.classes]
-            if settings.classes and strange:
-                allowed = choices("class", strange[0], settings.classes)
-                raise wrong_label(example, f"{allowed} (features.classes)")
+            for name in names:
+                if settings.classes and name not in settings.classes:
+                    allowed = choices("class", name, settings.classes)
+                    raise wrong_label(example, f"{allowed} (features.classes)")
             labels.append(names)
         # The data's own splits may have rare labels: they were divided by somebody who knew them.
         if all(example.split is None for example in listing.examples):

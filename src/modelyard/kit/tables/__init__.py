@@ -33,6 +33,7 @@ from modelyard.kit.tables.files import (
     table_files,
     unsupported,
 )
+from modelyard.kit.tables.header import numbered
 from modelyard.kit.tables.notation import (
     PLACEHOLDERS,
     Notation,
@@ -89,6 +90,7 @@ __all__ = [
     "may_name",
     "notation",
     "note_offsets",
+    "numbered",
     "numbers",
     "parse_text",
     "plainly",

@@ -29,14 +29,17 @@ _QUOTED_CELL = re.compile(r'(^|\t)"[^"]*(?:""[^"]*)*"(?=[\t\r\n]|\Z)', re.MULTIL
 _BEGINS_WITH_A_QUOTE = re.compile(r'(?:^|\t)"', re.MULTILINE)
 
 
-def parse_text(text: Text) -> Table:
+def parse_text(text: Text, *, has_header: bool | None = None) -> Table:
     """The rows below the header; columns without a name are dropped. Where the first row is data, the
     columns are called c1, c2, …, with a note.
+
+    Args:
+        has_header: whether the first row names the columns; None: as it looks.
 
     Raises:
         BadData: a row has more or fewer cells than the header, or a quote stays open.
     """
-    if holds_numbers(text.header()):
+    if has_header is False or holds_numbers(text.header()):
         return _below_header(with_names(text))
     return _below_header(text)
 

@@ -32,14 +32,19 @@ _BESIDE = (".json", ".md", ".dvc", ".txt", ".yaml")
 """Endings of files that lie beside tables and are none."""
 
 
-def read_table(raw: Path) -> Table:
+def read_table(raw: Path, *, has_header: bool | None = None) -> Table:
     """The one table in `raw`: a file, or a folder of one or several files with the same columns. What
     a competition lays next to them is left out, with a note.
+
+    Args:
+        has_header: of texts, whether their first row names the columns; None: as it looks.
 
     Raises:
         BadData: nothing to read, or a file that is empty, damaged, of another format, or ragged.
     """
-    by_name = {file.name: read_file(file) for file in table_files(Path(raw))}
+    by_name = {}
+    for file in table_files(Path(raw)):
+        by_name[file.name] = read_file(file, has_header=has_header)
     columns = {name: table.names for name, table in by_name.items()}
     left_out = beside_training(columns)
     kept = [table for name, table in by_name.items() if name not in left_out]
@@ -95,8 +100,11 @@ def is_quickly_read(data: Path) -> bool:
     return sum(file.stat().st_size for file in files) <= QUICKLY_READ
 
 
-def read_file(file: File) -> Table:
+def read_file(file: File, *, has_header: bool | None = None) -> Table:
     """One file as a table of one row or more.
+
+    Args:
+        has_header: of a text, whether its first row names the columns; None: as it looks.
 
     Raises:
         BadData: it is empty, damaged, of another format, ragged, or names a column twice.
@@ -106,7 +114,7 @@ def read_file(file: File) -> Table:
     if is_parquet(file.name):
         table = read_parquet_file(file)
     elif is_delimited(file.name):
-        table = parse_text(read_text(file))
+        table = parse_text(read_text(file), has_header=has_header)
     else:
         table = read_json_file(file)
     check_table(table)

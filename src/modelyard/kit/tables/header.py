@@ -29,10 +29,15 @@ _DIGIT = re.compile(r"\d")
 
 def with_names(text: Text) -> Text:
     """A text whose first row is data, below a row of names: c1, c2, …"""
-    names = [f"c{place}" for place in range(1, len(text.first_row()) + 1)]
+    names = numbered(len(text.first_row()))
     note = f"{text.file.name} {NO_HEADER}: its columns are called {_from_to(names)}"
     header = text.delimiter.join(names)
     return replace(text, content=f"{header}\n{text.content}", notes=[*text.notes, note])
+
+
+def numbered(count: int) -> list[str]:
+    """What so many columns are called that a file does not name: c1, c2, …"""
+    return [f"c{place}" for place in range(1, count + 1)]
 
 
 def _from_to(names: Sequence[str]) -> str:
