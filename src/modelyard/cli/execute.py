@@ -57,10 +57,12 @@ def run_pipeline(
     check_requirements(run)
     check_pipeline_extras()
     check_gpus(gpus, nodes)
-    data_path = local_data(config.data)
-    # A typing error in a local file's name or columns is found now, not by the first stage.
-    if kind == "training" and data_path is not None:
-        run.reader.check(data_path)
+    # Monitoring reads the traffic: the training data may be gone by then.
+    if kind == "training":
+        data_path = local_data(config.data)
+        # A typing error in a local file's name or columns is found now, not by the first stage.
+        if data_path is not None:
+            run.reader.check(data_path)
     record = local.RunRecord(
         id=local.new_id(),
         kind=kind,

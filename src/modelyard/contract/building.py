@@ -90,8 +90,8 @@ def features_report_three_disjoint_splits(lab: Lab) -> str:
     )
     before: set[str] = set()
     for split in SPLITS:
+        # As text: bodies are dicts, which cannot be in a set.
         seen = {json.dumps(body, sort_keys=True) for body in _bodies(lab, split)}
-        # As text: bodies are dicts, which no set holds.
         shared = seen & before
         # Data may hold the same example twice: a few are no sign that a split leaks.
         expect(

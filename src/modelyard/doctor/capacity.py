@@ -32,7 +32,7 @@ def free_devices(nodes: Iterable[Object], pods: Sequence[Object]) -> list[Device
     """
     taken: Counter[tuple[str, str]] = Counter()
     for pod in pods:
-        # A pod without a node counts for a node called "None", which there is not.
+        # A pod without a node counts for the node "None", which cannot exist: names are in small letters.
         node_name = str(pod.get("spec", {}).get("nodeName"))
         for resource, count in _requested(pod).items():
             taken[node_name, resource] += count

@@ -116,10 +116,8 @@ def labelled(
     )
     if len(now) < least or not before:
         return Compared(quality)
-    of_test, of_traffic = (
-        columns_of(before, host.counts_errors),
-        columns_of(now, host.counts_errors),
-    )
+    of_test = columns_of(before, host.counts_errors)
+    of_traffic = columns_of(now, host.counts_errors)
     if quality.reference is None or quality.value <= quality.reference:
         del of_test[ERROR]
         del of_traffic[ERROR]

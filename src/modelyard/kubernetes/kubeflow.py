@@ -63,8 +63,8 @@ class Kubeflow:
 
     def log(self, run: str, node: str) -> str:
         """The log of a step's pod, by Argo's id of it; empty where nobody keeps it any more."""
-        # The log is found by the pod's name, which has Argo's template between workflow and number;
-        # a node's id, and the pod of a step without retries, have none.
+        # The log is found by the pod's name, which has Argo's template between workflow and number. An
+        # Argo that is set to POD_NAMES=v1 calls pods by the node's id.
         workflow, _, number = node.rpartition("-")
         for name in (f"{workflow}-{_IMPL}-{number}", node):
             try:

@@ -267,8 +267,8 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
     logs.configure(settings.log_format)
     # The log's thread must not hold a request up for Python's usual 5 ms.
     sys.setswitchinterval(0.0002)
-    traffic, predictions = _open(settings)
     service.spans = tracing.configured()
+    traffic, predictions = _open(settings)
     service.drain_seconds, service.stop_seconds = settings.drain_ms / 1e3, settings.stop_ms / 1e3
     service.logs_access = settings.access_log
     if settings.follow is not None and not settings.follow.startswith(follow.CHAMPION):

@@ -252,8 +252,7 @@ class Batcher:
         # Called in the model's thread while the event loop answers others: it only reads.
         def wanted() -> bool:
             now = time.perf_counter()
-            entries = [part.entry for part in slices]
-            return any(entry.expires > now and not entry.future.done() for entry in entries)
+            return any(part.entry.expires > now and not part.entry.future.done() for part in slices)
 
         start = time.perf_counter()
         outcomes = answer_all(self._predict, [part.examples for part in slices], wanted)

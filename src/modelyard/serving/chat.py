@@ -103,10 +103,11 @@ class ChatBody(CompletionBody):
         extra = dict(self.model_extra or {})
         for name in IGNORED.union(UNSUPPORTED):
             extra.pop(name, None)
+        messages = [message.plain() for message in self.messages]
         bodies = []
         for number in range(self.n or 1):
             completion = Completion(
-                messages=[message.plain() for message in self.messages],
+                messages=messages,
                 max_tokens=most,
                 seed=seed + number,
                 logprobs=logprobs,

@@ -105,7 +105,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's line."""
-        # Added, not set: a line that comes in two packets is told in two parts.
+        # Added, not set: for a line that comes in two packets this is called twice.
         self.url += url
         self._head_bytes += len(url)
 

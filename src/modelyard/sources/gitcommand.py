@@ -28,13 +28,13 @@ def git(*arguments: str) -> str:
         raise UsageError("data from a Git repository needs git on the PATH")
     # A transfer below 1,000 bytes a second for a minute counts as broken.
     give_up = ["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60"]
+    # Never a question, which nobody would answer; messages in English, which `explained` reads. A
+    # person's own way to call ssh goes over ours.
     silent = {
         "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
         **os.environ,
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
-        # Never a question, which nobody would answer; messages in English, which `explained` reads. A
-        # person's own way to call ssh goes over ours.
     }
     done = subprocess.run(
         [program, *give_up, *arguments],

@@ -213,8 +213,8 @@ class _Meter:
     def __init__(self, total: int, report: Report) -> None:
         self.total, self.report, self.done, self.lock = total, report, 0, threading.Lock()
 
-    # Threads add at the same time.
     def add(self, count: int) -> None:
+        # Threads add at the same time.
         with self.lock:
             self.done += count
             if self.total:

@@ -234,7 +234,7 @@ class Study:
         from optuna.trial import TrialState
 
         finished = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        # PED-ANOVA compares the best tenth with the rest: of fewer trials that is noise.
+        # PED-ANOVA compares the best tenth with all: of so few trials that is noise.
         if len(finished) < 8:
             return {}
         with warnings.catch_warnings():

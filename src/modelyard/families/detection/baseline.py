@@ -77,7 +77,7 @@ def nearest_boxes(features: Path, split: str) -> Objects:
         rows.append(own)
         # Only the order of scores counts: boxes of nearer pictures come first.
         scores += [1 / (1 + float(distances[best]))] * len(own)
-    # In no picture may be a box: there is nothing to concatenate then.
+    # An empty array first: where no picture has a box, there is nothing else to concatenate.
     chosen = np.concatenate([np.zeros(0, np.int64), *rows])
     scale = np.tile(after[places] / before[train.picture[chosen]], 2)
     return Objects.of(places, train.label[chosen], train.boxes[chosen] * scale, scores)

@@ -158,8 +158,8 @@ def _series(tables: list[Table], time: str, aside: set[str]) -> tuple[str, ...]:
     worded = []
     for name in first.names:
         is_free = name not in (time, *named, *aside) and may_name(first, name)
-        holds_words = is_text(first.column(name)) and not is_numeric(first, name)
-        if is_free and holds_words:
+        # Last, since it reads all cells.
+        if is_free and is_text(first.column(name)) and not is_numeric(first, name):
             worded.append(name)
     # The fewest columns that do it: a city that follows from its store adds nothing.
     possible = [*named, *worded][:MOST_NAMING]

@@ -30,7 +30,7 @@ def write(run: Runtime, writers: Sequence[Writer]) -> Iterator[None]:
         if len(still) < len(active):
             decoder.keep(still)
             last, active = last[still], [active[number] for number in still]
-        # Nobody has written yet: the logits are those of the prompts.
+        # Before the first token the logits are those of the prompts.
         if active[0].tokens:
             last = decoder.step(np.array([[writer.tokens[-1]] for writer in active]))[:, -1]
         for writer, row in zip(active, last, strict=True):
@@ -151,7 +151,8 @@ def ranked_beams(run: Runtime, writer: Writer) -> Generator[None, None, list[Bea
         finished = sorted([*finished, *ended], key=lambda beam: -beam.score)[: request.beams]
         if not beams:
             break
-        # Open beams only lose: each further token has a probability below 1.
+        # An open beam is judged at its length so far: its sum only falls, though a length penalty above
+        # 0 may still raise its mean. `transformers` ends by default in the same way.
         if len(finished) == request.beams and beams[0].score / norm <= finished[-1].score:
             break
         decoder.keep(np.array([beam.row for beam in beams]))
