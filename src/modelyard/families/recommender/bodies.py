@@ -24,7 +24,7 @@ def read_bodies(file: Path, fields: set[str], own: str) -> list[dict[str, Any]] 
     if not is_table and source.suffix not in ROWS:
         return None
     table = tables.read_file(source)
-    names: Names = {"user": (own.strip().lower(), *NAMES["user"])}
+    names: Names = {"user": (own, *NAMES["user"])}
     column = understood(table.names, names).get("user")
     if column is None or fields & set(table.names):
         return None

@@ -48,11 +48,13 @@ class RecommenderFeatures(Settings):
     """Column of the items, in the log and in a list of items. None: recognised by its name (`item`,
     `product_id`, …)."""
     time_column: str | None = None
-    """Column of the times. None: recognised by its name (`timestamp`, `date`, …)."""
+    """Column of the times. None: recognised by its name (`timestamp`, `date`, …). Without times, what is
+    left out of a history is drawn."""
     rating_column: str | None = None
     """Column of the ratings. None: recognised by its name (`rating`, `stars`, …), where there is one."""
-    anonymous: Literal["refuse", "drop"] = "refuse"
-    """What happens to interactions without a user, such as purchases of guests: drop leaves them out."""
+    anonymous: Literal["refuse", "drop"] = "drop"
+    """What happens to interactions without a user, such as purchases of guests: drop leaves them out, and
+    counts them."""
     dates: DateOrder = "auto"
     """How dates such as 01/02/2026 are read: day_first or month_first. auto: as a day above 12 in
     the column shows, and none is guessed."""

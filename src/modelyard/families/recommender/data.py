@@ -31,7 +31,7 @@ from modelyard.families.recommender.lists import Lists, read_lists
 from modelyard.families.recommender.naming import LABELS, without_labels
 from modelyard.families.recommender.numbering import from_number, number_listed, numbering
 from modelyard.families.recommender.profiles import ITEMS, USERS, Side
-from modelyard.families.recommender.read import Log, read_log
+from modelyard.families.recommender.read import UNTIMED, Log, read_log
 from modelyard.families.recommender.requests import MOST_IDS
 from modelyard.families.recommender.sample import write_sample
 from modelyard.families.recommender.side import SideReport, write_side
@@ -63,9 +63,21 @@ class RecommenderData(Data[RecommenderConfig]):
             return
         log = read_log(data, self.config.features)
         read_lists(data, self.config.features)
+        self._check_kind(log)
+
+    def _check_kind(self, log: Log) -> None:
+        """Refuses a log that lacks what the kind learns.
+
+        Raises:
+            BadData: with the kind to type.
+        """
+        kind = self.config.model.kind
         missing = [name for name in LABELS if name not in log.labels]
-        if self.config.model.kind == "multitask" and missing:
+        if kind == "multitask" and missing:
             raise without_labels(missing)
+        if kind == "sequence" and "timestamp" not in log.columns:
+            problem = "model.kind=sequence learns what follows what, and the log has no times"
+            raise BadData(problem, file=log.file, hint="Type: --set model.kind=lightgcn")
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads, cleans, divides; writes splits and assets. Returns what the card tells.
@@ -81,6 +93,7 @@ class RecommenderData(Data[RecommenderConfig]):
         if base is not None:
             earlier = earlier_catalog(base, self.config.model)
         log = read_log(raw, settings)
+        self._check_kind(log)
         lists = read_lists(raw, settings)
         if len(log.time) > 1 and log.time.min() == log.time.max():
             problem = f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be known"
@@ -105,7 +118,10 @@ class RecommenderData(Data[RecommenderConfig]):
         found["notes"] += [*report.notes, *read, *_untimed(shown)]
         found["left_out"] += report.left_out
         found["tables"] += report.tables
-        found["headline"] += report.headline + remarks(read)
+        found["headline"] += report.headline
+        if UNTIMED in log.notes:
+            found["headline"] += "; no times: what is left out of a history is drawn"
+        found["headline"] += remarks(read)
         return found
 
     def requests(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow.compute as pc
 
-from modelyard.errors import BadData, choices
+from modelyard.errors import BadData, choices, option
 from modelyard.families.recommender.config import RecommenderFeatures
 from modelyard.families.recommender.requests import LONGEST_ID
 from modelyard.kit import tables
@@ -26,59 +27,52 @@ ITEMS, USERS = ("items", "movies"), ("users", "customers")
 """How the names of the lists of items and users begin."""
 NAMES = {
     "user": (
-        "userid",
-        "user_id",
-        "user",
-        "customerid",
-        "customer_id",
-        "customer",
-        "visitorid",
-        "visitor_id",
-        "reviewerid",
-        "reviewer_id",
+        *("user_id", "user", "customer_id", "customer", "visitor_id", "reviewer_id"),
+        *("member_id", "client_id", "account_id", "person_id", "uid"),
     ),
     "item": (
-        "itemid",
-        "item_id",
-        "item",
-        "movieid",
-        "movie_id",
-        "productid",
-        "product_id",
-        "product",
-        "articleid",
-        "article_id",
-        "bookid",
-        "book_id",
-        "trackid",
-        "track_id",
-        "sku",
-        "stockcode",
-        "asin",
-        "businessid",
-        "business_id",
-        "anime_id",
-        "game_id",
-        "recipe_id",
-        "song_id",
+        *(
+            "item_id",
+            "item",
+            "movie_id",
+            "product_id",
+            "product",
+            "article_id",
+            "book_id",
+            "track_id",
+        ),
+        *(
+            "sku",
+            "stock_code",
+            "asin",
+            "business_id",
+            "anime_id",
+            "game_id",
+            "recipe_id",
+            "song_id",
+        ),
+        *("isbn", "artist_id", "content_id", "video_id", "course_id", "news_id", "restaurant_id"),
     ),
-    "rating": ("rating", "score", "stars", "overall"),
+    "rating": ("rating", "score", "stars", "overall", "book_rating", "user_rating"),
     "timestamp": (
-        "timestamp",
-        "time",
-        "ts",
-        "date",
-        "datetime",
-        "event_time",
-        "order_date",
-        "invoicedate",
-        "unixreviewtime",
+        *(
+            "timestamp",
+            "time",
+            "ts",
+            "date",
+            "datetime",
+            "event_time",
+            "order_date",
+            "invoice_date",
+        ),
+        "unix_review_time",
     ),
     "click": ("click", "clicked"),
     "conversion": ("conversion", "converted", "purchase"),
     "dwell": ("dwell", "dwell_time", "dwell_seconds"),
 }
-"""Column names that are understood, in any case; of several for one thing the first is taken."""
+"""Column names that are understood, in any case, in one word or several (`userId`, `User-ID`); of
+several for one thing the first is taken."""
 ITEM_NAMES = {
     "id": ("id", *NAMES["item"]),
     "title": ("title", "name"),
@@ -93,6 +87,10 @@ USER_ORDER = ("id", "gender", "age", "occupation", "zip")
 """The same of MovieLens' `users.dat`."""
 LABELS = ("click", "conversion", "dwell")
 
+OPTIONAL = ("rating", "timestamp")
+"""Columns that a log may lack."""
+_LIKE_A_TIME = re.compile(r"time|date|epoch|(?:^|[_ ])(?:at|ts)$|[a-z]At$", re.IGNORECASE)
+_LEAST_EPOCH = 1e8
 COLUMNS = {
     "user": "user_column",
     "item": "item_column",
@@ -113,9 +111,9 @@ def names_of(settings: RecommenderFeatures, names: Names, *, of_list: str = "") 
         if given is None:
             continue
         if of_list == ours:
-            found["id"] = (_spelt(given), *found["id"])
+            found["id"] = (given, *found["id"])
         elif not of_list:
-            found[ours] = (_spelt(given),)
+            found[ours] = (given,)
     return found
 
 
@@ -163,8 +161,14 @@ def begins(file: File, words: Sequence[str]) -> bool:
     return file.path.name.lower().startswith(tuple(words))
 
 
-def open_table(source: File, names: Names, order: Sequence[str]) -> tuple[Table, dict[str, str]]:
+def open_table(
+    source: File, names: Names, order: Sequence[str], drop: Collection[str] = ()
+) -> tuple[Table, dict[str, str]]:
     """The rows, and the columns that are understood: our name to the file's.
+
+    Args:
+        order: of the columns where the file has no header.
+        drop: columns that are not used.
 
     Raises:
         BadData: the file cannot be read, or its header lacks a column that is needed.
@@ -180,8 +184,26 @@ def open_table(source: File, names: Names, order: Sequence[str]) -> tuple[Table,
         table = tables.parse_text(_with_header(text, names, order))
     columns = understood(table.names, names)
     _check_named(file, columns, table.names, names)
+    if "timestamp" in names and "timestamp" not in columns:
+        _check_untimed(table, columns, names, drop)
     tables.check_table(table)
     return table, columns
+
+
+def _check_untimed(
+    table: Table, columns: dict[str, str], names: Names, drop: Collection[str]
+) -> None:
+    """Refuses a log without a known column of times where another one may be it: which of a user's
+    interactions was the last is not drawn then.
+
+    Raises:
+        BadData: with that column.
+    """
+    for name in table.names:
+        if name in columns.values() or name in drop:
+            continue
+        if _LIKE_A_TIME.search(name) or tables.is_dated(table, name):
+            raise _unnamed(table.file, "timestamp", table.names, names, name)
 
 
 def _from_double_colons(text: Text) -> Text:
@@ -198,7 +220,11 @@ def _from_double_colons(text: Text) -> Text:
 def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
     """The text with the columns of `order` for a header where its first row is none."""
     first = text.header()
-    if understood(first, names):
+    # `purchase` alone may be what a first row without a header says.
+    if understood(first, names).keys() & {"user", "item", "id"}:
+        return text
+    if any(names.get(ours) != NAMES[ours] for ours in COLUMNS if ours in names):
+        # Somebody named columns, if only by the c1, c2, … that they get without a header.
         return text
     if "title" not in names and not any(_is_value(cell) for cell in first):
         _check_named(text.file, {}, first, names)
@@ -206,6 +232,11 @@ def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
     if "title" in names:
         # The last column, the category, may be missing.
         least -= 1
+    if "timestamp" in names:
+        # So may ratings and times.
+        least = 2
+        if len(first) == 3 and _is_moment(first[2]):
+            order = ("user", "item", "timestamp")
     if len(first) < least:
         problem = (
             f"{len(first)} cells and no header; without one the columns are {', '.join(order)}"
@@ -221,7 +252,7 @@ def understood(header: Sequence[str], names: Names) -> dict[str, str]:
     known = {}
     for name, spellings in names.items():
         for spelling in spellings:
-            known[spelling] = name
+            known[_spelt(spelling)] = name
     found: dict[str, str] = {}
     for column in header:
         ours = known.get(_spelt(column))
@@ -238,11 +269,8 @@ def _check_named(file: Path, columns: dict[str, str], header: Sequence[str], nam
         if names[name] != NAMES[name]:
             problem = choices("column", names[name][0], header)
             raise BadData(f"{problem} (features.{setting})", file=file)
-        if name != "rating":
-            problem = f"no column is the {name.removesuffix('stamp')}; seen: {', '.join(header)}"
-            known = ", ".join(names[name])
-            hint = f"Type: --set features.{setting}=NAME. Known by themselves, in any case: {known}"
-            raise BadData(problem, file=file, hint=hint)
+        if name not in OPTIONAL:
+            raise _unnamed(file, name, header, names)
     if "id" in names and "id" not in columns:
         side = "item" if "title" in names else "user"
         known = ", ".join(names["id"])
@@ -251,8 +279,39 @@ def _check_named(file: Path, columns: dict[str, str], header: Sequence[str], nam
         raise BadData(problem, file=file, hint=hint)
 
 
+def _unnamed(
+    file: Path, name: str, header: Sequence[str], names: Names, guess: str = ""
+) -> BadData:
+    """What is wrong with a log in which a column is not known by its name, to be raised."""
+    problem = f"no column is the {name.removesuffix('stamp')}; seen: {', '.join(header)}"
+    setting = f"features.{COLUMNS[name]}"
+    if guess:
+        hint = f"Type: {option(setting, guess)}; or, if it is another one's: "
+        hint += option("features.drop", [guess])
+    else:
+        hint = f"Type: --set {setting}=NAME. Known by themselves, in any case: "
+        hint += ", ".join(names[name])
+    return BadData(problem, file=file, hint=hint)
+
+
+def is_log(file: File, names: Names) -> bool:
+    """Whether a text file names columns of users and items."""
+    if tables.is_parquet(file.name) or file.suffix in JSON or not file.size:
+        return False
+    return {"user", "item"} <= understood(tables.read_text(file).header(), names).keys()
+
+
 def _spelt(name: str) -> str:
-    return name.strip().lower()
+    """In one word, as all spellings of a name are alike."""
+    return re.sub(r"[\s_-]", "", name).lower()
+
+
+def _is_moment(cell: str) -> bool:
+    """Whether it is a date, or a number as large as times since 1970 are and no rating is."""
+    try:
+        return float(cell) >= _LEAST_EPOCH
+    except ValueError:
+        return _is_value(cell)
 
 
 def _is_value(cell: str) -> bool:

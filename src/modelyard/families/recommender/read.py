@@ -19,16 +19,24 @@ from modelyard.families.recommender.naming import (
     SIDES,
     SUFFIXES,
     USERS,
+    Names,
     begins,
     check_ids,
     files_in,
+    is_log,
     names_of,
     open_table,
 )
 from modelyard.kit import tables
 from modelyard.kit.json_lines import LIST
+from modelyard.kit.splits import keys_of
 from modelyard.kit.tables import Table
 from modelyard.store.files import File, files_of
+
+UNTIMED = (
+    "The log has no times: which of a user's interactions are left out to judge by is drawn, and "
+    "histories are in no order"
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Log:
     item: np.ndarray
     """Index into `items`, int64 (rows,)."""
     time: np.ndarray
-    """float64 (rows,), in the file's unit."""
+    """float64 (rows,), in the file's unit; drawn where it has none."""
     rating: np.ndarray
     """float64 (rows,), NaN where there is none."""
     labels: dict[str, np.ndarray]
@@ -67,7 +75,9 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
         BadData: no such file or several, a missing column, or a cell that cannot be used; with
             file, row and column.
     """
-    table, columns = open_table(_log_file(Path(raw)), names_of(settings, NAMES), ORDER)
+    known_names = names_of(settings, NAMES)
+    file = _log_file(Path(raw), known_names)
+    table, columns = open_table(file, known_names, ORDER, settings.drop)
     table.dates = settings.dates
     anonymous = 0
     if settings.anonymous == "drop":
@@ -91,6 +101,11 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
             sides[side] = Listing(table, [names[place] for place in index.tolist()], others)
             used.update(others)
     unused = [name for name in table.names if name not in used]
+    if "timestamp" in columns:
+        time = tables.times(table, columns["timestamp"])
+    else:
+        time = _drawn(users, items, user, item)
+        table.note(UNTIMED)
     rating = np.full(table.rows, np.nan)
     if "rating" in columns:
         rating = tables.numbers(table, columns["rating"])
@@ -101,7 +116,7 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
         items=items,
         user=user,
         item=item,
-        time=tables.times(table, columns["timestamp"]),
+        time=time,
         rating=rating,
         labels=_labels(table, columns),
         notes=table.notes,
@@ -109,6 +124,14 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
         sides=sides,
         anonymous=anonymous,
     )
+
+
+def _drawn(users: list[str], items: list[str], user: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """A place in time for each interaction, by its user and item as if it were drawn: float64 (rows,), 0
+    to 1. The order of the file would be one of names, as exports are sorted."""
+    of_users, of_items = keys_of(users, 0), keys_of(items, 1)
+    mixed = of_users[user] ^ of_items[item]
+    return np.asarray(mixed / float(2**64))
 
 
 def _ids(table: Table, column: str, problem: str, hint: str = "") -> tuple[list[str], np.ndarray]:
@@ -139,8 +162,9 @@ def _labels(table: Table, columns: dict[str, str]) -> dict[str, np.ndarray]:
     return labels
 
 
-def _log_file(raw: Path) -> File:
-    """The log of a folder: the one with a known name, or the only file that is no list of items."""
+def _log_file(raw: Path, names: Names) -> File:
+    """The log of a folder: the one with a known name, the only file that is no list of items, or the
+    only one whose header names users and items."""
     files = [file for file in files_in(raw) if not begins(file, (*ITEMS, *USERS, "readme"))]
     for name in LOGS:
         found = [file for file in files if begins(file, (name,))]
@@ -151,11 +175,14 @@ def _log_file(raw: Path) -> File:
         if others[0].suffix == LIST:
             return others[0]
         raise tables.unsupported(others[0].path, ", ".join(SUFFIXES))
-    if len(files) != 1:
-        names = ", ".join(file.path.name for file in files[:6]) or "no file with interactions"
-        raise BadData(
-            f"one file of interactions is needed; seen: {names}",
-            file=raw,
-            hint=f"Name it interactions.csv; allowed: {', '.join(SUFFIXES)}",
-        )
-    return files[0]
+    if len(files) == 1:
+        return files[0]
+    logs = [file for file in files if is_log(file, names)]
+    if len(logs) == 1:
+        return logs[0]
+    seen = ", ".join(file.path.name for file in files[:6]) or "no file with interactions"
+    raise BadData(
+        f"one file of interactions is needed; seen: {seen}",
+        file=raw,
+        hint=f"Name it interactions.csv; allowed: {', '.join(SUFFIXES)}",
+    )

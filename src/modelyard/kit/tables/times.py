@@ -21,7 +21,7 @@ _DATED = re.compile(
     # A year of two digits, not the beginning of an address such as 10.0.12.1.
     rf"|{_DAY}[./-]{_DAY}[./-]\d\d(?![\d.])"
 )
-_OFFSET = re.compile(r"\d[T ]\d\d.*(?:Z|[-+]\d\d:?\d\d(?::\d\d)?)$", re.IGNORECASE)
+_OFFSET = re.compile(r"\d[T ]\d\d.*(?:Z| UTC| GMT|[-+]\d\d:?\d\d(?::\d\d)?)$", re.IGNORECASE)
 _COUNTED = re.compile(r"(?P<year>[1-9]\d?)-(?P<month>0[1-9]|1[0-2])")
 _DAY_SECONDS = 86_400
 _EXAMPLES = "2026-03-31T08:00:00 or 31.03.2026 08:00"
