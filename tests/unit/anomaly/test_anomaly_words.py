@@ -46,6 +46,20 @@ def test_words_of_which_one_means_normal_are_the_labels(
     assert list(schema.kinds) == (sorted(several) if len(several) > 1 else [])
 
 
+@pytest.mark.parametrize(("cells", "expected"), [([""], {-1}), (["0", "1"], {0, 1})])
+def test_each_machine_may_be_labelled_in_its_own_way_or_not_at_all(
+    tmp_path: Path, cells: list[str], expected: set[int]
+) -> None:
+    raw = write(tmp_path / "raw", "a.csv", log("state", ["NORMAL", "BROKEN"]))
+    write(tmp_path / "raw", "b.csv", log("state", cells))
+    summary, out = built(tmp_path, raw)
+    assert summary["headline"].endswith("; labels: state")
+    assert Schema.load(out / "assets").names == ["heat", "load"]
+    part = Part.load(out, "train")
+    found = [set(part.label[part.series == series].tolist()) for series in (0, 1)]
+    assert found == [{0, 1}, expected]
+
+
 def test_a_label_in_words_without_one_for_normal_is_refused(tmp_path: Path) -> None:
     raw = write(tmp_path / "raw", "pump.csv", log("state", ["run", "stop"]))
     message = refused(tmp_path, raw, label_column="state")

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from modelyard.errors import BadData, first_of
 from modelyard.kit.classes.positive import says_absence
 from modelyard.kit.numerals import numeral
-from modelyard.kit.tables import PLACEHOLDERS, Table, is_dated, is_text
+from modelyard.kit.tables import PLACEHOLDERS, Table, flags, is_dated, is_text
 
 MOST_WORDS = 20
 """Different words of a column of labels, at most."""
@@ -29,7 +29,7 @@ def holds_words(table: Table, name: str) -> bool:
     words = _different(table, name)
     if not words or is_dated(table, name):
         return False
-    return not any(_is_value(word) for word in words[:_LOOKED_AT])
+    return not any(map(_is_value, words))
 
 
 def _is_value(word: str) -> bool:
@@ -96,15 +96,27 @@ def kinds_of_words(cells: list[str | None]) -> list[str | None]:
 
 
 def _words(tables: list[Table], name: str) -> list[str]:
-    """The different words of a column, sorted; none where it holds anything else in a table."""
+    """The different words of a column, sorted; none where it holds anything else in a table, but for
+    marks of 0 and 1, or nothing: each machine's log may be labelled in its own way, or not at all."""
+    filled = [table for table in tables if name in table.names and _different(table, name)]
     found: set[str] = set()
-    for table in tables:
-        if name not in table.names:
-            continue
-        if not holds_words(table, name):
-            return []
-        found.update(_different(table, name))
+    others = []
+    for table in filled:
+        if holds_words(table, name):
+            found.update(_different(table, name))
+        else:
+            others.append(table)
+    if not found or not all(_holds_flags(table, name) for table in others):
+        return []
     return sorted(found)
+
+
+def _holds_flags(table: Table, name: str) -> bool:
+    try:
+        flags(table, name)
+    except BadData:
+        return False
+    return True
 
 
 def _says_what_is_normal(words: list[str]) -> bool:
@@ -115,10 +127,16 @@ def _says_what_is_normal(words: list[str]) -> bool:
 
 
 def _different(table: Table, name: str) -> list[str]:
-    """The different texts of a column, without words for an empty cell; none where it holds no text."""
-    cells = table.column(name)
+    """The first different texts of a column, without words for an empty cell; none where it holds no
+    text."""
+    cells = table.column(name).drop_null()
     if not is_text(cells):
         # An empty column of Parquet has a type of its own.
-        return [] if cells.null_count == len(cells) else ["0"]
-    different = pc.unique(cells.drop_null()).to_pylist()
-    return [word for word in different if word.lower() not in _EMPTY]
+        return ["0"] if len(cells) else []
+    # Most columns are of numbers, as few cells show: the others need no look.
+    for some in (cells.slice(0, _LOOKED_AT), cells):
+        different = pc.unique(some).slice(0, _LOOKED_AT).to_pylist()
+        words = [word for word in different if word.lower() not in _EMPTY]
+        if any(map(_is_value, words)):
+            break
+    return words
