@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from modelyard.errors import BadData
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.family import Text
 from modelyard.families.text.host import TextHost, TextRequest
-from modelyard.families.text.spec import TextSpec
+from modelyard.families.text.spec import TEXTS, TextSpec
 from modelyard.judging.evaluation import GateSettings, judge
 from modelyard.kit.classes.decision import Decision, Temperature
+from modelyard.kit.classifier.bodies import read_bodies
 from modelyard.kit.classifier.kind import FileLimits
 from modelyard.kit.text import simple
 from modelyard.runtimes.types import Arrays
@@ -139,6 +141,27 @@ def test_rows_of_a_file_are_read_by_the_column_of_the_training_data(
     assert host.read_file(tmp_path / "new.jsonl") is None
     (tmp_path / "note.txt").write_bytes("schön".encode("latin1"))
     assert host.read_file(tmp_path / "note.txt") == [{"text": "schön"}]
+    # A mail that training reads is answered too.
+    (tmp_path / "note.txt").write_bytes("schön \x1b ".encode("latin1") + b"words " * 40)
+    (mail,) = host.read_file(tmp_path / "note.txt") or []
+    assert mail["text"].startswith("schön \x1b words")
+
+
+def test_texts_without_a_header_are_read_for_a_model_that_was_trained_on_such(
+    features: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "new.tsv"
+
+    def read(content: str) -> list[dict[str, Any]] | None:
+        file.write_text(content)
+        return read_bodies(file, TEXTS, "c2")
+
+    both = read("ham\ta good one of some words it is\nspam\tbad\nham\tgood\n")
+    assert both is not None
+    assert both[1] == {"text": "bad", "c1": "spam"}
+    assert read("a good film\na bad one\n") == [{"text": "a good film"}, {"text": "a bad one"}]
+    assert read("a good film\n") == [{"text": "a good film"}]
+    assert read("text\na bad one\n") == [{"text": "a bad one"}]
 
 
 def test_word_counts_stand_next_to_the_model_and_the_card_says_which_is_better(

@@ -174,10 +174,7 @@ def _long_enough(
     Raises:
         BadData: none has.
     """
-    kept = []
-    for series in every:
-        if cuts(series, settings, context, season) is not None:
-            kept.append(series)
+    kept = [one for one in every if cuts(one, settings, context, season) is not None]
     if kept:
         return kept
     longest = max(len(series.y) for series in every)
@@ -206,7 +203,7 @@ def _what_fits(
     return None
 
 
-def _usual(panel: Panel, schema: Schema) -> Any:
+def _usual(panel: Panel, schema: Schema) -> tuple[float, float] | None:
     """The usual spread of histories, from at most some MOST_SEEN of them; None where training has
     none."""
     origins = panel.origins(schema, "train", schema.horizon)

@@ -97,7 +97,7 @@ class TextHost(ClassifierHost[TextSpec]):
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A table's column that held the texts in training, with its other columns; a .txt as one
         request."""
-        from modelyard.kit.classifier.rows import read_bodies
+        from modelyard.kit.classifier.bodies import read_bodies
 
         return read_bodies(file, TEXTS, self.spec.text_column)
 

@@ -137,7 +137,7 @@ def read_rows(
         said = "is for files: a column `group` says which rows stay together"
         raise UsageError(f"setting 'features.group_pattern' {said}")
     listing = Listing(raw, kind, [])
-    parts = _of_training([_read(file) for file in tables], listing)
+    parts = _of_training([rows_in(file) for file in tables], listing)
     # Others may lack a column: what is wrong with them is said of them.
     widest = max(parts, key=lambda part: len(part.columns))
     if find is None:
@@ -209,44 +209,6 @@ def _join_flags(parts: Sequence[Rows], widest: Rows, settings: RowFeatures) -> l
     return [f"Labels are the columns of 0 and 1: {', '.join(flags)}."]
 
 
-def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]] | None:
-    """Rows of a table as bodies of requests, with their other columns: the content is in `column`,
-    as in training, or is called as the request's field. JSON rows too, where they hold `column`,
-    and a text as one request. None for any other file."""
-    source = File(file.parent, file.name)
-    if kind.reads(file.name):
-        return [{kind.field: decoded(source)[0]}]
-    if source.suffix in JSON:
-        return _renamed(source, kind.field, column)
-    if not file.name.lower().endswith(SUFFIXES):
-        return None
-    rows = _read(source)
-    name = column if column in rows.columns else kind.field
-    # A row without a content is sent as it is: the refusal names what it lacks.
-    contents = rows.columns.pop(name, [None] * len(rows.numbers))
-    bodies = []
-    for place, content in enumerate(contents):
-        body: dict[str, Any] = {}
-        if content is not None:
-            body[kind.field] = content
-        for key, cells in rows.columns.items():
-            body[key] = cells[place]
-        bodies.append(body)
-    return bodies
-
-
-def _renamed(source: File, field: str, column: str) -> list[dict[str, Any]] | None:
-    """JSON rows with the content of `column` as `field`; None: no row needs it."""
-    values = [_flat(value) for _, value in json_rows(read_utf8(source), source.path)]
-    with_column = [value for value in values if isinstance(value, dict) and column in value]
-    if column == field or not with_column:
-        return None
-    for value in with_column:
-        if field not in value:
-            value[field] = value.pop(column)
-    return values
-
-
 def is_rows(name: str) -> bool:
     """Whether a file of this name is a table or holds JSON rows."""
     return name.lower().endswith((*SUFFIXES, *ROWS))
@@ -278,15 +240,16 @@ def _read_files(raw: Path, kind: FileKind, settings: RowFeatures) -> Listing:
     return listing
 
 
-def _read(file: File) -> Rows:
+def rows_in(file: File, *, has_header: bool | None = None) -> Rows:
+    """The rows of one table or file of JSON; `has_header` as in `read_file`."""
     if file.suffix not in JSON:
-        table = read_file(file)
+        table = read_file(file, has_header=has_header)
         columns = {name: texts(table, name) for name in table.names}
         numbers = table.files[0].row_numbers().tolist()
         return Rows(file, columns, numbers, table.notes)
     columns, numbers, lists = {}, [], set()
     for number, value in json_rows(read_utf8(file), file.path):
-        value = _flat(value)
+        value = flat(value)
         if not isinstance(value, dict):
             raise BadData("must be a JSON object", file=file.path, row=number)
         # A field that is new has been empty in all rows before.
@@ -301,7 +264,7 @@ def _read(file: File) -> Rows:
     return Rows(file, dict(sorted(columns.items())), numbers, [], frozenset(lists))
 
 
-def _flat(value: Any) -> Any:
+def flat(value: Any) -> Any:
     """The object of a row; what `{"translation": {…}}` holds stands next to its other fields."""
     if isinstance(value, dict) and isinstance(inner := value.get(TRANSLATION), dict):
         return {name: cell for name, cell in value.items() if name != TRANSLATION} | inner

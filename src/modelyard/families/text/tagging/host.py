@@ -146,7 +146,7 @@ class TagHost(Host):
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """The sentences of a file as of CoNLL or of JSON rows with `tokens`; a table's column `text`,
         with its other columns; a .txt as one request."""
-        from modelyard.kit.classifier.rows import read_bodies
+        from modelyard.kit.classifier.bodies import read_bodies
 
         found = read_untagged(File(file.parent, file.name))
         if found is None:

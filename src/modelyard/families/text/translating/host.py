@@ -189,7 +189,7 @@ class TranslateHost(Host):
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A table's column that held the sources in training, with its other columns; a .txt as one
         request."""
-        from modelyard.kit.classifier.rows import read_bodies
+        from modelyard.kit.classifier.bodies import read_bodies
 
         return read_bodies(file, PAIRS, self.spec.text_column)
 
