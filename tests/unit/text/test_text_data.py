@@ -370,6 +370,11 @@ def test_a_mail_with_a_few_unreadable_characters_is_read_and_they_are_counted(
     summary, out = built(raw)
     assert any("2 characters of 0.txt could not be read" in note for note in summary["notes"])
     assert any("grüße, \ufffd" in text for text in stored(out))
+    # Of UTF-8 only what is broken is lost, and no letter becomes two others.
+    (raw / "spam/0.txt").write_bytes("grüße, æøå ".encode() + b"\xe4 " + b"words " * 40)
+    summary, out = built(raw)
+    assert any("1 character of 0.txt could not be read" in note for note in summary["notes"])
+    assert any("grüße, æøå \ufffd" in text for text in stored(out))
     (raw / "spam/0.txt").write_bytes(mail[:60] + b"\x81" * 9)
     with pytest.raises(BadData, match="spam/0.txt.*is not text in UTF-8 or Windows-1252"):
         built(raw)

@@ -117,7 +117,8 @@ def _bytes(source: File) -> bytes:
 
 
 def _decode(data: bytes, file: Path, most_unreadable: float) -> tuple[str, list[str]]:
-    """UTF-8, UTF-16 with its mark, or else Windows-1252 with a note, if it looks like text."""
+    """UTF-8, UTF-16 with its mark, or else Windows-1252 with a note, if it looks like text. UTF-8 with a
+    few broken characters stays UTF-8 where some may be."""
     # What Excel writes as "Unicode text".
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
@@ -131,6 +132,17 @@ def _decode(data: bytes, file: Path, most_unreadable: float) -> tuple[str, list[
         return data.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start)
+    if row:
+        seen = f"first seen in row {row}"
+    else:
+        seen = "first seen in the header"
+    text = data.decode("utf-8-sig", errors="replace")
+    broken = text.count(UNREADABLE)
+    letters = sum(not letter.isascii() for letter in text) - broken
+    # As Windows-1252 each of its letters would become two or three others.
+    if letters > broken and broken <= most_unreadable * len(data):
+        notes = [f"{file.name} is UTF-8 with errors ({seen})"]
+        return text, [*notes, _unread(broken, file)]
     # Any bytes but five decode as Windows-1252, so control characters tell a picture from a letter.
     text = data.decode("cp1252", errors="replace")
     controls = sum(data.count(bytes([code])) for code in _CONTROLS)
@@ -138,15 +150,16 @@ def _decode(data: bytes, file: Path, most_unreadable: float) -> tuple[str, list[
     if unreadable > most_unreadable * len(data):
         problem = "is not text in UTF-8 or Windows-1252"
         raise BadData(problem, file=file, row=row or None, hint="Save it in UTF-8")
-    if row:
-        seen = f"first seen in row {row}"
-    else:
-        seen = "first seen in the header"
     note = f"{file.name} is not UTF-8 ({seen}) and was read as Windows-1252"
     notes = [f"{note}; if letters look wrong, save it in UTF-8"]
     if unreadable:
-        notes.append(f"{unreadable:,} characters of {file.name} could not be read")
+        notes.append(_unread(unreadable, file))
     return text, notes
+
+
+def _unread(characters: int, file: Path) -> str:
+    many = "" if characters == 1 else "s"
+    return f"{characters:,} character{many} of {file.name} could not be read"
 
 
 def _sniff(text: str) -> str:
