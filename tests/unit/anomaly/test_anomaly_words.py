@@ -25,6 +25,9 @@ def log(column: str, words: list[str], **others: list[Any]) -> dict[str, list[An
         ("machine_status", ["NORMAL", "BROKEN", "RECOVERING"]),
         ("Normal/Attack", ["Normal", "Attack"]),
         ("verdict", ["no fault", "fault", ""]),
+        # Called as marks of 0 and 1 are.
+        ("fault", ["no", "yes"]),
+        ("attack", ["normal", "dos", "probe", "unknown"]),
     ],
 )
 def test_words_of_which_one_means_normal_are_the_labels(
@@ -40,9 +43,9 @@ def test_words_of_which_one_means_normal_are_the_labels(
     part = Part.load(out, "train")
     expected = []
     for word in columns[column][: len(part.label)]:
-        expected.append({words[0]: 0, "": -1}.get(word, 1))
+        expected.append({words[0]: 0, "": -1, "unknown": -1}.get(word, 1))
     assert part.label.tolist() == expected
-    several = [word for word in words[1:] if word]
+    several = [word for word in words[1:] if word not in ("", "unknown")]
     assert list(schema.kinds) == (sorted(several) if len(several) > 1 else [])
 
 
@@ -58,6 +61,13 @@ def test_each_machine_may_be_labelled_in_its_own_way_or_not_at_all(
     part = Part.load(out, "train")
     found = [set(part.label[part.series == series].tolist()) for series in (0, 1)]
     assert found == [{0, 1}, expected]
+
+
+def test_true_and_false_below_a_name_of_marks_are_labels(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", "pump.csv", log("is_anomaly", ["False", "True"]))
+    summary, out = built(tmp_path, raw)
+    assert summary["headline"].endswith("; labels: is_anomaly")
+    assert set(Part.load(out, "train").label.tolist()) == {0, 1}
 
 
 def test_a_label_in_words_without_one_for_normal_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from modelyard.errors import BadData, UsageError, choices, option
 from modelyard.families.anomaly.cells import measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
-from modelyard.families.anomaly.words import check_words, labelled_in_words
+from modelyard.families.anomaly.words import check_words, holds_flags, labelled_in_words
 from modelyard.kit.tables import Table, find_entity, is_dated
 from modelyard.kit.times import TIME_NAMES
 
@@ -75,7 +75,7 @@ def _label_column(tables: list[Table], settings: AnomalyFeatures) -> str:
         return usual
     (name,) = called
     for table in tables:
-        if name in table.names and not _is_flag(table, name):
+        if name in table.names and not holds_flags(table, name):
             return usual
     return name
 
@@ -99,14 +99,6 @@ def _names(tables: list[Table]) -> set[str]:
     for table in tables:
         found.update(table.names)
     return found
-
-
-def _is_flag(table: Table, name: str) -> bool:
-    if is_dated(table, name):
-        return False
-    values = measurements(table, name)
-    # An empty cell is a label that nobody knows.
-    return bool((np.isin(values, [0, 1]) | np.isnan(values)).all())
 
 
 def _entity(tables: list[Table], settings: AnomalyFeatures) -> str | None:

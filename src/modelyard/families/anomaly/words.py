@@ -32,6 +32,15 @@ def holds_words(table: Table, name: str) -> bool:
     return not any(map(_is_value, words))
 
 
+def holds_flags(table: Table, name: str) -> bool:
+    """Whether each cell is 0, 1, false, true or empty."""
+    try:
+        flags(table, name)
+    except BadData:
+        return False
+    return True
+
+
 def _is_value(word: str) -> bool:
     return numeral(word) is not None or word.lower() in _FLAGS
 
@@ -89,7 +98,10 @@ def labels_of_words(cells: list[str | None]) -> np.ndarray:
 
 def kinds_of_words(cells: list[str | None]) -> list[str | None]:
     """The words that are anomalies as kinds of them, where there are several."""
-    anomalies = {word for word in cells if word is not None and not says_absence(word)}
+    anomalies = set()
+    for word in cells:
+        if word is not None and word.lower() not in _EMPTY and not says_absence(word):
+            anomalies.add(word)
     if len(anomalies) < 2:
         return [None] * len(cells)
     return [word if word in anomalies else None for word in cells]
@@ -106,17 +118,9 @@ def _words(tables: list[Table], name: str) -> list[str]:
             found.update(_different(table, name))
         else:
             others.append(table)
-    if not found or not all(_holds_flags(table, name) for table in others):
+    if not found or not all(holds_flags(table, name) for table in others):
         return []
     return sorted(found)
-
-
-def _holds_flags(table: Table, name: str) -> bool:
-    try:
-        flags(table, name)
-    except BadData:
-        return False
-    return True
 
 
 def _says_what_is_normal(words: list[str]) -> bool:
