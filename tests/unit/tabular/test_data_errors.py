@@ -61,7 +61,7 @@ def test_a_small_tail_of_rare_classes_is_left_out_and_counted(tmp_path: Path) ->
     assert sum(summary["rows"].values()) == 60
     assert summary["dropped"] == {"of rare classes": 3, "without y": 1}
     assert "2 classes of fewer than 6 rows left out (c: 1, d: 2)" in summary["headline"]
-    assert any("To predict them, add rows" in note for note in summary["notes"])
+    assert any("To learn them, add rows" in note for note in summary["notes"])
     assert TableSchema.load(out / "assets").classes == ["a", "b"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import ModelInfo, load_split
 from modelyard.kit.columns.encode import Encoder
 from modelyard.settings.continual import ContinualSettings
+from modelyard.store.base import FOLDER
 from modelyard.training.memory import Memory
 from tests.training.going_on import features_of, judged, model_of
 
@@ -94,6 +96,22 @@ def test_inputs_mean_the_same_and_new_classes_come_last(
     assert set(y.tolist()) == {2, 3}
     assert x[:, names.index("colour=(other)")].mean() > 0.3
     assert abs(x[:, 0].mean()) < abs(x[:, 1]).mean()
+
+
+def test_a_rare_class_is_named_where_a_run_goes_on_and_no_class_of_three_is_the_positive_one(
+    first: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for name, kinds in (("two", ("ash", "beech")), ("three", ("cedar", "beech"))):
+        raw = table(tmp_path / name, kinds, 1)
+        with (raw / "trees.csv").open("a") as file:
+            file.write("1.5,2.5,red,yew\n")
+        (tmp_path / f"{name}-out/assets").mkdir(parents=True)
+        shutil.copytree(first[1], tmp_path / f"{name}-out" / FOLDER)
+        summary = family().features(raw, tmp_path / f"{name}-out")
+        assert "1 class of fewer than 6 rows left out (yew: 1)" in summary["headline"]
+        is_named = "positive class" in summary["headline"]
+        assert is_named == (name == "two")
+        assert not any("is the positive one" in note for note in summary["notes"])
 
 
 def test_without_exemplars_old_classes_are_forgotten_and_with_them_they_are_not(

@@ -115,16 +115,22 @@ class TabularData(Data[TabularConfig]):
         _write_splits(out, prepared, rows, encoder, own)
         if split_by.by_time:
             (out / BY_TIME).touch()
+        positive = ""
+        if earlier is None and prepared.positive is not None:
+            positive = prepared.positive.headline
+            prepared.notes.append(prepared.positive.note)
+        elif earlier is not None and schema.classes is not None and len(schema.classes) == 2:
+            # The data may hold other classes than the model that knows them all.
+            positive = (
+                f"; positive class: {schema.classes[1]} (as in the model that it starts from)"
+            )
         notes = [*table.notes, *prepared.notes, *split_by.notes]
         outputs = len(encoder.names)
         summary = summarize(
             prepared.frame, schema, prepared.y, rows, outputs, prepared.dropped, notes
         )
-        headline = prepared.headline
-        if earlier is not None and schema.classes is not None and len(schema.classes) == 2:
-            reason = "as in the model that it starts from"
-            headline = f"; positive class: {schema.classes[1]} ({reason})"
-        summary["headline"] += headline + split_by.headline + remarks(table.notes)
+        said = prepared.headline + positive + split_by.headline
+        summary["headline"] += said + remarks(table.notes)
         return summary
 
     def requests(

@@ -15,6 +15,7 @@ from modelyard.families.tabular.groups import groups_of
 from modelyard.families.tabular.samples import TARGETS
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.target import Target, read_target
+from modelyard.kit.classes.positive import Positive
 from modelyard.kit.columns.edits import Edits
 from modelyard.kit.columns.frames import check_named, dropped_columns, judged, unlisted
 from modelyard.kit.columns.schema import Column, near
@@ -43,6 +44,8 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
     headline: str = ""
     """A clause on the target for the stage's line."""
+    positive: Positive | None = None
+    """Of two classes, the one that metrics speak of."""
     groups: np.ndarray | None = None
     """The group of every row, uint64 (rows,), where they are divided by groups."""
 
@@ -103,6 +106,7 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
         dropped,
         notes,
         found.headline,
+        found.positive,
         groups,
     )
 

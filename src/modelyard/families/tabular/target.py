@@ -42,6 +42,8 @@ class Target:
     headline: str = ""
     """A clause for the stage's line: what was decided without a person."""
     notes: list[str] = field(default_factory=list)
+    positive: Positive | None = None
+    """Of two classes."""
     rare: int = 0
     """Rows of classes that are left out for having too few; their `y` is NaN."""
 
@@ -87,18 +89,15 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
     if rare:
         lost = left_out(rare, counts, "rows")
         headline += f"; {lost}"
-        notes.append(f"{target}: {lost}. To predict them, add rows.")
+        notes.append(f"{target}: {lost}. To learn them, add rows.")
     common = Counter({name: count for name, count in counts.items() if name not in rare})
     _check_classes(table, target, common, edits)
     classes, positive = _in_order(common, edits, config.features.positive)
-    if positive is not None:
-        headline += positive.headline
-        notes.append(positive.note)
     index: dict[str | None, float] = {name: float(code) for code, name in enumerate(classes)}
     y = np.array([index.get(label, np.nan) for label in labels])
     schema = TableSchema(target=target, task="classification", classes=classes, columns=[])
     left = sum(counts[name] for name in rare)
-    return Target(schema, y, headline, notes, left)
+    return Target(schema, y, headline, notes, positive, left)
 
 
 def _quantities(table: Table, target: str, written: Notation) -> np.ndarray:

@@ -260,7 +260,7 @@ class ClassifierData(Data[C], Generic[C, S]):
         kept = [example for example in examples if example.label not in rare]
         lost = left_out(list(rare), rare, listing.kind.many)
         listing.drop("of rare classes", len(examples) - len(kept))
-        listing.notes.append(f"{lost}. To predict them, add {listing.kind.many}.")
+        listing.notes.append(f"{lost}. To learn them, add {listing.kind.many}.")
         listing.headline = "; ".join(filter(None, [listing.headline, lost]))
         return kept
 
