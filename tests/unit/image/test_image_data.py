@@ -296,6 +296,21 @@ def test_a_small_tail_of_rare_classes_is_left_out_and_counted(tmp_path: Path) ->
     assert "class 'same' has 1 different pictures to divide; at least 6" in named
 
 
+def test_a_class_that_is_rare_in_training_and_frequent_in_the_test_data_is_refused(
+    tmp_path: Path,
+) -> None:
+    raw = tmp_path / "raw"
+    scans(raw / "train", {"dark": 40, "light": 40})
+    scans(raw / "test", {"dark": 10, "light": 10}, first=50)
+    for split, count in (("train", 2), ("test", 12)):
+        (raw / split / "odd").mkdir()
+        for number in range(count):
+            picture = Image.new("L", (16, 16), 100 + number + count)
+            picture.save(raw / split / "odd" / f"{number}.png")
+    said = refused(raw, tmp_path)
+    assert "class 'odd' has 2 different pictures to divide; at least 6" in said
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [

@@ -10,7 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.kit.classes.rare import LEAST_OF_CLASS, SHOWN, rare_classes, too_rare
+from modelyard.kit.classes.rare import (
+    LEAST_OF_CLASS,
+    MOST_LEFT_OUT,
+    SHOWN,
+    rare_classes,
+    too_rare,
+)
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.splits import draw, keys_of
@@ -95,7 +101,9 @@ def rare_in(examples: Sequence[Example], wanted: Collection[str]) -> dict[str, i
         return {}
     counts = Counter(example.label for example in examples if example.split in (None, "train"))
     rare = rare_classes(counts, wanted)
-    if any(_is_list(name) for name in rare):
+    left_out = sum(example.label in rare for example in examples)
+    # A split that the data say may hold many of what training has few of: that is no tail.
+    if left_out > MOST_LEFT_OUT * len(examples) or any(_is_list(name) for name in rare):
         return {}
     return {name: counts[name] for name in rare}
 

@@ -108,8 +108,8 @@ def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -
     try:
         rows = pyarrow.csv.read_csv(
             io.BytesIO(data),
-            # By place, since names may be empty or stand twice. With threads pyarrow does not
-            # number ragged rows, and a row that does not fit into one block fails.
+            # By place, since names may be empty or stand twice. Without threads, with which
+            # pyarrow does not number ragged rows. In large blocks: a row has to fit into one.
             read_options=pyarrow.csv.ReadOptions(
                 column_names=places, skip_rows_after_names=1, use_threads=False, block_size=_BLOCK
             ),
