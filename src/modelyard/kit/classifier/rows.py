@@ -106,6 +106,21 @@ class Rows:
     """Columns of JSON rows in which a cell is a list or an object."""
 
 
+def tables_of(files: FileSet) -> list[File]:
+    """The files that hold rows."""
+    tables = [file for file in files if is_rows(file.name)]
+    if tables:
+        return tables
+    # A .json or .txt next to other files describes them, or is a text; by itself it may hold the rows, and
+    # so may files that are called as splits.
+    plain = [file for file in files if is_plain(file.name)]
+    if len(files) == 1:
+        return [file for file in files if file.suffix == LIST] or plain
+    at_top = all("/" not in file.name and _split_of(file.path) for file in plain)
+    others = [file for file in files if file not in plain and file.suffix not in (".md", ".dvc")]
+    return plain if at_top and not others else []
+
+
 Find = Callable[[Rows, RowFeatures], tuple[str, str]]
 """Which columns hold the content and its label."""
 
@@ -125,10 +140,7 @@ def read_rows(
     """
     raw = Path(raw)
     files = files_of(raw)
-    tables = [file for file in files if is_rows(file.name)]
-    # A .json or .txt next to other files describes them, or is a text; by itself it may hold the rows.
-    if not tables and len(files) == 1:
-        tables = [file for file in files if file.suffix == LIST or is_plain(file.name)]
+    tables = tables_of(files)
     if not tables or files.get(LABELS) is not None:
         _check_folder(raw, files, kind)
         return _read_files(raw, kind, settings), kind.field

@@ -90,7 +90,7 @@ def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int
         stands_below = pc.any(equal).as_py()
         if name and stands_below and not is_choice:
             again.append(name)
-        elif len(name.split()) >= _SENTENCE:
+        elif _is_sentence(name):
             sentences += 1
     if _are_values(header, again, rows):
         return True
@@ -148,6 +148,12 @@ def _are_in_order(numbers: Sequence[float]) -> bool:
     """Whether numbers rise all along, or fall, as wave numbers and doses do."""
     steps = [after - before for before, after in pairwise(numbers)]
     return all(step > 0 for step in steps) or all(step < 0 for step in steps)
+
+
+def _is_sentence(name: str) -> bool:
+    """Whether it has many words, or several and a full stop: a column's name may be a question."""
+    words = len(name.split())
+    return words >= _SENTENCE or (words > 1 and name.endswith((".", "!")))
 
 
 def _is_a_date_above_dates(name: str, below: pa.ChunkedArray) -> bool:

@@ -1,4 +1,4 @@
-"""Tagged sentences as people keep them: columns as of CoNLL-2003, and JSON lines."""
+"""Tagged sentences as people keep them: columns as of CoNLL-2003, JSON lines, and tables."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from modelyard.families.text.tagging.schemes import (
     spans_of,
     to_bio,
 )
+from modelyard.families.text.tagging.table import from_table
 from modelyard.kit.classifier.examples import Listed
 from modelyard.kit.json_lines import JSON, LIST, ROWS, in_utf8, json_rows, read_utf8
 from modelyard.store.files import File, files_of
@@ -39,6 +40,8 @@ COLUMNS = TEXTS_TOO | {
     ".testb",
 }
 """All endings of files with a word and its tags a line."""
+TABLES = frozenset({".csv"})
+"""Endings of tables with a header."""
 DOCUMENT = "-DOCSTART-"
 WORDS, TAGS = ("tokens", "words"), ("tags", "ner_tags", "labels")
 """Fields of JSON lines, the likeliest first."""
@@ -74,15 +77,17 @@ def read_tagged(raw: Path) -> Tagged:
     """
     raw = Path(raw)
     found = Tagged()
-    files = [file for file in files_of(raw) if file.suffix in COLUMNS | ROWS]
+    files = [file for file in files_of(raw) if file.suffix in COLUMNS | ROWS | TABLES]
     if not files:
         files = [file for file in files_of(raw) if file.suffix == LIST]
     if not files:
-        allowed = ", ".join(sorted(COLUMNS | JSON))
+        allowed = ", ".join(sorted(COLUMNS | JSON | TABLES))
         raise BadData("holds no file of tagged sentences", file=raw, hint=f"Allowed: {allowed}")
     for file in files:
         if file.suffix in JSON:
             found.sentences += _from_json(file, found)
+        elif file.suffix in TABLES:
+            found.sentences += _from_table(file)
         else:
             found.sentences += _from_columns(file)
     if not found.sentences:
@@ -250,6 +255,14 @@ def _from_json(file: File, found: Tagged) -> Iterator[Sentence]:
                 problem = f"holds the token {json.dumps(word)[:40]}; a token is a word"
                 raise BadData(problem, file=file.path, row=row, column="tokens")
         yield Sentence(file, row, words, tags, None)
+
+
+def _from_table(file: File) -> Iterator[Sentence]:
+    def check(tag: str, row: int, column: str) -> None:
+        _check_tag(tag, file, row, column)
+
+    for tokens in from_table(file, check):
+        yield Sentence(file, tokens.row, tokens.words, tokens.tags, None)
 
 
 def _list(value: dict[str, Any], names: tuple[str, ...], file: File, row: int) -> list[str]:

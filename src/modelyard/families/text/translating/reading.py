@@ -9,7 +9,7 @@ from modelyard.errors import BadData
 from modelyard.families.text.translating.spec import PAIRS
 from modelyard.kit.classifier.config import RowFeatures
 from modelyard.kit.classifier.examples import Listing
-from modelyard.kit.classifier.rows import Rows, is_rows, named_columns, read_rows
+from modelyard.kit.classifier.rows import Rows, named_columns, read_rows, tables_of
 from modelyard.kit.json_lines import JSON
 from modelyard.store.files import files_of
 
@@ -18,6 +18,10 @@ TARGETS = ("target", "tgt", "output", "to", "translation", "reference", "answer"
 """Usual names of the two columns, the likeliest first, in lower case."""
 LANGUAGE = re.compile(r"[a-z]{2,3}([-_][a-z]{2,4})?", re.IGNORECASE)
 """Codes such as `en`, `deu` and `pt-BR`."""
+MOST_WORDS = 2
+"""Of the name of a column that is not known."""
+NAMELESS = ["c1", "c2"]
+"""What the first columns of a table without a header are called."""
 ASIDE = frozenset({"split", "group", "id"})
 
 
@@ -27,7 +31,7 @@ def read_pairs(raw: Path, settings: RowFeatures) -> tuple[Listing, str]:
     Raises:
         BadData: with file, row and column.
     """
-    if not any(is_rows(file.name) for file in files_of(raw)):
+    if not tables_of(files_of(raw)):
         allowed = "a table (.csv, .tsv, .parquet) or JSON rows (.jsonl) with a source and a target"
         raise BadData(f"holds no pairs of texts: allowed is {allowed}", file=Path(raw))
     listing, content = read_rows(raw, PAIRS, settings, _find)
@@ -40,7 +44,8 @@ def read_pairs(raw: Path, settings: RowFeatures) -> tuple[Listing, str]:
 
 
 def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
-    """As set; by their names; or of a table whose two columns are called as languages, the first."""
+    """As set; by their names; or of a table whose two columns are called as languages, or that has only
+    two, or names none, the first."""
     source, target = named_columns(rows, settings, SOURCES, TARGETS)
     others = [name for name in rows.columns if name not in {source, target} | ASIDE]
     if source is None and target is None:
@@ -48,6 +53,11 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
         ordered = rows.file.suffix not in JSON  # fields of an object have no order
         if len(languages) == 2 and ordered:
             source, target = languages
+        elif ordered and others[:2] == NAMELESS:
+            # A third column says where a pair is from, as Tatoeba's does.
+            source, target = others[:2]
+        elif ordered and len(others) == 2 and all(_is_name(name) for name in others):
+            source, target = others
     elif len(others) == 1:
         source, target = source or others[0], target or others[0]
     if source is None or target is None or source == target:
@@ -64,3 +74,8 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
         problem = "holds lists or objects; a target is a text, and each of several a row of its own"
         raise BadData(problem, file=rows.file.path, column=target)
     return source, target
+
+
+def _is_name(name: str) -> bool:
+    """Whether it may name a column: a first row that is a pair of texts mostly says more."""
+    return len(name.split()) <= MOST_WORDS and not name.endswith((".", "!", "?"))
