@@ -177,8 +177,8 @@ def forked_steps(folder: Path, modules: Sequence[str]) -> Iterator[None]:
 def _component(command: Sequence[str]) -> tuple[str, list[str]] | None:
     """Code and arguments of a lightweight component that installs nothing; None for any other
     command."""
-    # kfp compiles a component to `sh -c SCRIPT CODE ARGUMENT…`; what a component needs installed,
-    # the script installs first.
+    # kfp compiles a component to `sh -ec SCRIPT CODE ARGUMENT…`. Where one needs packages, another
+    # shell stands in front, whose script installs them.
     shell = len(command) > 4 and command[0] == "sh"
     if not shell or EXECUTOR not in command[2] or "pip install" in command[2]:
         return None

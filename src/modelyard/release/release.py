@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -258,10 +258,7 @@ def _is_half_done(history: list[Revision]) -> bool:
 
 def _age(updated: str) -> float:
     """Seconds since a time that helm wrote, with nanoseconds."""
-    # Nanoseconds, of which `fromisoformat` takes no more than six digits.
-    head, dot, rest = updated.partition(".")
-    zone = rest.lstrip("0123456789") if dot else ""
-    return time.time() - datetime.fromisoformat(head + zone).astimezone(UTC).timestamp()
+    return time.time() - datetime.fromisoformat(updated).timestamp()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def keep_freed_memory() -> None:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        # A threshold that is set stays: by itself glibc moves it with what is freed. More than 32
-        # MB it refuses.
+        # A threshold that is set stays: by itself glibc moves it with what is freed. 32 MB are the
+        # most that older versions take.
         mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
         mallopt(M_TRIM_THRESHOLD, NEVER)
