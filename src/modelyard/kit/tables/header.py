@@ -94,6 +94,10 @@ def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int
             sentences += 1
     if _are_values(header, again, rows):
         return True
+    words = [name for name in header if _is_word(name)]
+    if words and set(words).isdisjoint(again) and _count_on(header, least=2):
+        # Columns 0 and 1 next to one with a name of its own.
+        return False
     looks_like_data = bool(again) and len(again) + sentences > len(header) / 2
     if len(header) == 1 or not looks_like_data:
         return False
@@ -169,8 +173,13 @@ def _is_a_date_above_dates(name: str, below: pa.ChunkedArray) -> bool:
 def _are_counted(header: Sequence[str]) -> bool:
     """Whether most names are whole numbers, one by one: as pandas names columns, or as years
     and the items of a questionnaire do, in whose columns such numbers stand too."""
+    return _count_on(header, least=max(_FEW, len(header) / 2))
+
+
+def _count_on(header: Sequence[str], *, least: float) -> bool:
+    """Whether so many names or more are whole numbers, each one more than that before it."""
     found = [name for name in header if _SMALL.fullmatch(name)]
-    if len(found) < max(_FEW, len(header) / 2):
+    if len(found) < least:
         return False
     first = int(found[0])
     return found == [str(number) for number in range(first, first + len(found))]
