@@ -72,7 +72,7 @@ def end(stuck: Stuck, kubeflow: Kubeflow, reader: Reader) -> None:
     Raises:
         Unavailable, UsageError: Kubeflow Pipelines does not answer, or refuses.
     """
-    # The end first: without it the event would speak of a run that goes on.
+    # The end first: without it the event would speak of a run that continues.
     kubeflow.terminate(stuck.run)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     path = f"/apis/argoproj.io/v1alpha1/namespaces/{reader.namespace}/workflows/{stuck.workflow}"

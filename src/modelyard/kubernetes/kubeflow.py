@@ -121,7 +121,7 @@ class Kubeflow:
             raise Unavailable(f"{where} answers {error.code} {error.reason}") from None
         except (OSError, ValueError, HTTPException) as error:
             # HTTPException: something that does not speak HTTP answers there; ValueError: the
-            # address is none.
+            # address is malformed.
             raise Unavailable(
                 f"{where} does not answer: {error}. Check KFP_HOST and KFP_TOKEN"
             ) from None

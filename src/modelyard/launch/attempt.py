@@ -172,7 +172,7 @@ class Attempt:
                 reason = refused or "is the controller of Kubeflow Trainer running?"
                 found = [Waiting("schedule", 0, "", f"no pod was made yet: {reason}")]
         now, keys = time.monotonic(), {(why.pod, why.kind) for why in found}
-        # What a pod does not wait for any more is forgotten, and counts anew if it comes back.
+        # What a pod does not wait for any more is forgotten; if it comes back, its time begins again.
         self._since = {key: self._since.get(key, now) for key in keys}
         for why in found:
             key = (why.pod, why.kind)

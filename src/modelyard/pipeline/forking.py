@@ -126,7 +126,7 @@ class Server:
 
     def _succeed(self, predecessor: socket.socket) -> int:
         """What the copy does: it imports, and serves once the process before it lets go."""
-        # They are the children of the process before, which alone can wait for them.
+        # They are children of the process before, and only a parent can wait for them.
         for pidfd, step in self.steps.values():
             os.close(pidfd)
             step.close()

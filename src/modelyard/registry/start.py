@@ -108,8 +108,8 @@ def _downloaded(uri: str, setting: str) -> Path:
         files.invalidate_cache()
         with files.open(f"{root}/{MANIFEST}", "rb") as stream:
             text = stream.read(artifact.MANIFEST_BYTES).decode()
-        # The manifest alone says which package it is: one that was downloaded before is not
-        # downloaded again.
+        # The manifest says which package it is: one that was downloaded before is not downloaded
+        # again.
         manifest = artifact.parse_manifest(text, f"{uri}/{MANIFEST}")
         kept = home() / "bases" / manifest.digest[:12]
         if not (kept / MANIFEST).is_file():

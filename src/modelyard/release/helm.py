@@ -211,7 +211,7 @@ def _follow(
         while process.poll() is None and reason is None:
             time.sleep(0.2)
             reason = watch()
-    # SIGTERM and Ctrl-C come as exceptions: without this, helm would go on, or die half done.
+    # SIGTERM and Ctrl-C come as exceptions: without this, helm would continue, or die half done.
     except BaseException:
         _interrupt(process, INTERRUPT_SECONDS)
         raise

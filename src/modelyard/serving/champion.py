@@ -57,7 +57,7 @@ class Champion:
         if mark == self._mark and is_trusted:
             return self._folder
         folder = await _resolved(self._name)
-        # The mark is kept only with its folder: a failed look is tried again at the next one.
+        # The mark is stored only with its folder: after a failed look the next one tries again.
         if folder is not None:
             self._mark, self._folder = mark, folder
             self._next = time.monotonic() + BLIND_SECONDS

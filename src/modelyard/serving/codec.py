@@ -222,7 +222,7 @@ def _cast(array: np.ndarray, column: Column) -> np.ndarray:
 
 def _as_type(values: np.ndarray, kind: str) -> np.ndarray:
     """Raises ValueError for a finite value that the datatype has only as an infinity."""
-    # An overflow is looked for below, where it can be told from an infinity that was sent.
+    # An overflow is looked for below, where it differs from an infinity that was sent.
     with np.errstate(over="ignore"):
         array = values.astype(TYPES[kind])
     if array.dtype.kind == "f":

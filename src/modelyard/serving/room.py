@@ -35,7 +35,7 @@ class Room:
         try:
             async with asyncio.timeout(max(seconds, 0.0)):
                 await turn
-        # CancelledError, too, is none of Exception: a caller who left must leave the line.
+        # CancelledError is no subclass of Exception: a caller who left must leave the line too.
         except BaseException as ended:
             self._leave(size, turn)
             if isinstance(ended, TimeoutError):

@@ -239,7 +239,7 @@ class V2:
                 400, f"the tensors have {sorted(counts)} values; each must have one a request"
             )
         kinds = {column.name: column.kind for column in self._inputs}
-        # A name that is no field goes on with its values: the reader says that it is unknown.
+        # A name that is no field is passed on with its values: the reader refuses it as unknown.
         columns = []
         for name, tensor in tensors.items():
             kind = kinds.get(name, "")

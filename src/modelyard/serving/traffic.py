@@ -78,7 +78,7 @@ class Traffic:
         """
         async with self._swapping:
             old = self.champion
-            # In a thread: opening takes seconds, in which the old one must go on answering.
+            # In a thread: opening takes seconds, in which the old one must still answer.
             try:
                 new = await asyncio.get_running_loop().run_in_executor(
                     None, self._open, path, breaking

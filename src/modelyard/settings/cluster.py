@@ -21,7 +21,7 @@ Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T
 """An amount as Kubernetes writes it: `512Mi`, `2Gi`."""
 Cpus = Annotated[
     str,
-    # YAML's `2` and `1.5` are numbers; a bool, though an int to Python, is none of CPUs.
+    # YAML's `2` and `1.5` are numbers; a bool, though an int to Python, is no number of CPUs.
     BeforeValidator(lambda value: f"{value:g}" if type(value) in (int, float) else value),
     Field(pattern=r"^([1-9][0-9]*m|[0-9]*[1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)$"),
 ]

@@ -36,7 +36,7 @@ def bring_labelled(run: Run, dataset: Path) -> tuple[str, str]:
     read = read_labels(data.labels, since, most=data.most_labels)
     requests = []
     for row in read.rows:
-        # Logged without its request: before the service was told to keep them, or by another one.
+        # Logged without its request: by a service that did not log requests (`log_requests`).
         if row.get(REQUEST) is None or row["_label"] is None:
             continue
         request = LabelledRequest(

@@ -65,7 +65,7 @@ class Checkpoints:
         if self.world.leads:
             self._remove_unfinished()
             self.files.makedirs(f"{self.root}/{name}", exist_ok=True)
-        # Nobody writes before the leader has made the folder.
+        # Nobody writes before the leader has created the folder.
         self.world.barrier()
         with _quiet():
             write_shards(tensors, storage_writer=self._writer(name), no_dist=self.world.size == 1)

@@ -179,7 +179,7 @@ class Engine:
             values = self.model.state_dict()
         else:
             values = {}
-        # Copies: training goes on in the same memory.
+        # Copies: training continues in the same memory.
         return {name: value.detach().cpu().clone().contiguous() for name, value in values.items()}
 
     def tensors(self) -> dict[str, torch.Tensor]:

@@ -63,7 +63,7 @@ class Cnn(Detector):
         self.score = nn.Conv2d(inner, len(spec.classes), 3, padding=1)
         self.box = nn.Conv2d(inner, 4, 3, padding=1)
         nn.init.constant_(self.score.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
-        # Weights near 0: at first the bias alone decides.
+        # Weights near 0: at first only the bias decides.
         nn.init.normal_(self.score.weight, std=0.01)
         places = torch.from_numpy(grid(spec.size, STRIDES)).float()
         self.register_buffer("places", places, persistent=False)

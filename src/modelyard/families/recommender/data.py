@@ -181,7 +181,7 @@ class RecommenderData(Data[RecommenderConfig]):
             before: Side | None = None
             if earlier is not None:
                 before = getattr(earlier, f"{side}_side")
-            # A network that was made without columns has no inputs for any.
+            # A network that was built without columns has no inputs for any.
             takes_none = earlier is not None and before is None
             if takes_none or not self.config.features.columns:
                 report.unused(f"{side}s", listings, earlier is not None)

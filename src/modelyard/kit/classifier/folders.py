@@ -184,7 +184,7 @@ def _hint(files: FileSet, kind: FileKind) -> str:
         if match and kind.reads(file.name):
             begins[match.group(1)] += 1
     classes = sorted(name for name, count in begins.items() if count >= LEAST_OF_CLASS)
-    # One beginning, such as IMG_, is none of a class.
+    # A single beginning, such as IMG_, names no class.
     if 2 <= len(classes) <= 1_000:
         few = ", ".join(classes[:3])
         return (

@@ -100,7 +100,7 @@ def share_date_orders(
         first = tables[0].column(name).drop_null()
         if not is_text(first) or not len(first):
             continue
-        # A column whose first cell is no date is none of dates: the others need no look.
+        # A column whose first cell is no date holds no dates: the other cells need no look.
         if _matched(first[0].as_py()) is None:
             continue
         texts: list[str] = []
