@@ -69,8 +69,8 @@ def column(values: Sequence[Any] | Column | None, numeric: bool = False) -> Colu
         return Column("missing", 0, 0)
     present = [value for value in values if value is not None]
     # True is 1 to numpy, and a category here.
-    has_words = bool({str, bool} & set(map(type, present)))
-    if numeric or not has_words:
+    has_words = not numeric and bool({str, bool} & set(map(type, present)))
+    if not has_words:
         try:
             # Numbers come back as text from a log in which a file had nothing but None in the
             # column.

@@ -120,7 +120,7 @@ class Helm:
                 "--atomic",
                 "--timeout",
                 _seconds(minutes),
-                # Else values that nobody names any more stay as the revision before had them.
+                # Without it helm takes the values of the revision before where the file holds none.
                 "--reset-values",
                 "--values",
                 str(file),

@@ -148,7 +148,7 @@ def slices(
     tried: Sequence[Tried], space: Mapping[str, Range], metric: str, order: Sequence[str]
 ) -> list[Plot]:
     """For each setting, its values against the metric."""
-    # Settings without an importance, of a young study all, come last.
+    # Settings without an importance come last; in a young study none has one.
     unranked = [name for name in space if name not in order]
     first = [*order, *unranked]
     plots = []
