@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from modelyard.cli.app import app
 from modelyard.doctor import cluster as looked_over
 from modelyard.doctor import inspect
-from modelyard.doctor.capacity import free_devices
 from modelyard.kubernetes.client import Pace
 from modelyard.pipeline.local import RunFolder, RunRecord
 from tests.standin.kinds import (
@@ -132,20 +131,6 @@ def test_free_gpus_are_what_nodes_offer_less_what_pods_request(cluster):
     assert found["nvidia.com/mig-1g.10gb"]["level"] == "warn"
     assert found["nvidia.com/mig-1g.10gb"]["seen"].startswith("0 of 7 free")
     assert found["node gpu-4"]["seen"] == "not ready: Kubelet stopped posting node status."
-
-
-def test_an_init_container_holds_its_devices_only_where_it_asks_for_more():
-    asked = lambda count: {"name": "c", "resources": {"limits": {"nvidia.com/gpu": str(count)}}}  # noqa: E731
-    ready = {
-        "conditions": [{"type": "Ready", "status": "True"}],
-        "allocatable": {"nvidia.com/gpu": "8"},
-    }
-    pod = {
-        "spec": {"nodeName": "n", "containers": [asked(1), asked(2)], "initContainers": [asked(2)]},
-        "status": {},
-    }
-    (found,) = free_devices([{"metadata": {"name": "n"}, "status": ready}], [pod])
-    assert found.free == 5
 
 
 def test_a_quota_near_its_limit_is_told_before_it_is_full(cluster):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from mlflow import MlflowClient
 
 from modelyard.errors import GateFailed
 from modelyard.events import VARIABLE
@@ -73,6 +74,19 @@ def test_the_same_run_is_tracked_once(home):
     first = record(run, evaluation(), training={"curves": CURVES})
     assert record(run, evaluation(), training={"curves": CURVES}) == first
     assert len(client().get_metric_history(first, "loss/train")) == 3
+
+
+def test_a_run_that_was_killed_while_it_was_tracked_ends_the_next_time(home, monkeypatch):
+    run = Run.of(LINE, id="killed")
+
+    def killed(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", killed)
+        with pytest.raises(KeyboardInterrupt):
+            record(run, evaluation())
+    assert client().get_run(record(run, evaluation())).info.status == "FINISHED"
 
 
 def test_runs_of_one_id_with_other_settings_are_other_runs(home):

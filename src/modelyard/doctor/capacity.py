@@ -153,19 +153,23 @@ def _devices(node: Object) -> dict[str, int]:
 
 
 def _requested(pod: Object) -> dict[str, int]:
-    """Devices that a pod holds: the sum over its containers, or its largest init container where
-    that is more."""
+    """Devices that a pod holds: the sum over its containers and sidecars, or what its largest init
+    container needs next to the sidecars that run by then, where that is more."""
     if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return {}
-    spec, total = pod.get("spec", {}), dict[str, int]()
-    for container in spec.get("containers") or []:
-        for name, count in _of(container).items():
-            total[name] = total.get(name, 0) + count
-    # Init containers run one after another, before the others start.
+    spec = pod.get("spec", {})
+    sidecars: Counter[str] = Counter()
+    most: Counter[str] = Counter()
     for container in spec.get("initContainers") or []:
-        for name, count in _of(container).items():
-            total[name] = max(total.get(name, 0), count)
-    return total
+        # One that restarts always is a sidecar, and goes on beside those that start after it.
+        if container.get("restartPolicy") == "Always":
+            sidecars.update(_of(container))
+        else:
+            most |= sidecars + Counter(_of(container))
+    running = Counter(sidecars)
+    for container in spec.get("containers") or []:
+        running.update(_of(container))
+    return dict(most | running)
 
 
 def _of(container: Object) -> dict[str, int]:

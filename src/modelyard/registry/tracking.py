@@ -193,11 +193,11 @@ def track(
             "modelyard.ended": now(),
         }
         tags["modelyard.data"] = data_revision or ""
-        # The mark last: without it a step that was killed records everything again.
-        tags["modelyard.tracked"] = hash_text(mark)
         for name, value in tags.items():
             mlflow.set_tag(run_id, name, value[:LONGEST_TAG])
         mlflow.set_terminated(run_id, "FINISHED" if gate.passed else "FAILED")
+        # The mark last: without it a step that was killed records everything again.
+        mlflow.set_tag(run_id, "modelyard.tracked", hash_text(mark))
     return run_id
 
 
