@@ -78,6 +78,27 @@ def test_text_files_called_as_splits_next_to_class_folders_are_no_tables(tmp_pat
     assert summary["dropped"] == {"outside a class folder": 1}
 
 
+def test_lines_of_fasttext_are_texts_with_labels_in_front(tmp_path: Path) -> None:
+    lines = [f"__label__{'ab'[n % 2]} some {['good', 'bad'][n % 2]} words {n}" for n in range(40)]
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/train.txt").write_text("\n".join([*lines, "", "__label__a  more   words"]))
+    summary, out = built(tmp_path / "raw")
+    assert sum(summary["rows"].values()) == 41
+    assert sorted(summary["classes"]) == ["a", "b"]
+    assert any(data == b"some good words 0" for _, data in store.load_files(out, "train"))
+    (tmp_path / "raw/train.txt").write_text("\n".join([*lines, "no label here"]))
+    with pytest.raises(BadData, match="row 41: begins with 'no', where other lines have __label__"):
+        built(tmp_path / "raw")
+
+
+def test_several_labels_of_fasttext_ask_for_labels_many(tmp_path: Path) -> None:
+    lines = [f"__label__{'ab'[n % 2]} __label__c some words {n}" for n in range(60)]
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/cooking.txt").write_text("\n".join(lines))
+    summary, _ = built(tmp_path / "raw", labels="many")
+    assert sorted(summary["classes"]) == ["a", "b", "c"]
+
+
 def words_of(sentences: list[Sentence]) -> list[tuple[list[str], list[str]]]:
     return [(one.words, one.tags) for one in sentences]
 

@@ -6,6 +6,7 @@ examples  labelled examples, and what is wrong with their labels
 folders   which files a raw folder holds, and their labels
 listed    labelled files that a table lists
 rows      examples that are cells of tables or fields of JSON rows
+fasttext  rows with labels in front of the text
 divide    which files train, which tune, which judge
 work      work on many files at once
 store     the layout of the features folder

@@ -20,6 +20,7 @@ from modelyard.kit.classifier.examples import (
     check_splits,
     usual_name,
 )
+from modelyard.kit.classifier.fasttext import fasttext_columns, is_fasttext
 from modelyard.kit.classifier.flags import flags_of, join_flags
 from modelyard.kit.classifier.folders import check_no_class_folder, read_folder
 from modelyard.kit.classifier.kind import FileKind
@@ -254,6 +255,9 @@ def _read_files(raw: Path, kind: FileKind, settings: RowFeatures) -> Listing:
 
 def rows_in(file: File, *, has_header: bool | None = None) -> Rows:
     """The rows of one table or file of JSON; `has_header` as in `read_file`."""
+    if file.suffix not in JSON and is_fasttext(file):
+        columns, numbers, notes = fasttext_columns(file)
+        return Rows(file, columns, numbers, notes)
     if file.suffix not in JSON:
         table = read_file(file, has_header=has_header)
         columns = {name: texts(table, name) for name in table.names}
