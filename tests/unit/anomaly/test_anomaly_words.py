@@ -99,6 +99,13 @@ def test_a_log_of_nothing_but_words_is_refused_with_the_reasons(tmp_path: Path) 
     assert "holds no column of measurements (mode: words, not measurements)" in message
 
 
+def test_modes_of_which_one_is_called_normal_are_no_labels(tmp_path: Path) -> None:
+    columns = log("mode", ["normal", "eco", "sport"])
+    summary, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
+    assert not Schema.load(out / "assets").labelled
+    assert summary["left_out"] == ["mode"]
+
+
 def test_two_columns_that_say_what_is_normal_are_no_labels(tmp_path: Path) -> None:
     columns = log("a", ["ok", "bad"], b=["normal", "late"] * (ROWS // 2))
     summary, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))

@@ -3,18 +3,23 @@ are no measurements."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
 import pyarrow.compute as pc
 
 from modelyard.errors import BadData, first_of
-from modelyard.kit.classes.positive import says_absence
+from modelyard.kit.classes.positive import says_absence, says_event
 from modelyard.kit.numerals import numeral
 from modelyard.kit.tables import PLACEHOLDERS, Table, flags, is_dated, is_text
 
 MOST_WORDS = 20
 """Different words of a column of labels, at most."""
+_CALLED = re.compile(
+    r"label|status|class|verdict|health|condition|anomal|fault|attack|outlier", re.IGNORECASE
+)
+"""In the names of columns of labels."""
 _LOOKED_AT = 1_000
 """Different cells that are looked at, before a column counts as one of words."""
 _FLAGS = frozenset({"true", "false"})
@@ -59,8 +64,17 @@ def unmeasured(tables: list[Table], names: Iterable[str]) -> dict[str, str]:
 
 
 def labelled_in_words(tables: list[Table], names: Iterable[str]) -> list[str]:
-    """Columns of a few words of which one means normal and another does not."""
-    return [name for name in names if _says_what_is_normal(_words(tables, name))]
+    """Columns of a few words of which one means normal and another an event; or does not mean normal,
+    in a column that is called as labels are: the mode normal, next to eco and sport, is none."""
+    found = []
+    for name in names:
+        words = _words(tables, name)
+        others = [word for word in words if not says_absence(word)]
+        if not others or not len(others) < len(words) <= MOST_WORDS:
+            continue
+        if _CALLED.search(name) or any(says_event(word) for word in others):
+            found.append(name)
+    return found
 
 
 def check_words(tables: list[Table], name: str) -> None:
@@ -121,13 +135,6 @@ def _words(tables: list[Table], name: str) -> list[str]:
     if not found or not all(holds_flags(table, name) for table in others):
         return []
     return sorted(found)
-
-
-def _says_what_is_normal(words: list[str]) -> bool:
-    if not 2 <= len(words) <= MOST_WORDS:
-        return False
-    normal = [word for word in words if says_absence(word)]
-    return 0 < len(normal) < len(words)
 
 
 def _different(table: Table, name: str) -> list[str]:

@@ -80,7 +80,7 @@ def positive_class(
         return Positive(second, first, f"set by {setting}")
     pairs = ((first, second), (second, first))
     for name, other in pairs:
-        is_event = _says_event(name) and not _says_event(other)
+        is_event = says_event(name) and not says_event(other)
         if is_event or _is_pair(name, other):
             return Positive(name, other, "by its name")
     for name, other in pairs:
@@ -108,7 +108,8 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", parted.casefold())
 
 
-def _says_event(name: str) -> bool:
+def says_event(name: str) -> bool:
+    """Whether a class's name means that something happened: `fraud`, `broken`."""
     words = _words(name)
     return not EVENTS.isdisjoint(words) and NEGATIONS.isdisjoint(words)
 
