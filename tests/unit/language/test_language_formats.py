@@ -35,6 +35,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "alpaca": [{"instruction": ASKED[n], "input": "", "output": SAID[n]} for n in (0, 1)],
     "completions": [{"prompt": ASKED[n], "completion": SAID[n]} for n in (0, 1)],
     "answers": [{"question": ASKED[n], "answer": SAID[n], "source": "x"} for n in (0, 1)],
+    "Capitals": [{"qtype": "x", "Question": ASKED[n], "Answer": SAID[n]} for n in (0, 1)],
+    "trl": [{"prompt": messages(n)[:1], "completion": messages(n)[1:]} for n in (0, 1)],
 }
 
 

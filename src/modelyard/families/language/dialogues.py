@@ -48,19 +48,27 @@ def dialogue_of(value: Any, file: Path, row: int) -> list[Message] | None:
     """
     if not isinstance(value, dict):
         return None
+    # Tables of questions call their columns Question and Answer.
+    names = {name.strip().lower(): name for name in value}
+    known = {name: value[own] for name, own in names.items()}
     for column in MESSAGES:
-        if column in value:
-            messages = _with_system(_plain(value[column]), value)
-            return _checked(messages, file, row, column)
+        if column in known:
+            messages = _with_system(_plain(known[column]), known)
+            return _checked(messages, file, row, names[column])
     for question, answer in PAIRS:
-        if question in value and answer in value:
-            asked = text_of(value, question, file, row, "")
-            answered = text_of(value, answer, file, row, "")
+        if question not in known or answer not in known:
+            continue
+        if isinstance(known[question], list) and isinstance(known[answer], list):
+            # Both are messages, as the library TRL has them.
+            messages = _plain([*known[question], *known[answer]])
+        else:
+            asked = text_of(value, names[question], file, row, "")
+            answered = text_of(value, names[answer], file, row, "")
             messages = [
-                {"role": "user", "content": _about(value, question, asked)},
+                {"role": "user", "content": _about(known, question, asked)},
                 {"role": "assistant", "content": answered},
             ]
-            return _checked(_with_system(messages, value), file, row, answer)
+        return _checked(_with_system(messages, known), file, row, names[answer])
     return None
 
 
