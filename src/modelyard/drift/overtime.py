@@ -68,6 +68,7 @@ def plots(history: History) -> list[Plot]:
 
 def _effects(history: History, days: Sequence[float], label: str) -> Plot:
     """The effects of the columns that drifted, over time; a look that had no such column has 0."""
+    # More curves than this nobody tells apart.
     shown = history.columns[:MOST_COLUMNS]
     series = []
     for name in shown:

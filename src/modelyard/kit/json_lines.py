@@ -57,6 +57,7 @@ def json_value(text: str | bytes, file: Path, row: int | None = None) -> Any:
         raise BadData("is not UTF-8 text", file=file, row=row) from None
     except RecursionError:
         raise BadData("is not JSON: too deeply nested", file=file, row=row) from None
+    # Python refuses whole numbers of more than 4,300 digits, since reading them takes long.
     except ValueError:
         raise BadData("is not JSON: a number has too many digits", file=file, row=row) from None
 

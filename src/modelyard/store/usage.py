@@ -36,6 +36,7 @@ class Usage(BaseModel):
             gpu_seconds=added(self.gpu_seconds, other.gpu_seconds),
             energy_joules=added(self.energy_joules, other.energy_joules),
             memory_gb_seconds=self.memory_gb_seconds + other.memory_gb_seconds,
+            # One after the other: the larger peak is that of both.
             peak_memory_bytes=max(self.peak_memory_bytes, other.peak_memory_bytes),
         )
 
@@ -76,6 +77,7 @@ class Usage(BaseModel):
         For work that this process cannot measure and that is paid by what was requested, such as
         the pods of a job.
         """
+        # Seconds of all nodes together.
         held = nodes * wall_seconds
         if gpu_wall_seconds is None:
             gpu_wall_seconds = wall_seconds

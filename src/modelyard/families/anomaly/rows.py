@@ -54,6 +54,7 @@ def read_bodies(file: Path, schema: Schema, window: int) -> Bodies:
         breaks = np.zeros(len(places), bool)
         if time is not None and schema.step is not None:
             breaks = breaks_of(time[places], schema.step)
+        # A row answers for the window that ends at it: what came before it is known then.
         for end in _whole(breaks, window):
             content = [rows[place] for place in places[end - window : end]]
             bodies[places[end - 1]] |= {"window": content, **_named(machine)}
@@ -67,6 +68,7 @@ def read_rows(table: Table, known: list[Column]) -> list[dict[str, float]]:
         BadData: a column that is absent, or a cell that is empty or no number.
     """
     columns = []
+    # In the order of the network's inputs, whatever the file's.
     names = [column.name for column in known]
     for name, column in zip(names, known, strict=True):
         if name not in table.names:

@@ -50,6 +50,7 @@ class Rotary(nn.Module):
             ("far", torch.arange(REACH // STEP) * STEP),
         ):
             angles = torch.outer(places.double(), frequencies)
+            # Not saved: they follow from the architecture, and float64 keeps their last digits.
             self.register_buffer(f"{name}_cos", angles.cos().float(), persistent=False)
             self.register_buffer(f"{name}_sin", angles.sin().float(), persistent=False)
 
@@ -58,8 +59,10 @@ class Rotary(nn.Module):
         far, near = positions // STEP, positions % STEP
         near_cos, near_sin = self.near_cos[near], self.near_sin[near]
         far_cos, far_sin = self.far_cos[far], self.far_sin[far]
+        # cos(a + b) and sin(a + b), so that two small tables give every place.
         cos = far_cos * near_cos - far_sin * near_sin
         sin = far_sin * near_cos + far_cos * near_sin
+        # transformers turns the first half of a head's numbers with the second one.
         return torch.cat([cos, cos], dim=-1), torch.cat([sin, sin], dim=-1)
 
     def forward(self, x: torch.Tensor, position_ids: torch.Tensor) -> Angles:
@@ -96,8 +99,10 @@ def anchored(
     for it.
     """
     groups = query.shape[1] // key.shape[1]
+    # Several heads of the query share one of the keys (grouped queries).
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     marked = anchors[:, None, :, None]
+    # The half that is not meant for a key adds 0 to its product.
     none = torch.zeros_like(key)
     halves = [torch.where(marked, none, key), torch.where(marked, key, none)]
     out = functional.scaled_dot_product_attention(

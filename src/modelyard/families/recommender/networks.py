@@ -164,6 +164,7 @@ def example_profiles(side: Side) -> np.ndarray:
 def example_histories(items: int) -> np.ndarray:
     """Seven histories of one to three items, padded with -1, int64 (7, 3)."""
     history = np.linspace(0, items - 1, 21).astype(np.int64).reshape(7, 3)
+    # Graphs are traced with them: padding and lengths of one to three must not become constants.
     history[1::2, 2] = -1
     history[2, 1:] = -1
     return history
@@ -173,6 +174,7 @@ def dot(user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
     """(batch, width) with (items, width) or (batch, items, width) to (batch, items)."""
     if item.ndim == 2:
         return user @ item.T
+    # Each user has items of its own to be ranked.
     return torch.bmm(item, user[:, :, None])[..., 0]
 
 

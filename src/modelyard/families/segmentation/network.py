@@ -43,6 +43,7 @@ class Unet(Standardizing):
             across.append(maps)
             maps = block(maps)
         for block in reversed(self.up):
+            # By the nearest pixel: exact in ONNX, and a transposed convolution leaves a chequered pattern.
             larger = interpolate(maps, scale_factor=2.0)
             maps = block(torch.cat([larger, across.pop()], 1))
         return {"logits": self.score(maps)}
@@ -63,6 +64,7 @@ class Library(Standardizing):
 
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         logits = self.net(pixel_values=self.scaled(pixels)).logits
+        # A number, not the input's shape: the graph has one size, which runtimes can plan for.
         size = (self.side, self.side)
         return {"logits": interpolate(logits, size=size, mode="bilinear", align_corners=False)}
 
@@ -78,6 +80,7 @@ def plan(
     kind, width, depth = settings.kind, settings.width, settings.depth
     if kind == "unet":
         return {"kind": kind, "width": width, "depth": depth}
+    # Imported late: each brings a part of transformers that the others do not need.
     if kind == "sam":
         from modelyard.families.segmentation.sam import plan_sam
 

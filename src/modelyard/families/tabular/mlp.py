@@ -57,13 +57,16 @@ class Perceptron(nn.Module):
         scale = np.where(
             (x == 0).mean(axis=0) > 0.5, np.abs(x).max(axis=0), x.std(axis=0, dtype=np.float64)
         )
+        # In float64: a sum of many float32 values loses the last digits of the mean.
         self.mean.copy_(torch.from_numpy(x.mean(axis=0, dtype=np.float64)))
+        # A constant column has no spread, and stays 0 for whatever it is divided by.
         self.scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1.0)))
         if weights is not None:
             self.class_weights.copy_(torch.from_numpy(weights))
 
     def scores(self, features: torch.Tensor) -> torch.Tensor:
         """Logits (rows, classes), or the scaled target (rows,)."""
+        # A request far outside the training data must not drown the other columns.
         standardized = ((features - self.mean) / self.scale).clamp(-FARTHEST, FARTHEST)
         scores: torch.Tensor = self.layers(standardized)
         if self.classes is not None:
@@ -126,6 +129,7 @@ class MlpFamily(Trainable):
             y = self.loss_of.scale.scaled(y).astype(np.float32)
         order = np.arange(len(x))
         if split == "train":
+            # By seed and epoch, so that a training that is continued sees the same order.
             np.random.default_rng([self.config.seed, epoch]).shuffle(order)
         return Batches.of({"features": x, "target": y}, self.config.training.batch_size, order)
 
@@ -173,5 +177,6 @@ class MlpFamily(Trainable):
 def pinball(scores: torch.Tensor, target: torch.Tensor, quantile: float) -> torch.Tensor:
     """Mean over rows of `quantile` times what a target lies above its score, and of the rest times
     what it lies below (Koenker and Bassett 1978)."""
+    # The larger of the two lines is the loss on the side where the score is wrong.
     above = target - scores
     return torch.maximum(quantile * above, (quantile - 1) * above).mean()

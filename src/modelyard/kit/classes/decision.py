@@ -120,6 +120,7 @@ class Decision(Asset):
         return self.threshold
 
     def _calibrated(self, p: np.ndarray) -> np.ndarray:
+        # These two are fitted on the positive class; a temperature has acted on the logits already.
         if p.shape[1] != 2 or not isinstance(self.calibration, Sigmoid | Isotonic):
             return p
         positive = self.calibration.apply(p[:, 1])

@@ -51,6 +51,7 @@ class SquareSpec(Asset):
         The stored pixels, where the features were made by the same rules; else the files, decoded.
         """
         arrays, sizes = load_arrays(features, split), sizes_of(features, split)
+        # A model that continues another one keeps that one's side, whatever the features were made with.
         if arrays.shape[-1] == self.size:
             return arrays, sizes
         files = load_files(features, split)

@@ -34,6 +34,7 @@ class Asking(nn.Module, ABC):
         for token in self.end:
             text = text & (tokens != token)
         first = torch.zeros_like(text)
+        # Place 0 stands for the answer that the text does not hold.
         first[:, 0] = True
         return text | first
 
@@ -45,6 +46,7 @@ class Asking(nn.Module, ABC):
         if self.training:
             tokens = shortened(tokens, self.pad)
         allowed = self.allowed(tokens)[..., None]
+        # Not -inf: a softmax over a row in which nothing is allowed would be NaN.
         return {"logits": torch.where(allowed, self.scores(tokens), NEVER)}
 
     def _ended(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -67,6 +69,7 @@ class AnswerRecurrent(Asking, Recurrent):
     def embedded(self, tokens: torch.Tensor) -> torch.Tensor:
         """With what the question holds too marked."""
         question = self.question(tokens)
+        # Each token of the text next to each of the question: (batch, text, question).
         same = (tokens[:, :, None] == tokens[:, None]) & question[:, None] & ~question[:, :, None]
         found: torch.Tensor = self.embedding(tokens) + same.any(2)[..., None] * self.matched
         return found
@@ -75,6 +78,7 @@ class AnswerRecurrent(Asking, Recurrent):
         states = self.dropout(self.read(tokens).by_token())
         asked = self.asks(mean_of(states, self.question(tokens)))
         wanted = asked.unflatten(1, (2, -1))
+        # Divided as in attention, so that the products stay of the size of the logits.
         compared = states @ wanted.transpose(1, 2) / states.shape[2] ** 0.5
         logits: torch.Tensor = self.head(states) + compared
         return logits

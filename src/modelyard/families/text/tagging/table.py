@@ -43,6 +43,7 @@ def from_table(file: File, check: Callable[[str, int, str], None]) -> Iterator[T
         BadData: with row and column.
     """
     text = read_text(file)
+    # Not as other tables are read: there NA and null are empty cells, and here they are words.
     reader = csv.reader(io.StringIO(text.content, newline=""), delimiter=text.delimiter)
     header = [name.strip() for name in next(reader)]
     rows = []
@@ -53,6 +54,7 @@ def from_table(file: File, check: Callable[[str, int, str], None]) -> Iterator[T
                 raise BadData(problem, file=file.path, row=row)
             rows.append((row, cells))
     tag = _place(header, TAGS, file, "tag")
+    # A list of tags in the first row is one of a whole sentence.
     if rows and rows[0][1][tag].lstrip().startswith("["):
         word = _place(header, TEXTS, file, "text")
         found = _rows_of_sentences(file, rows, header, word, tag)
@@ -113,6 +115,7 @@ def _rows_of_sentences(
 def _listed(cell: str, file: File, row: int, column: str) -> list[str]:
     """The texts of a list, as JSON or Python writes it."""
     try:
+        # pandas writes a list as Python does; only literals are read, nothing is run.
         found = ast.literal_eval(cell)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         found = None
