@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from modelyard.errors import BadData
+from modelyard.families.forecast.config import ForecastConfig
+from modelyard.families.forecast.data import ForecastData
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.data import TabularData
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.data import TextData
-from modelyard.kit.tables import read_table
+from modelyard.kit.tables import read_table, remarks
 from modelyard.kit.tables.competition import beside_training
 
 
@@ -70,6 +72,38 @@ def test_texts_are_read_of_their_training_rows(tmp_path: Path) -> None:
 )
 def test_what_may_be_rows_to_learn_from_stays(files: dict[str, list[str]]) -> None:
     assert beside_training(files) == {}
+
+
+def test_tables_of_shops_and_prices_next_to_training_rows_are_not_read(tmp_path: Path) -> None:
+    days = [f"2024-{1 + n // 28:02}-{1 + n % 28:02}" for n in range(28)]
+    sales = "".join(f"{n},{day},{n % 7}.5\n" for n, day in enumerate(days))
+    raw = write(
+        tmp_path / "raw",
+        train="id,date,sales\n" + sales,
+        test="id,date\n99,2024-02-01\n",
+        sample_submission="id,sales\n99,0\n",
+        oil="date,price\n2024-01-01,50.1\n",
+        stores="store,city\n1,Quito\n",
+    )
+    others = ["sample_submission.csv", "oil.csv", "stores.csv", "test.csv"]
+    table = read_table(raw)
+    assert table.rows == 28
+    assert remarks(table.notes) == f"; not read: {', '.join(others)} (see the card)"
+    (tmp_path / "out").mkdir()
+    config = ForecastConfig.model_validate(
+        {"features": {"horizon": 2, "season": 7, "drop": ["id"]}}
+    )
+    family = ForecastData(config)
+    family.check(raw)
+    summary = family.features(raw, tmp_path / "out")
+    assert "28 steps of 1 day, 1 series" in summary["headline"]
+    assert "not read: sample_submission.csv, oil.csv" in summary["headline"]
+
+
+def test_a_split_with_other_columns_is_still_refused(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", train="a,y\n1,2\n", validation="a,b\n1,2\n")
+    with pytest.raises(BadData, match="has other columns than"):
+        read_table(raw)
 
 
 def test_files_with_other_columns_are_still_refused(tmp_path: Path) -> None:

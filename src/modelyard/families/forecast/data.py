@@ -31,6 +31,7 @@ from modelyard.kit.tables import (
     Table,
     check_same_columns,
     is_quickly_read,
+    of_training,
     read_file,
     remarks,
     share_date_orders,
@@ -55,9 +56,7 @@ class ForecastData(Data[ForecastConfig]):
     def check(self, data: Path) -> None:
         """Reads the first table, and looks for its columns."""
         if is_quickly_read(data):
-            table, _, settings = by_step(read_file(table_files(data)[0]), self.config.features)
-            table = with_days(table)
-            share_date_orders([table], settings.dates)
+            (table, *_), _, settings = _read(data, self.config.features)
             names = find_names([table], settings)
             read_rows(table, names, table.file.stem)
 
@@ -157,7 +156,7 @@ def _read(
     raw: Path, settings: ForecastFeatures
 ) -> tuple[list[Table], tuple[str, ...] | None, ForecastFeatures]:
     """The tables of a folder with a row a step, and what `by_step` says of them."""
-    read = [read_file(file) for file in table_files(raw)]
+    read = of_training({file.name: read_file(file) for file in table_files(raw)})
     share_decimal(read)
     tables, row_names, own = [], None, settings
     for table in read:

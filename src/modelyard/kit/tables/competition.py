@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
+SPLITS = frozenset({"train", "validation", "valid", "val", "dev", "test"})
+
 
 def beside_training(columns: Mapping[str, Collection[str]]) -> dict[str, str]:
     """Files that hold no rows to learn from, and why: samples of a submission, and next to `train` a
-    `test` that lacks some of its columns, such as the target. `columns` has those of each file; where
-    nothing else is there, none is left out."""
+    `test` that lacks some of its columns, such as the target, and other tables, such as one of the shops.
+    `columns` has those of each file; where nothing else is there, none is left out."""
     found = {}
     for name in columns:
         if "submission" in name.lower():
@@ -21,11 +23,12 @@ def beside_training(columns: Mapping[str, Collection[str]]) -> dict[str, str]:
         others[stem] = name
     if not others:
         return {}
-    if others.keys() == {"train", "test"}:
-        train, test = columns[others["train"]], columns[others["test"]]
-        lacking = [column for column in train if column not in test]
-        if lacking and set(test) < set(train):
-            found[others["test"]] = (
-                f"it lacks {', '.join(lacking[:5])}, which {others['train']} has"
-            )
+    train = others.pop("train", None)
+    if train is None:
+        return found
+    for stem, name in sorted(others.items()):
+        lacking = [column for column in columns[train] if column not in columns[name]]
+        is_rest = stem == "test" and set(columns[name]) < set(columns[train])
+        if lacking and (is_rest or stem not in SPLITS):
+            found[name] = f"it lacks {', '.join(lacking[:5])}, which {train} has"
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData
@@ -11,7 +12,7 @@ from modelyard.kit.tables.competition import beside_training
 from modelyard.kit.tables.delimited import parse_text
 from modelyard.kit.tables.json_objects import read_json_file
 from modelyard.kit.tables.parquet import read_parquet_file
-from modelyard.kit.tables.table import Table, joined
+from modelyard.kit.tables.table import LEFT_OUT, Table, joined
 from modelyard.kit.tables.text import read_text
 from modelyard.store.artifact import MANIFEST
 from modelyard.store.files import ARCHIVES, File, files_of
@@ -42,15 +43,21 @@ def read_table(raw: Path, *, has_header: bool | None = None) -> Table:
     Raises:
         BadData: nothing to read, or a file that is empty, damaged, of another format, or ragged.
     """
-    by_name = {}
-    for file in table_files(Path(raw)):
-        by_name[file.name] = read_file(file, has_header=has_header)
-    columns = {name: table.names for name, table in by_name.items()}
+    files = table_files(Path(raw))
+    return joined(
+        of_training({file.name: read_file(file, has_header=has_header) for file in files})
+    )
+
+
+def of_training(tables: Mapping[str, Table]) -> list[Table]:
+    """Tables by the names of their files without those that hold no rows to learn from, which the first
+    one notes."""
+    columns = {name: table.names for name, table in tables.items()}
     left_out = beside_training(columns)
-    kept = [table for name, table in by_name.items() if name not in left_out]
+    kept = [table for name, table in tables.items() if name not in left_out]
     for name, reason in left_out.items():
-        kept[0].note(f"{name} is left out, with {by_name[name].rows:,} rows: {reason}")
-    return joined(kept)
+        kept[0].note(f"{name}{LEFT_OUT}{tables[name].rows:,} rows: {reason}")
+    return kept
 
 
 def table_files(raw: Path) -> list[File]:

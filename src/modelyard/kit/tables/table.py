@@ -16,6 +16,8 @@ from modelyard.settings.family import DateOrder
 
 NO_HEADER = "has no header"
 """Words of the note on columns that a file does not name."""
+LEFT_OUT = " is left out, with "
+"""Words of the note on a file of which no row is read."""
 _NAMED = 5
 """Names of columns in a note."""
 _SHOWN = 40
@@ -157,11 +159,14 @@ def without_blanks(names: Sequence[str], file: Path) -> tuple[list[str], list[st
 
 
 def remarks(notes: Sequence[str]) -> str:
-    """What the notes on reading cells add to the end of a stage's line: names that columns without
-    any were given, and how many other notes there are; empty for none."""
+    """What the notes on reading add to the end of a stage's line: names that columns without any were
+    given, files that were left out, and how many other notes there are; empty for none."""
     named = [note for note in notes if NO_HEADER in note]
+    left_out = [note.partition(LEFT_OUT)[0] for note in notes if LEFT_OUT in note]
     clauses = [f"; {note}" for note in named]
-    others = len(notes) - len(named)
+    if left_out:
+        clauses.append(f"; not read: {', '.join(left_out)} (see the card)")
+    others = len(notes) - len(named) - len(left_out)
     if others:
         count = "1 note" if others == 1 else f"{others} notes"
         clauses.append(f"; {count} on how cells were read (see the card)")
