@@ -65,7 +65,7 @@ def keys_of_rows(frame: pd.DataFrame, seed: int) -> np.ndarray:
     copies = pd.Series(rows).groupby(rows).cumcount().to_numpy().astype(np.uint64)
     if copies.any() and _are_copies(frame[copies == 0]):
         copies[:] = 0
-    return _mixed(rows ^ _mixed(copies + _mixed(np.full(1, seed % 2**64, np.uint64))))
+    return mixed(rows ^ mixed(copies + mixed(np.full(1, seed % 2**64, np.uint64))))
 
 
 def _are_copies(different: pd.DataFrame) -> bool:
@@ -104,7 +104,7 @@ def draw(
     if grouped:
         taken = _grouped(keys, [shares[split] for split in wanted], strata)
         # Else the first examples of a split would all be of one group.
-        order = np.argsort(_mixed(keys + np.arange(len(keys), dtype=np.uint64)), kind="stable")
+        order = np.argsort(mixed(keys + np.arange(len(keys), dtype=np.uint64)), kind="stable")
     else:
         taken = _single(order, [shares[split] for split in wanted], strata, least)
     parts = {"train": order[taken[order] == len(wanted)]}
@@ -178,10 +178,10 @@ def _grouped(keys: np.ndarray, shares: list[float], strata: np.ndarray) -> np.nd
     return taken[group_of]
 
 
-def _mixed(values: np.ndarray) -> np.ndarray:
+def mixed(values: np.ndarray) -> np.ndarray:
     """uint64 to uint64, near ones to far ones (the finalizer of SplitMix64: Steele et al. 2014)."""
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = values ^ (values >> np.uint64(31))
-    return mixed
+    found: np.ndarray = values ^ (values >> np.uint64(31))
+    return found

@@ -68,6 +68,8 @@ def test_texts_are_read_of_their_training_rows(tmp_path: Path) -> None:
         {"train.csv": ["a", "y"], "test.csv": ["a", "b"]},
         {"north.csv": ["a", "y"], "test.csv": ["a"]},
         {"submission.csv": ["id", "y"]},
+        {"train.csv": ["a", "y"], "more.csv": ["a"]},
+        {"north.csv": ["a", "y"], "shops.csv": ["a", "b"]},
     ],
 )
 def test_what_may_be_rows_to_learn_from_stays(files: dict[str, list[str]]) -> None:

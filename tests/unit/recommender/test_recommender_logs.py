@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +21,32 @@ def pairs() -> list[tuple[int, int, float]]:
 
 def test_without_times_what_is_left_out_is_drawn_whatever_the_order(tmp_path: Path) -> None:
     table = pairs()
-    summary, out = built(tmp_path / "a", "goodbooks.csv", "user_id,book_id,rating\n" + text(table))
+    header = "user_id,book_id,rating,format\n"
+    table = [(*row, "paper") for row in table]
+    summary, out = built(tmp_path / "a", "goodbooks.csv", header + text(table))
     assert "no times: what is left out of a history is drawn" in summary["headline"]
     assert any("The log has no times" in note for note in summary["notes"])
     assert summary["rows"] == {"train": 120, "validation": 30, "test": 30}
     table = [table[place] for place in np.random.default_rng(1).permutation(len(table))]
-    _, again = built(tmp_path / "b", "goodbooks.csv", "user_id,book_id,rating\n" + text(table))
+    _, again = built(tmp_path / "b", "goodbooks.csv", header + text(table))
     assert left_out(out) == left_out(again)
     # Not the last of the file for each user, as sorted exports would have it.
     last = {str(user): str(item) for user, item, _ in pairs()}
     assert sum(left_out(out)[user][1] == item for user, item in last.items()) < 15
 
 
-@pytest.mark.parametrize("column", ["purchased_at", "releaseDate", "when"])
+def test_each_item_of_a_history_is_as_likely_to_be_left_out(tmp_path: Path) -> None:
+    table = [(user, item) for user in range(3_000) for item in "abcdefgh"]
+    # Of eight items each user has all; the others bring the number of items that is needed.
+    table += [(f"x{place}", place) for place in range(40)]
+    _, out = built(tmp_path, "log.csv", "user,item\n" + text(table))
+    counts = Counter(items[1] for items in left_out(out).values())
+    assert set(counts) == set("abcdefgh")
+    assert min(counts.values()) > 0.9 * 3_000 / 8
+    assert max(counts.values()) < 1.1 * 3_000 / 8
+
+
+@pytest.mark.parametrize("column", ["purchased_at", "boughtAt", "releaseDate", "when"])
 def test_a_column_that_may_be_the_time_is_asked_about(tmp_path: Path, column: str) -> None:
     table = [(user, item, "2024-03-01") for user, item, _ in pairs()]
     log = f"user,item,{column}\n{text(table)}"

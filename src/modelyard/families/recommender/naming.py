@@ -89,7 +89,8 @@ LABELS = ("click", "conversion", "dwell")
 
 OPTIONAL = ("rating", "timestamp")
 """Columns that a log may lack."""
-_LIKE_A_TIME = re.compile(r"time|date|epoch|(?:^|[_ ])(?:at|ts)$|[a-z]At$", re.IGNORECASE)
+_LIKE_A_TIME = re.compile(r"(?i:time|date|epoch|(?:^|[_ ])(?:at|ts)$)|[a-z]At$")
+"""Names that a column of times may have: `created_at`, `createdAt`; `format` is none."""
 _LEAST_EPOCH = 1e8
 COLUMNS = {
     "user": "user_column",

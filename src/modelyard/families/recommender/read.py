@@ -29,7 +29,7 @@ from modelyard.families.recommender.naming import (
 )
 from modelyard.kit import tables
 from modelyard.kit.json_lines import LIST
-from modelyard.kit.splits import keys_of
+from modelyard.kit.splits import keys_of, mixed
 from modelyard.kit.tables import Table
 from modelyard.store.files import File, files_of
 
@@ -130,8 +130,8 @@ def _drawn(users: list[str], items: list[str], user: np.ndarray, item: np.ndarra
     """A place in time for each interaction, by its user and item as if it were drawn: float64 (rows,), 0
     to 1. The order of the file would be one of names, as exports are sorted."""
     of_users, of_items = keys_of(users, 0), keys_of(items, 1)
-    mixed = of_users[user] ^ of_items[item]
-    return np.asarray(mixed / float(2**64))
+    # Mixed, since items would keep the order of their own keys for most users.
+    return np.asarray(mixed(of_users[user] ^ of_items[item]) / float(2**64))
 
 
 def _ids(table: Table, column: str, problem: str, hint: str = "") -> tuple[list[str], np.ndarray]:

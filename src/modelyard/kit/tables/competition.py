@@ -28,7 +28,10 @@ def beside_training(columns: Mapping[str, Collection[str]]) -> dict[str, str]:
         return found
     for stem, name in sorted(others.items()):
         lacking = [column for column in columns[train] if column not in columns[name]]
-        is_rest = stem == "test" and set(columns[name]) < set(columns[train])
-        if lacking and (is_rest or stem not in SPLITS):
+        is_part = set(columns[name]) < set(columns[train])
+        is_rest = stem == "test" and is_part
+        # Rows that merely lack a column may be meant to be read: they are refused, and named.
+        is_other = stem not in SPLITS and not is_part
+        if lacking and (is_rest or is_other):
             found[name] = f"it lacks {', '.join(lacking[:5])}, which {train} has"
     return found
