@@ -18,7 +18,7 @@ def asking(count: int, **fields: Any) -> dict[str, Any]:
     [
         ([asking(2)], 5),
         ([asking(4)], 4),
-        # A sidecar goes on beside the containers, and beside those that start after it.
+        # A sidecar runs on with the containers, and while those after it start.
         ([asking(2, restartPolicy="Always")], 3),
         ([asking(2, restartPolicy="Always"), asking(4)], 2),
         ([asking(4), asking(2, restartPolicy="Always")], 3),

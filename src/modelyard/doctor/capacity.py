@@ -161,7 +161,7 @@ def _requested(pod: Object) -> dict[str, int]:
     sidecars: Counter[str] = Counter()
     most: Counter[str] = Counter()
     for container in spec.get("initContainers") or []:
-        # One that restarts always is a sidecar, and goes on beside those that start after it.
+        # One that restarts always is a sidecar: it runs on while those after it start.
         if container.get("restartPolicy") == "Always":
             sidecars.update(_of(container))
         else:

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 
 LEAST_DIFFERENT = 20
 """A table with fewer different rows shows nothing about equal ones."""
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+"""Names of split folders, and what they are here."""
 ORDER = ("test", "validation", "train")
 """Of the splits, along the examples' keys."""
 

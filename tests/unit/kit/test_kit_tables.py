@@ -152,6 +152,8 @@ def test_rows_of_a_table_without_header_count_from_its_first_line(tmp_path):
         "0,1,2,3,y\n0,2,2,1,b\n1,1,0,3,a\n",
         "0,1,2,3\n0.5,2,2,1\n1.5,1,0,3\n",
         "2015,2020\n0.5,2\n1.5,1\n",
+        "1_1,1_2,2_1\n5,2,1\n4,1,1\n",
+        ",".join(str(900 + 4 * n) for n in range(12)) + "\n" + ",".join(["0.1"] * 12) + "\n",
         "sample,908.1,912.4,930.0\na,0.1,0.2,0.4\n",
         "day,1045,998,1203\n1,5,6,7\n2,4,6,8\n",
         "sample,10,5,2.5\na,1,2,3\nb,2,3,4\n",

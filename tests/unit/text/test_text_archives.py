@@ -125,6 +125,13 @@ def test_a_row_a_sentence_with_its_tags_as_a_list(tmp_path: Path) -> None:
     assert words_of(found.sentences) == [(WORDS, TAGS)] * 2
 
 
+def test_a_quote_that_nothing_closes_is_named_with_its_row(tmp_path: Path) -> None:
+    lines = ["sentence,word,tag", "1,a,O", '1,"b,O', *["1,c,O"] * 40_000]
+    (tmp_path / "ner.csv").write_text("\n".join(lines))
+    with pytest.raises(BadData, match="row 2: a quote is opened and never closed"):
+        read_tagged(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

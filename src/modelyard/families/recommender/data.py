@@ -31,7 +31,7 @@ from modelyard.families.recommender.lists import Lists, read_lists
 from modelyard.families.recommender.naming import LABELS, without_labels
 from modelyard.families.recommender.numbering import from_number, number_listed, numbering
 from modelyard.families.recommender.profiles import ITEMS, USERS, Side
-from modelyard.families.recommender.read import UNTIMED, Log, read_log
+from modelyard.families.recommender.read import Log, read_log
 from modelyard.families.recommender.requests import MOST_IDS
 from modelyard.families.recommender.sample import write_sample
 from modelyard.families.recommender.side import SideReport, write_side
@@ -119,7 +119,7 @@ class RecommenderData(Data[RecommenderConfig]):
         found["left_out"] += report.left_out
         found["tables"] += report.tables
         found["headline"] += report.headline
-        if UNTIMED in log.notes:
+        if "timestamp" not in log.columns:
             found["headline"] += "; no times: what is left out of a history is drawn"
         found["headline"] += remarks(read)
         return found

@@ -221,7 +221,7 @@ def _from_double_colons(text: Text) -> Text:
 def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
     """The text with the columns of `order` for a header where its first row is none."""
     first = text.header()
-    # `purchase` alone may be what a first row without a header says.
+    # `purchase` may by itself be what a first row without a header says.
     if understood(first, names).keys() & {"user", "item", "id"}:
         return text
     if any(names.get(ours) != NAMES[ours] for ours in COLUMNS if ours in names):

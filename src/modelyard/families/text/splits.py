@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from modelyard.kit.classifier.examples import SPLIT_NAMES
+from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.store.files import File
 
 SPLITS = SPLIT_NAMES | {"testa": "validation", "testb": "test"}

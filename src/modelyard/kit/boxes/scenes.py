@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData
-from modelyard.kit.classifier.examples import SPLIT_NAMES, Listed
+from modelyard.kit.classifier.examples import Listed
 from modelyard.kit.classifier.kind import FileKind
+from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.store.files import File, FileSet
 
 

@@ -13,17 +13,6 @@ from modelyard.kit.classifier.config import FileFeatures
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.store.files import File, FileSet
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-}
-"""Names of split folders, and what they are here."""
-
 
 @dataclass(frozen=True)
 class Example:

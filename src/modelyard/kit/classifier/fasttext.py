@@ -38,7 +38,8 @@ def fasttext_columns(file: File) -> tuple[dict[str, list[str | None]], list[int]
             own.append(word.removeprefix(PREFIX))
         if not own:
             problem = f"begins with {words[0][:40]!r}, where other lines have {PREFIX}…"
-            raise BadData(problem, file=file.path, row=number)
+            hint = "Write its label in front of the text, or remove the line"
+            raise BadData(problem, file=file.path, row=number, hint=hint)
         texts.append(" ".join(words[len(own) :]) or None)
         labels.append(own[0] if len(own) == 1 else json.dumps(own))
         numbers.append(number)

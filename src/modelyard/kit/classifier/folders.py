@@ -12,7 +12,6 @@ from typing import Literal
 from modelyard.errors import BadData, UsageError
 from modelyard.kit.classifier.config import FileFeatures
 from modelyard.kit.classifier.examples import (
-    SPLIT_NAMES,
     Example,
     Listing,
     first_group,
@@ -21,6 +20,7 @@ from modelyard.kit.classifier.examples import (
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS, is_listed, read_listed
 from modelyard.kit.classifier.lists import OF_PARTS, OF_SPLITS, read_tables, tables_in
+from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.store.files import File, FileSet, files_of
 
 UNLABELLED = frozenset({"unlabeled", "unlabelled", "unsup"})

@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData, choices, first_of
 from modelyard.kit.classifier.examples import (
-    SPLIT_NAMES,
     Example,
     Listing,
     check_splits,
@@ -20,6 +19,7 @@ from modelyard.kit.classifier.examples import (
     usual_name,
 )
 from modelyard.kit.classifier.kind import FileKind
+from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.kit.tables import decoded
 from modelyard.store.files import File, FileSet
 

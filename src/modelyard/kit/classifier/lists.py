@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from modelyard.errors import BadData, first_of
-from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing, complete, usual_name
+from modelyard.kit.classifier.examples import Example, Listing, complete, usual_name
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import (
     FLAGS,
@@ -21,6 +21,7 @@ from modelyard.kit.classifier.listed import (
     example_of,
     rows_of,
 )
+from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.store.files import File, FileSet
 
 NAMES_OF_LABELS = (

@@ -14,7 +14,6 @@ import pyarrow as pa
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import RowFeatures
 from modelyard.kit.classifier.examples import (
-    SPLIT_NAMES,
     Example,
     Listing,
     check_splits,
@@ -27,6 +26,7 @@ from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS
 from modelyard.kit.classifier.named import name_classes
 from modelyard.kit.json_lines import JSON, LIST, ROWS, in_utf8, json_rows, read_utf8
+from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.kit.tables import (
     SUFFIXES,
     as_texts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
-SPLITS = frozenset({"train", "validation", "valid", "val", "dev", "test"})
+from modelyard.kit.splits import SPLIT_NAMES
 
 
 def beside_training(columns: Mapping[str, Collection[str]]) -> dict[str, str]:
@@ -31,7 +31,7 @@ def beside_training(columns: Mapping[str, Collection[str]]) -> dict[str, str]:
         is_part = set(columns[name]) < set(columns[train])
         is_rest = stem == "test" and is_part
         # Rows that merely lack a column may be meant to be read: they are refused, and named.
-        is_other = stem not in SPLITS and not is_part
+        is_other = stem not in SPLIT_NAMES and not is_part
         if lacking and (is_rest or is_other):
             found[name] = f"it lacks {', '.join(lacking[:5])}, which {train} has"
     return found

@@ -19,6 +19,8 @@ _LOOKED_AT, _SENTENCE = 10_000, 6
 """Rows in which the cells of the first row are looked for; words that make one a sentence."""
 _FEW = 3
 """Fewer numbers in a row may stand in any order by chance."""
+_MANY = 10
+"""More numbers in a row stand in order by design."""
 _SHOW = 100
 """Cells that show what a column holds."""
 _YEAR = re.compile(r"(?:1[5-9]|2[01])\d\d")
@@ -47,13 +49,14 @@ def _from_to(names: Sequence[str]) -> str:
 
 
 def holds_numbers(header: Sequence[str]) -> bool:
-    """Whether all names are numbers, which no one calls columns; but for names that count on, and for
-    years."""
+    """Whether all names are numbers, which no one calls columns; but for names that count on, for years,
+    and for many in order, as the wavelengths of spectra are."""
     numbers = _numbers(header)
     if len(numbers) < len(header) or _are_counted(header):
         return False
     are_years = all(_YEAR.fullmatch(name) for name in header)
-    return not are_years or not _are_in_order(numbers)
+    may_be_names = are_years or len(numbers) > _MANY
+    return not may_be_names or not _are_in_order(numbers)
 
 
 def is_data(header: Sequence[str], rows: pa.Table, text: Text, numbers: list[int] | None) -> bool:
@@ -189,6 +192,9 @@ def _numbers(header: Sequence[str]) -> list[float]:
     """Those of the cells that are numbers."""
     found = []
     for name in header:
+        # Python reads 1_2 as 12; on a questionnaire it is the second part of the first question.
+        if "_" in name:
+            continue
         try:
             found.append(float(name))
         except ValueError:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from modelyard.errors import BadData
 from modelyard.kit.tables import read_text
+from modelyard.kit.tables.delimited import OPEN_QUOTE
 from modelyard.store.files import File
 
 WORDS = ("word", "token", "tokens", "words", "form")
@@ -47,12 +48,18 @@ def from_table(file: File, check: Callable[[str, int, str], None]) -> Iterator[T
     reader = csv.reader(io.StringIO(text.content, newline=""), delimiter=text.delimiter)
     header = [name.strip() for name in next(reader)]
     rows = []
-    for row, cells in enumerate(reader, 1):
-        if any(cells):
+    try:
+        for row, cells in enumerate(reader, 1):
+            if not any(cells):
+                continue
             if len(cells) != len(header):
                 problem = f"has {len(cells)} cells where the header has {len(header)}"
                 raise BadData(problem, file=file.path, row=row)
             rows.append((row, cells))
+    except csv.Error:
+        # A cell beyond the module's limit, which is what follows such a quote.
+        row = rows[-1][0] + 1 if rows else 1
+        raise BadData(OPEN_QUOTE, file=file.path, row=row) from None
     tag = _place(header, TAGS, file, "tag")
     # A list of tags in the first row is one of a whole sentence.
     if rows and rows[0][1][tag].lstrip().startswith("["):
