@@ -84,10 +84,10 @@ DATA = {
         TARGET,
         ["1 of 3 rows", "each class needs 6"],
     ),
-    "duplicate columns": (
-        GOOD.replace("age,city", "age,age", 1),
+    "a column of the target's name": (
+        GOOD.replace("age,city", "age,bought", 1),
         TARGET,
-        ["'age'", "2 columns have this name"],
+        ["'bought'", "another column has its name", "bought.1"],
     ),
     "ragged row": (rows("1,Rome"), TARGET, ["row 61", "3"]),
     "too long row": (rows("1,Rome,yes,more"), TARGET, ["row 61", "4"]),

@@ -1,4 +1,4 @@
-"""How people write one number: `1.234,50 €`, `(1,234)`, `-5`, `5-`, `<0.1`. Standard library
+"""How people write one number: `1.234,50 €`, `(1,234)`, `-5`, `5-`, `<0.1`, `3+`. Standard library
 only, so that it serves."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNIT = r"(?:[^\W\d_]|[%‰$€£¥₹°/]){1,10}"
 _NUMERAL = re.compile(
     rf"(?P<bound><=|>=|[<>≤≥])?\s*(?P<open>\()?\s*(?P<sign>[-+])?\s*(?P<before>{_MONEY})?\s*"
     r"(?P<inner>[-+])?(?P<digits>[.,]?[0-9][0-9.,']*+(?: [0-9][0-9.,']*+)*+(?:[eE][-+]?[0-9]++)?)\s*"
-    rf"(?P<after>{_UNIT})?(?P<behind>-)?\s*(?P<close>\))?\s*(?P<outside>{_UNIT})?"
+    rf"(?P<after>{_UNIT})?(?P<behind>-)?\s*(?P<close>\))?\s*(?P<outside>{_UNIT})?\s*(?P<more>\+)?"
 )
 
 
@@ -59,7 +59,9 @@ def numeral(text: str) -> Numeral | None:
     if brackets != (found["close"] is not None) or len(signs) + brackets > 1 or len(units) > 1:
         return None
     odd: Oddity | None = None
-    if found["bound"]:
+    if found["bound"] and found["more"]:
+        return None
+    if found["bound"] or found["more"]:
         odd = "bound"
     elif brackets:
         odd = "brackets"

@@ -296,7 +296,6 @@ def test_parts_of_different_types_are_united_where_no_value_changes(tmp_path: Pa
         ("sep=;\n", "the file is empty"),
         ("x,y,z\n", "a header but no row"),
         ("x,y,z", "a header but no row"),
-        ("x,y,y\n" + ROWS, "column 'y': 2 columns have this name"),
         (GOOD + "1.5,a\n", "row 61: 2 cells where the header has 3"),
         (GOOD.replace("0.5,a,0\n", "0.5,a,0,9\n", 1), "row 1: 4 cells where the header has 3"),
         (GOOD + '1.5,a,"1\n2.5,b,1\n', "row 61: a quote is opened and never closed"),

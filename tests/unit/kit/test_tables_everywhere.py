@@ -224,10 +224,6 @@ def faulty() -> dict[str, tuple[bytes, str]]:
             PLAIN.encode() + b"\x81\x01,a,1,1,1,1\n",
             "is not text in UTF-8 or Windows-1252",
         ),
-        "two columns of a name": (
-            PLAIN.replace("click", "dwell", 1).encode(),
-            "2 columns have this name",
-        ),
         "an Excel file": (
             b"PK\x03\x04" + b"x" * 90,
             "log.csv: is a zip or Excel file, not CSV text",

@@ -153,6 +153,12 @@ def target_name(table: Table, edits: Edits, config: TabularConfig) -> str:
     if target not in names:
         problem = "the table has no such column to predict"
         raise BadData(problem, file=named_by, column=target, hint=near(target, names))
+    twice = [own for own, name in table.renamed.items() if name == target]
+    if twice:
+        # The other one may hold the answers.
+        problem = f"is the target, and another column has its name ({twice[0]} here)"
+        hint = "Remove one of them, or give it a name of its own"
+        raise BadData(problem, file=table.file, column=target, hint=hint)
     return target
 
 

@@ -51,9 +51,18 @@ _ID_NAME = re.compile(
     r"|[_\-. ](nr|no|number)\.?$|[^\W\d_](nr|nummer)\.?$",
     re.IGNORECASE,
 )
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}")
+_DATE = re.compile(
+    r"\d{4}-\d{1,2}-\d{1,2}|\d{4}-(?:0[1-9]|1[0-2])(?![\d-])|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}"
+)
+_SEASON = re.compile(r"(?P<year>\d{4})-(?P<next>\d\d)")
 _WORD = re.compile(r"[^\W\d_]")
 """How a word begins: not with a digit or a sign, as numbers with a slip of the pen do."""
+_SAID = ("none", "unknown", "missing")
+"""Placeholders for an empty cell that may be what a column says; `-` and `?` never are."""
+_PREFIXED = re.compile(r"[A-Za-z]{1,2}-?\d{2,}")
+_SUFFIXED = re.compile(r"(?P<digits>\d{4,})(?P<letters>[A-Za-z]{1,2})")
+_LEAST_MARKED = 3
+"""Different codes with letters among numbers; fewer may be slips of the pen."""
 _WITH_UNIT = re.compile(r"[$€£]?\s*[-+]?\d[\d.,' ]*\s*(%|[$€£]|[a-zA-Zµ°]{1,3})?")
 _CLOSE = {
     "log": "its logarithm is taken, for 32-bit numbers would not tell most of its values apart",
@@ -93,7 +102,8 @@ class Cells:
         if count == len(self.plain):
             return 1.0
         empty = int(are_placeholders(self.plain).sum())
-        if count < empty:
+        words = pc.is_in(pc.utf8_lower(self.plain), pa.array(_SAID, self.plain.type))
+        if count < pc.sum(words).as_py():
             # Then `none` or `unknown` is what the column says, and a number the exception.
             return 0.0
         return count / (len(self.plain) - empty)
@@ -132,12 +142,32 @@ class Cells:
             return ""
         if cell := leading_zero(self.there):
             return f"{cell!r} has a leading zero"
+        if cell := self._with_letters():
+            return f"{cell!r} is a number with letters"
         if (row := inexact(self.plain)) is not None:
             return f"{self.plain[row].as_py()} has more digits than a number holds"
         finite = self.values[np.isfinite(self.values)]
         whole = bool((finite % 1 == 0).all())
         if whole and not self.fit_32_bits() and not self.fit_32_bits(log=True):
             return "32-bit numbers would not tell them apart"
+        return ""
+
+    def _with_letters(self) -> str:
+        """A cell such as `C539104` or `85123A`, where most cells that are no numbers are of that
+        form; empty where there is none. One ending on all of them may be a unit."""
+        if not is_text(self.there):
+            return ""
+        others = self.there.filter(pa.array(np.isnan(self.values) & ~are_placeholders(self.there)))
+        different = pc.unique(others).to_pylist()
+        prefixed = [cell for cell in different if _PREFIXED.fullmatch(cell)]
+        suffixed = [found for cell in different if (found := _SUFFIXED.fullmatch(cell))]
+        endings = {found["letters"].upper() for found in suffixed}
+        zeros = any(found["digits"].startswith("0") for found in suffixed)
+        marked = prefixed
+        if len(endings) > 1 or zeros:
+            marked = prefixed + [found[0] for found in suffixed]
+        if len(marked) >= max(_LEAST_MARKED, len(different) / 2):
+            return str(marked[0])
         return ""
 
     @cached_property
@@ -317,4 +347,13 @@ def _short_years(texts: Sequence[str]) -> Literal["none", "clear", "unclear"]:
 
 def _looks_dated(texts: Sequence[str]) -> bool:
     dated = sum(_DATE.match(text) is not None for text in texts)
-    return dated >= MOSTLY * len(texts)
+    return dated >= MOSTLY * len(texts) and not _are_seasons(texts)
+
+
+def _are_seasons(texts: Sequence[str]) -> bool:
+    """Whether all are years such as 2011-12, of sports and schools, and no months."""
+    for text in texts:
+        found = _SEASON.fullmatch(text)
+        if found is None or int(found["next"]) != (int(found["year"]) + 1) % 100:
+            return False
+    return True

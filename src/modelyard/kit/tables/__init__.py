@@ -10,6 +10,7 @@ What was found out about a file (its encoding, what separates its cells), and wh
 granted about cells, is in `table.notes`, which families show.
 """
 
+from modelyard.kit.tables.around import DELIMITERS
 from modelyard.kit.tables.columns import (
     are_placeholders,
     as_numbers,
@@ -48,7 +49,7 @@ from modelyard.kit.tables.notation import (
 from modelyard.kit.tables.orders import SHORT_YEARS, share_date_orders, short_years
 from modelyard.kit.tables.parquet import read_parquet_file
 from modelyard.kit.tables.table import Table, TableFile, cells_of, check_same_columns, remarks
-from modelyard.kit.tables.text import DELIMITERS, Text, decoded, read_text
+from modelyard.kit.tables.text import Text, decoded, read_text
 from modelyard.kit.tables.times import (
     is_dated,
     is_dates,

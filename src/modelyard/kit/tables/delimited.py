@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from modelyard.errors import BadData
-from modelyard.kit.tables.header import holds_numbers, is_data, with_names
-from modelyard.kit.tables.table import Table, TableFile, cells_of, without_blanks
-from modelyard.kit.tables.text import DELIMITERS, Text
+from modelyard.kit.tables.around import DELIMITERS
+from modelyard.kit.tables.header import holds_numbers, is_data, told_apart, with_names
+from modelyard.kit.tables.table import TWICE, Table, TableFile, cells_of, without_blanks
+from modelyard.kit.tables.text import Text
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>", "<null>", "\\N")
 """Cells of a CSV that are read as empty, beside blanks."""
@@ -54,6 +55,10 @@ def _below_header(text: Text) -> Table:
     if is_data(first, rows, text, numbers):
         return _below_header(with_names(text))
     header, notes = without_blanks(text.first_row(), text.file)
+    header, renamed = told_apart(header)
+    for name in dict.fromkeys(renamed.values()):
+        others = [own for own, given in renamed.items() if given == name]
+        notes.append(f"{1 + len(others)} {TWICE} {name!r}: the later are {', '.join(others)}")
     columns, names, words = [], [], []
     dropped = {}
     for name, cells in zip(header, rows.columns, strict=True):
@@ -80,7 +85,8 @@ def _below_header(text: Text) -> Table:
     if words:
         notes.append(f"cells such as NA or null were read as empty: {', '.join(words)}")
     file = TableFile(text.file, rows.num_rows, numbers)
-    return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)
+    table = pa.table(columns, names=names)
+    return Table(table, [file], notes, dropped, text.delimiter, renamed=renamed)
 
 
 def _is_quoted(text: Text) -> bool:

@@ -37,6 +37,23 @@ def with_names(text: Text) -> Text:
     return replace(text, content=f"{header}\n{text.content}", notes=[*text.notes, note])
 
 
+def told_apart(header: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Names of columns of which each stands once, and those that are new: of several columns with one
+    name the second is called as pandas calls it, `name.1`."""
+    names: list[str] = []
+    renamed: dict[str, str] = {}
+    for name in header:
+        own, count = name, 0
+        # The file may have a column `name.1` too.
+        while name and (own in names or (count and own in header)):
+            count += 1
+            own = f"{name}.{count}"
+        if count:
+            renamed[own] = name
+        names.append(own)
+    return names, renamed
+
+
 def numbered(count: int) -> list[str]:
     """What so many columns are called that a file does not name: c1, c2, …"""
     return [f"c{place}" for place in range(1, count + 1)]

@@ -12,10 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from modelyard.errors import BadData
+from modelyard.kit.tables.around import AROUND
 from modelyard.settings.family import DateOrder
 
 NO_HEADER = "has no header"
 """Words of the note on columns that a file does not name."""
+TWICE = "columns have the name"
+"""Words of the note on names that stand twice."""
 LEFT_OUT = " is left out, with "
 """Words of the note on a file of which no row is read."""
 _NAMED = 5
@@ -69,6 +72,8 @@ class Table:
     """The same as all files show it, by column."""
     otherwise: dict[str, DateOrder] = field(default_factory=dict)
     """The same where neither says it, by column."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Columns that have another's name in the file: ours to that."""
     looks: dict[str, Any] = field(default_factory=dict, repr=False)
     """What `notation` saw in each column."""
 
@@ -159,9 +164,9 @@ def without_blanks(names: Sequence[str], file: Path) -> tuple[list[str], list[st
 
 
 def remarks(notes: Sequence[str]) -> str:
-    """What the notes on reading add to the end of a stage's line: names that columns without any were
-    given, files that were left out, and how many other notes there are; empty for none."""
-    named = [note for note in notes if NO_HEADER in note]
+    """What the notes on reading add to the end of a stage's line: names that columns were
+    given, lines and files that were left out, and how many other notes there are; empty for none."""
+    named = [note for note in notes if NO_HEADER in note or AROUND in note or TWICE in note]
     left_out = [note.partition(LEFT_OUT)[0] for note in notes if LEFT_OUT in note]
     clauses = [f"; {note}" for note in named]
     if left_out:
@@ -203,7 +208,7 @@ def joined(tables: list[Table]) -> Table:
         # Whole numbers beyond 2^53 here, decimals there.
         problem = f"numbers do not fit those of the other files: {error}"
         raise BadData(problem, file=first.file, hint="Save codes as text in all files") from None
-    return Table(rows, files, notes, dropped, first.delimiter)
+    return Table(rows, files, notes, dropped, first.delimiter, renamed=first.renamed)
 
 
 def check_same_columns(first: Table, other: Table, aside: Set[str] = frozenset()) -> None:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelyard.errors import BadData
+from modelyard.kit.tables.around import DELIMITERS, sniffed, without_comments
 from modelyard.store.files import File
-
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 _FOREIGN = {
     b"PK\x03\x04": "a zip or Excel file",
@@ -65,13 +64,15 @@ class Text:
 
 
 def read_text(file: File) -> Text:
-    """The text of a file; blank lines before the header and Excel's line `sep=;` are left out.
+    """The text of a file; blank lines and comments before the header, Excel's line `sep=;` and
+    what stands around the table are left out.
 
     Raises:
         BadData: the file is empty, damaged, of another format, or not text.
     """
     content, notes = decoded(file)
-    content = _BLANK_START.sub("", content)
+    content, remarks = without_comments(_BLANK_START.sub("", content))
+    notes = [*notes, *remarks]
     told = _EXCEL.match(content)
     if told:
         content = content[told.end() :]
@@ -80,7 +81,9 @@ def read_text(file: File) -> Text:
         content, delimiter = _SPACES.sub(",", _EDGES.sub("", content)), ","
         notes = [*notes, f"{file.name} is separated by spaces"]
     else:
-        delimiter = _sniff(content)
+        found = sniffed(content)
+        content, delimiter = found.content, found.delimiter
+        notes = [*notes, *found.notes]
     if not content.strip():
         raise BadData("the file is empty", file=file.path)
     return Text(file.path, content, delimiter, notes)
@@ -160,32 +163,6 @@ def _decode(data: bytes, file: Path, most_unreadable: float) -> tuple[str, list[
 def _unread(characters: int, file: Path) -> str:
     many = "" if characters == 1 else "s"
     return f"{characters:,} character{many} of {file.name} could not be read"
-
-
-def _sniff(text: str) -> str:
-    """The delimiter under which most first rows have as many cells as the header, at least two.
-
-    A comma where there is none: a file may have one column.
-    """
-    best, score = ",", (0.0, 0)
-    start = io.StringIO(text[:_SNIFFED_CHARACTERS], newline="")
-    for delimiter in DELIMITERS:
-        start.seek(0)
-        widths = []
-        try:
-            for row in csv.reader(start, delimiter=delimiter):
-                if row:
-                    widths.append(len(row))
-                if len(widths) > _SNIFFED_ROWS:
-                    break
-        except csv.Error:
-            continue
-        if widths and widths[0] > 1:
-            share = sum(width == widths[0] for width in widths) / len(widths)
-            # Rounded, so that one ragged row does not decide against more cells in each.
-            own = round(share, 1), widths[0]
-            score, best = max((score, best), (own, delimiter))
-    return best
 
 
 def _is_aligned(text: str) -> bool:

@@ -1,0 +1,217 @@
+"""Lines above and below a table in its file: comments, titles, the names of sources."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+AROUND = " no part of the table"
+"""Words of the note on lines that were left out."""
+
+_SNIFFED_CHARACTERS, _SNIFFED_ROWS = 200_000, 200
+_COMMENTS = re.compile(r"\A#[^\r\n]*(?:\r?\n|\r)(?:#[^\r\n]*(?:\r?\n|\r)|[ \t]*(?:\r?\n|\r))*")
+_FOOTER = re.compile(
+    r"(?:\r?\n|\r)[ \t]*(?:\r?\n|\r)(?P<lines>[^\r\n]+(?:(?:\r?\n|\r)[^\r\n]+)*)\s*\Z"
+)
+_NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?")
+_YEAR = re.compile(r"(?:1[5-9]|2[01])\d\d")
+_LEAST_ROWS = 3
+"""Rows of one width below a header, which make a table of it."""
+_NARROWEST = 3
+"""Columns of a table that a title can be told from."""
+_STEADY = 0.95
+"""Share of the rows that have a table's width; the others are errors to name."""
+_LONGEST_FOOTER = 5
+"""Lines."""
+_SHOWN = 60
+"""Characters of a line in a note."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A table's own lines."""
+
+    content: str
+    delimiter: str
+    notes: list[str]
+
+
+def sniffed(content: str) -> Found:
+    """The table in a text, what separates its cells, and notes on the lines around it."""
+    notes = []
+    delimiter, share = _sniff(content)
+    # Of a title that stands above the table, the delimiter is chance.
+    others = [] if share >= _STEADY else list(DELIMITERS)
+    for candidate in (delimiter, *others):
+        lines = _lines_above(content, candidate)
+        if lines:
+            above, content = _parted(content, lines)
+            notes.append(_note(above, "above"))
+            delimiter = candidate
+            break
+    content, below = _without_footer(content, delimiter)
+    if below:
+        notes.append(_note(below, "below"))
+    return Found(content, delimiter, notes)
+
+
+def without_comments(content: str) -> tuple[str, list[str]]:
+    """Without lines above the header that begin with `#`, as archives of science write them, and a note.
+
+    The last one of several is the header where it has as many cells as the row below it, as numpy
+    writes it. A single line of more than half as many stays as it is: `#` may be the name of a column.
+    """
+    found = _COMMENTS.match(content)
+    if found is None or found.end() == len(content):
+        return content, []
+    comments = [line.strip() for line in found[0].splitlines() if line.strip()]
+    below = content[found.end() :]
+    header = comments[-1].lstrip("#").strip()
+    widths = _widths(header, below)
+    if len(comments) == 1 and any(header > row / 2 for header, row in widths):
+        return content, []
+    if any(header == row for header, row in widths):
+        comments = comments[:-1]
+        below = f"{header}\n{below}"
+    return below, [_note(comments, "above")]
+
+
+def _widths(header: str, below: str) -> list[tuple[int, int]]:
+    """Cells of a line and of the row below it under each separator that parts the row, or of blanks."""
+    found = []
+    for delimiter in DELIMITERS:
+        width = _first_width(below, delimiter)
+        if width > 1:
+            found.append((_first_width(header, delimiter), width))
+    if found:
+        return found
+    cells = below.partition("\n")[0].split()
+    return [(len(header.split()), len(cells))]
+
+
+def _lines_above(content: str, delimiter: str) -> int:
+    """How many lines stand above the header: as spreadsheets and the World Bank write a title, a date
+    or a source. Each fills at most half of the columns, all rows below the header have one width,
+    and the header names them in words."""
+    rows, ends = _rows(content, delimiter)
+    widths = Counter(len(row) for row in rows if row)
+    if not widths:
+        return 0
+    width = widths.most_common(1)[0][0]
+    if width < _NARROWEST:
+        return 0
+    place = 0
+    while place < len(rows) and _filled(rows[place]) <= width / 2:
+        place += 1
+    if place in (0, len(rows)) or len(rows[place]) != width:
+        return 0
+    below = [row for row in rows[place + 1 :] if row]
+    steady = sum(len(row) == width for row in below)
+    if steady < max(_LEAST_ROWS, _STEADY * len(below)):
+        return 0
+    if not _is_header(rows[place], below):
+        return 0
+    return ends[place - 1]
+
+
+def _is_header(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether a row names all columns that are filled below it, in words and years of which none stands
+    in its own column again: else it is data below a header with names for some columns."""
+    if _filled(row) < max(_filled(other) for other in below):
+        return False
+    words = []
+    for place, name in enumerate(cell.strip() for cell in row):
+        if _NUMBER.fullmatch(name) and not _YEAR.fullmatch(name):
+            return False
+        if name and not _YEAR.fullmatch(name):
+            words.append(name)
+            if any(place < len(other) and other[place].strip() == name for other in below):
+                return False
+    return len(words) > 1
+
+
+def _without_footer(content: str, delimiter: str) -> tuple[str, list[str]]:
+    """Without the lines below the last blank one where each is a single cell, as a source is."""
+    found = _FOOTER.search(content[-_SNIFFED_CHARACTERS:])
+    if found is None:
+        return content, []
+    lines = found["lines"].splitlines()
+    single_cells = all(len(row) == 1 for row in _rows(found["lines"], delimiter)[0])
+    narrow = _first_width(content, delimiter) < _NARROWEST
+    if narrow or not single_cells or len(lines) > _LONGEST_FOOTER:
+        return content, []
+    start = len(content) - len(content[-_SNIFFED_CHARACTERS:]) + found.start()
+    if content.count('"', 0, start) % 2:
+        # The end of a cell with paragraphs.
+        return content, []
+    return content[:start] + "\n", lines
+
+
+def _sniff(text: str) -> tuple[str, float]:
+    """The delimiter under which most first rows have as many cells as the header, at least two; and
+    that share.
+
+    A comma where there is none: a file may have one column.
+    """
+    best, score = ",", (0.0, 0)
+    for delimiter in DELIMITERS:
+        widths = [len(row) for row in _rows(text, delimiter)[0] if row]
+        if widths and widths[0] > 1:
+            share = sum(width == widths[0] for width in widths) / len(widths)
+            # Rounded, so that one ragged row does not decide against more cells in each.
+            own = round(share, 1), widths[0]
+            score, best = max((score, best), (own, delimiter))
+    return best, score[0]
+
+
+def _rows(text: str, delimiter: str) -> tuple[list[list[str]], list[int]]:
+    """The first rows, and the line after which each ends: a quoted cell may have several. None where
+    a cell goes on and on, as after a quote that nothing closes."""
+    reader = csv.reader(io.StringIO(text[:_SNIFFED_CHARACTERS], newline=""), delimiter=delimiter)
+    rows, ends = [], []
+    try:
+        for row in reader:
+            rows.append(row)
+            ends.append(reader.line_num)
+            if len(rows) > _SNIFFED_ROWS:
+                break
+    except csv.Error:
+        return [], []
+    if len(text) > _SNIFFED_CHARACTERS and len(rows) <= _SNIFFED_ROWS:
+        # The last one may be cut.
+        return rows[:-1], ends[:-1]
+    return rows, ends
+
+
+def _first_width(text: str, delimiter: str) -> int:
+    """Cells of the first row; 0 where there is none."""
+    rows, _ = _rows(text, delimiter)
+    return len(rows[0]) if rows else 0
+
+
+def _filled(row: Sequence[str]) -> int:
+    """Cells up to the last one that is not blank."""
+    filled = len(row)
+    while filled and not row[filled - 1].strip():
+        filled -= 1
+    return filled
+
+
+def _parted(content: str, lines: int) -> tuple[list[str], str]:
+    """The first lines, and what stands below them."""
+    # As csv counts lines: str.splitlines knows further ends of them.
+    stream = io.StringIO(content, newline="")
+    above = [stream.readline().strip() for _ in range(lines)]
+    return [line for line in above if line], stream.read()
+
+
+def _note(lines: Sequence[str], where: str) -> str:
+    shown = lines[0][:_SHOWN]
+    if len(lines) == 1:
+        return f"1 line {where} is{AROUND}: {shown!r}"
+    return f"{len(lines)} lines {where} are{AROUND}, the first {shown!r}"

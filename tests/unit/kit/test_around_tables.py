@@ -1,0 +1,108 @@
+"""Files with more in them than their table: comments, titles, sources; and two columns of one name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelyard.errors import BadData
+from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.prepare import target_name
+from modelyard.kit.columns.edits import Edits
+from modelyard.kit.tables import Table, read_table, remarks
+from modelyard.settings.family import resolve
+
+ROWS = "".join(f"{n},Rome,{n * 2},1.5,new\n" for n in range(1, 10))
+HEADER = "id,city,sales,price,note\n"
+NAMES = ["id", "city", "sales", "price", "note"]
+
+
+def read(tmp_path: Path, content: str, name: str = "table.csv") -> Table:
+    file = tmp_path / name
+    file.write_text(content, newline="")
+    return read_table(file)
+
+
+ABOVE = {
+    "an archive's comments": "# produced by X, at Y\n# COLUMN id: the key, of all\n#\n",
+    "one comment": "# made on Monday\n",
+    "a title": "Sales report\n",
+    "a spreadsheet's title": "Sales report,,,,\nMarch 2026,,,,\n,,,,\n",
+    "a source and blank lines": '"Data Source","World Development"\n\n"Updated","2026-01-01"\n\n',
+    "a title in two lines": '"Sales\nreport"\n\n',
+}
+
+
+@pytest.mark.parametrize("above", ABOVE.values(), ids=list(ABOVE))
+@pytest.mark.parametrize("line", ["\n", "\r\n"])
+def test_lines_above_a_table_are_left_out_and_said(tmp_path: Path, above: str, line: str) -> None:
+    table = read(tmp_path, (above + HEADER + ROWS).replace("\n", line))
+    assert (table.names, table.rows) == (NAMES, 9)
+    assert table.column("sales").to_pylist() == [str(n * 2) for n in range(1, 10)]
+    (note,) = table.notes
+    assert "above" in note
+    assert "no part of the table" in note
+    assert note in remarks(table.notes)
+
+
+def test_the_delimiter_is_the_tables_not_the_titles(tmp_path: Path) -> None:
+    table = read(tmp_path, "Sales, by city, in March\n" + (HEADER + ROWS).replace(",", ";"))
+    assert (table.names, table.rows) == (NAMES, 9)
+
+
+def test_a_row_is_counted_from_the_header_below_a_title(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="row 46: 2 cells where the header has 5"):
+        read(tmp_path, "Sales report\n" + HEADER + ROWS * 5 + "10,Rome\n" + ROWS * 5)
+
+
+@pytest.mark.parametrize("delimiter", [" ", ","])
+def test_the_last_of_several_comments_may_be_the_header(tmp_path: Path, delimiter: str) -> None:
+    content = "# run of Monday\n# x y z\n" + "1 2 3.5\n" * 5
+    table = read(tmp_path, content.replace(" ", delimiter).replace(f"#{delimiter}", "# "))
+    assert (table.names, table.rows) == (["x", "y", "z"], 5)
+
+
+def test_a_column_may_be_called_by_a_hash(tmp_path: Path) -> None:
+    table = read(tmp_path, "#,Name,Type\n" + '1,"Bulba, saur",Grass\n2,Ivy,Grass\n' * 5)
+    assert (table.names, table.notes) == (["#", "Name", "Type"], [])
+
+
+def test_a_source_below_a_table_is_left_out_and_said(tmp_path: Path) -> None:
+    source = "International Fund, Outlook of April"
+    table = read(tmp_path, (HEADER + ROWS).replace(",", "\t") + f"\n{source}\n")
+    assert table.rows == 9
+    assert f"1 line below is no part of the table: {source!r}" in table.notes
+
+
+def test_the_end_of_a_cell_with_paragraphs_is_no_source(tmp_path: Path) -> None:
+    table = read(tmp_path, "a,b,c\n" + "1,2,x\n" * 5 + '1,2,"hello\n\nbye"\n')
+    assert table.column("c").to_pylist()[-1] == "hello\n\nbye"
+    assert table.notes == []
+
+
+def test_a_row_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="1 cell where the header has 5"):
+        read(tmp_path, HEADER + ROWS + "10\n")
+
+
+def test_a_header_with_names_for_some_columns_stays_one(tmp_path: Path) -> None:
+    table = read(tmp_path, "a,b,,,,\n" + "1,2,x,y,z,\n" * 6)
+    assert (table.names, table.rows) == (["a", "b"], 6)
+
+
+def test_columns_of_one_name_are_told_apart_and_it_is_said(tmp_path: Path) -> None:
+    content = "region,x,region,region.1,region\n" + "a,1,b,c,d\n" * 6
+    table = read(tmp_path, content)
+    assert table.names == ["region", "x", "region.2", "region.1", "region.3"]
+    assert table.column("region.3").to_pylist() == ["d"] * 6
+    said = "3 columns have the name 'region': the later are region.2, region.3"
+    assert table.notes == [said]
+    assert said in remarks(table.notes)
+
+
+def test_a_target_with_a_namesake_is_refused(tmp_path: Path) -> None:
+    table = read(tmp_path, "x,y,y\n" + "1,no,0\n2,yes,1\n" * 6)
+    config = resolve(TabularConfig, ("--set", {"features": {"target": "y"}}))
+    with pytest.raises(BadData, match=r"another column has its name \(y\.1 here\)"):
+        target_name(table, Edits(), config)
