@@ -56,16 +56,24 @@ def test_with_a_token_only_health_and_metrics_are_open(line, payments):
             "s3cret",
             "Bearer s3cret2",
             "Bearer \xe9",
+            "Basic OnMzY3JldDI=",
+            "Basic czNjcmV0",
+            "Basic \xe9",
         ):
             refused = client.post(
                 "/predict", json={"x": 1}, headers={"authorization": given.encode("latin-1")}
             )
-            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+            assert refused.status_code == 401
+            challenges = refused.headers.get_list("www-authenticate")
+            assert challenges == ["Bearer", 'Basic realm="modelyard"']
         for given in ("Bearer s3cret", "bearer s3cret", "Bearer  s3cret "):
             assert (
                 client.post("/predict", json={"x": 1}, headers={"authorization": given}).status_code
                 == 200
             )
+        for user in ("", "anna"):
+            page = client.get("/", auth=(user, "s3cret"))
+            assert (page.status_code, "<html" in page.text) == (200, True)
 
 
 def test_the_token_comes_from_a_file_and_never_shows(line_path, tmp_path):

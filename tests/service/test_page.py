@@ -19,6 +19,7 @@ from modelyard.host import Explanation
 from modelyard.serving.app import create_app
 from modelyard.serving.launch import pasted_example
 from modelyard.serving.page import render
+from modelyard.serving.settings import Limits
 from tests.browser import wait_for
 from tests.service.payments import PaymentHost
 
@@ -32,10 +33,10 @@ def png(width: int) -> str:
 
 
 @contextmanager
-def serving(package) -> Iterator[str]:
+def serving(package, limits: Limits | None = None) -> Iterator[str]:
     """The service on a free port of this machine."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(package, None), log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(create_app(package, None, limits), log_level="error"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -69,6 +70,16 @@ def test_a_picture_of_the_reasons_is_shown_beside_the_answer(payments, browser, 
         assert browser("document.title") != "taken"
         browser("document.querySelector('[data-path=predict]').click()")
         wait_for(lambda: browser("document.querySelectorAll('img').length") == 0)
+
+
+def test_the_page_opens_with_the_token_as_password_and_predicts(payments, browser):
+    with serving(payments, Limits(token="s3cret")) as address:
+        browser.do("Page.navigate", url=address.replace("//", "//anna:s3cret@"))
+        wait_for(lambda: browser("document.querySelector('[data-path=predict]') !== null"))
+        browser("document.querySelector('[data-path=predict]').click()")
+        wait_for(
+            lambda: '"risk score"' in str(browser("document.getElementById('answer').textContent"))
+        )
 
 
 def test_nothing_but_a_png_in_the_answer_becomes_a_picture(payments, browser, monkeypatch):

@@ -4,6 +4,8 @@ said."""
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import contextlib
 import functools
 import gc
@@ -60,6 +62,11 @@ _FREE = frozenset(
     {"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"}
 )
 """Paths that ask for no token: what a cluster's own probes read."""
+_CHALLENGES = (
+    (b"www-authenticate", b"Bearer"),
+    # For this one a browser asks its user, and the page at / opens.
+    (b"www-authenticate", b'Basic realm="modelyard"'),
+)
 
 
 class Service:
@@ -191,12 +198,11 @@ class Service:
             call.task = None
 
     def _check_token(self, call: Call) -> None:
-        given = call.headers.get(b"authorization", b"")
-        scheme, _, token = given.partition(b" ")
+        given = _token(call.headers.get(b"authorization", b""))
         # Compared in constant time: == would tell by its time how many first bytes are right.
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self.token):
-            said = "a token is required; send authorization: Bearer <token>"
-            raise refuse(401, said, headers=((b"www-authenticate", b"Bearer"),))
+        if not hmac.compare_digest(given, self.token):
+            said = "a token is required; send authorization: Bearer <token> (browsers: as password)"
+            raise refuse(401, said, headers=_CHALLENGES)
 
     @property
     def _unknown(self) -> Route:
@@ -349,6 +355,19 @@ def _closing(log: PredictionLog | None, traffic: Traffic) -> Any:
     finally:
         if log is not None:
             log.close()
+
+
+def _token(authorization: bytes) -> bytes:
+    """The token that a header holds: a bearer's, or a password of any user; empty for anything else."""
+    scheme, _, given = authorization.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return given.strip()
+    if scheme.lower() != b"basic":
+        return b""
+    try:
+        return base64.b64decode(given.strip(), validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""
 
 
 @functools.cache

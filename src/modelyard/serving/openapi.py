@@ -171,7 +171,7 @@ def _get(summary: str, media: str) -> dict[str, Any]:
 
 _REASONS = {
     "400": "The body is not JSON, or an example has a field that is missing, unknown or not allowed",
-    "401": "The service asks for a token: `authorization: Bearer <token>`",
+    "401": "The service asks for a token: `authorization: Bearer <token>`, or as a password",
     "404": "The family has no reasons for this example, or nothing is logged here",
     "406": "The family answers at once, not in parts",
     "409": "The package cannot take over; the one that serves stays",

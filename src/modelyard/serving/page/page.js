@@ -144,7 +144,9 @@ function shortened(name, value) {
 }
 
 function post(path, accept) {
-  return fetch(path, {method: "POST", body: el("example").value, headers: {"content-type": "application/json", accept}});
+  // Without a user and password of the address, with which fetch refuses it.
+  const url = new URL(path, location.origin + location.pathname);
+  return fetch(url, {method: "POST", body: el("example").value, headers: {"content-type": "application/json", accept}});
 }
 
 async function streamed() {
