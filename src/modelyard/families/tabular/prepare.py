@@ -191,7 +191,8 @@ def _rows_to_keep(
             continue
         if missing.sum() > len(y) / 2:
             problem = f"{missing.sum()} of {len(y)} rows have no value; more than half"
-            raise table.fault(column, int(missing.argmax()), problem)
+            hint = "Is it the right column? If so, remove the rows without a value yourself"
+            raise table.fault(column, int(missing.argmax()), problem, hint)
         without = int(missing.sum())
         if column == target and found.rare:
             dropped["of rare classes"] = found.rare
