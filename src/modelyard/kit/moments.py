@@ -9,11 +9,33 @@ from zoneinfo import ZoneInfo
 _TAGS = re.compile(r"((?:\[[^\[\]]*\])+)$")
 _UTC = re.compile(r" +(?:UTC|GMT)$")
 _DOTTED = re.compile(r"^(\d\d)\.(\d\d)\.(\d{4})")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_YEAR = r"(?P<year>\d{4})(?=$|[T ])"
+_WRITTEN = (
+    re.compile(
+        r"^(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})(?=$|[T ])"
+    ),
+    re.compile(rf"^(?P<day>\d{{1,2}})[ -]{_MONTH}\.?[ -]{_YEAR}", re.IGNORECASE),
+    re.compile(rf"^{_MONTH}\.?(?:[ -](?P<day>\d{{1,2}}),?)?[ -]{_YEAR}", re.IGNORECASE),
+)
+"""2026-3-1 and 2026/03/01; 1-Mar-2026; Mar 1, 2026 and, of a month, March 2026."""
+_HOUR = re.compile(r"[T ](\d)(?=:)")
+
+
+def is_written_out(text: str) -> bool:
+    """Whether a text begins with a date that has the year first or names its month, as `2026/3/1`, `1 Mar 2026`
+    and `March 2026` do."""
+    return any(pattern.match(text) for pattern in _WRITTEN)
 
 
 def moment(text: str) -> datetime:
-    """An ISO 8601 date or time, or one such as 31.03.2026 08:00; without a zone where it has no
-    offset and no zone's name. `2026-03-31 08:00:00 UTC` too.
+    """An ISO 8601 date or time, or one such as 31.03.2026 08:00, 2026/3/31 8:00 or Mar 31, 2026; of a
+    month, such as Mar 2026, its first day. Without a zone where it has no offset and no zone's name.
+    `2026-03-31 08:00:00 UTC` too.
 
     A zone in brackets (RFC 9557) decides where there is no offset, and is passed over where there
     is one: `2026-03-31T08:00:00+02:00[Europe/Berlin]`.
@@ -23,7 +45,12 @@ def moment(text: str) -> datetime:
     """
     tags = _TAGS.search(text)
     bare = _UTC.sub("+00:00", _TAGS.sub("", text).strip())
-    time = datetime.fromisoformat(_DOTTED.sub(r"\3-\2-\1", bare))
+    bare = _DOTTED.sub(r"\3-\2-\1", bare)
+    try:
+        time = datetime.fromisoformat(bare)
+    except ValueError:
+        # Second, since a request may hold thousands of times, and most are ISO 8601.
+        time = datetime.fromisoformat(_in_iso(bare))
     if tags is None or time.tzinfo is not None:
         return time
     for tag in tags[1].strip("[]").split("]["):
@@ -32,6 +59,21 @@ def moment(text: str) -> datetime:
             # Others, such as u-ca=gregory, say how to show the time.
             return time.replace(tzinfo=_zone(name))
     return time
+
+
+def _in_iso(text: str) -> str:
+    """The text with its date, and an hour of one digit, as ISO 8601 writes them."""
+    for pattern in _WRITTEN:
+        match = pattern.match(text)
+        if match is None:
+            continue
+        month = match["month"].lower()
+        if not month.isdigit():
+            month = str(_MONTHS.index(month[:3]) + 1)
+        day = match["day"] or "1"
+        text = f"{match['year']}-{month:0>2}-{day:0>2}{text[match.end() :]}"
+        break
+    return _HOUR.sub(r" 0\1", text, count=1)
 
 
 def as_utc(time: datetime) -> datetime:

@@ -159,3 +159,61 @@ def test_the_setting_says_how_unclear_dates_with_short_years_are_read(tmp_path: 
 @pytest.mark.parametrize("cell", ["10.0.12.1", "1-2-3", "45/12/26", "555-12-26"])
 def test_addresses_and_numbers_of_parts_are_no_dates(tmp_path: Path, cell: str) -> None:
     assert not is_dated(table(tmp_path / "raw", cell), "date")
+
+
+def months_of(*years: int) -> list[str]:
+    return [f"01/{month:02}/{year}" for year in years for month in range(1, 13)]
+
+
+def test_months_written_as_their_first_days_have_the_day_where_the_number_stays(
+    tmp_path: Path,
+) -> None:
+    found = table(tmp_path / "raw", *months_of(2024, 2025))
+    assert times(found, "date")[:2].tolist() == [moment(2024, 1, 1), moment(2024, 2, 1)]
+    assert "date: dates were read as day/month/year" in found.notes[0]
+    first = [f"{month}/1/{year}" for year in (2024, 2025) for month in range(1, 13)]
+    other = table(tmp_path / "other", *first)
+    assert times(other, "date")[:2].tolist() == [moment(2024, 1, 1), moment(2024, 2, 1)]
+
+
+def test_the_twelve_first_days_of_a_year_may_be_its_months(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="may have the day or the month first"):
+        times(table(tmp_path / "raw", *months_of(2026)), "date")
+
+
+def test_a_setting_is_stronger_than_a_number_that_stays(tmp_path: Path) -> None:
+    found = table(tmp_path / "raw", *months_of(2024, 2025))
+    share_date_orders([found], "month_first")
+    assert times(found, "date")[1] == moment(2024, 1, 2)
+    again = table(tmp_path / "again", *months_of(2024, 2025))
+    share_date_orders([again], "auto", {"date": "month_first"})
+    assert times(again, "date")[1] == moment(2024, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("2026-3-1", (2026, 3, 1)),
+        ("2026/03/01 01:30:00", (2026, 3, 1, 1, 30)),
+        ("2026/3/1 8:05", (2026, 3, 1, 8, 5)),
+        ("Mar 1 2026", (2026, 3, 1)),
+        ("March 1, 2026 08:00", (2026, 3, 1, 8)),
+        ("01-Mar-2026", (2026, 3, 1)),
+        ("1 Mar. 2026", (2026, 3, 1)),
+        ("Mar 2026", (2026, 3, 1)),
+        ("March-2026", (2026, 3, 1)),
+    ],
+)
+def test_dates_with_the_year_first_or_a_month_by_its_name_are_read(
+    tmp_path: Path, cell: str, expected: tuple[int, ...]
+) -> None:
+    found = table(tmp_path / "raw", cell)
+    assert is_dated(found, "date")
+    assert times(found, "date").tolist() == [moment(*expected)]
+    assert found.notes == []
+
+
+@pytest.mark.parametrize("cell", ["Mayor 2026", "2026-13-1", "Mar 32 2026", "2026.1.1.1", "Mar 26"])
+def test_what_only_looks_like_such_a_date_is_none(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(BadData, match="neither a number nor a time"):
+        times(table(tmp_path / "raw", cell), "date")

@@ -20,6 +20,9 @@ _TURNED = re.compile(
     rf"(?:[T ,]+{_CLOCK}(?:\s*(?P<half>[ap])\.?m\.?)?)?",
     re.IGNORECASE,
 )
+_STEADY = "one number is the same in all of them, and is taken for the day"
+_LEAST_MONTHS = 12
+"""Fewer dates with one number in common may be days of one month."""
 PIVOT = 69
 """Two-digit years from here on are of the 20th century, smaller ones of the 21st: POSIX's strptime."""
 SHORT_YEARS = "two-digit years were read as 1969 to 2068"
@@ -49,22 +52,27 @@ class Shown:
         """The first text with a day above 12, by what it shows."""
         self.unclear: str | None = None
         """The first text that may be two days."""
+        self.steady: DateOrder = "auto"
+        """Where one of the two numbers is the same in all texts, over several years: it is the day, of
+        months that are written as their first days."""
         self.year_may_be_first = False
         """Whether years have two digits, and all texts are dates with the year first too. Their last
         numbers are then no more alike than their first ones, as years of one table mostly are."""
-        firsts, lasts, of_year_first, long = set(), set(), True, False
+        firsts, thens, lasts = set(), set(), set()
+        of_year_first, long = True, False
         for text in texts:
             found = _matched(text)
             if found is None:
                 continue
             self.dates += 1
             first, then, last = int(found["first"]), int(found["then"]), int(found["year"])
+            firsts.add(first)
+            thens.add(then)
+            lasts.add(last)
             if len(found["year"]) == 4:
                 long = True
             else:
                 self.short = self.short or text
-                firsts.add(first)
-                lasts.add(last)
                 of_year_first &= 1 <= then <= 12 and 1 <= last <= 31
             # Between dots the day is first everywhere.
             if found["mark"] != ".":
@@ -75,6 +83,11 @@ class Shown:
         firsts_vary_less = len(firsts) <= len(lasts)
         if self.short is not None:
             self.year_may_be_first = of_year_first and firsts_vary_less
+        elif self.dates >= _LEAST_MONTHS and len(lasts) > 1:
+            if len(firsts) == 1 < len(thens):
+                self.steady = "day_first"
+            elif len(thens) == 1 < len(firsts):
+                self.steady = "month_first"
 
     def _take(self, text: str, first: int, then: int) -> None:
         self.turned = True
@@ -106,11 +119,14 @@ def share_date_orders(
         texts: list[str] = []
         for table in tables:
             texts += _different(table.column(name))
-        decisive = Shown(texts).decisive
+        seen = Shown(texts)
+        decisive = list(seen.decisive)
+        if not decisive and seen.steady != "auto" and name not in (otherwise or {}):
+            decisive = [seen.steady]
         # Texts that contradict each other or the setting are refused with their row, by `_order`.
         if len(decisive) == 1 and setting in ("auto", *decisive):
             for table in tables:
-                (table.orders[name],) = decisive
+                table.orders[name] = decisive[0]
     for table in tables:
         table.dates = setting
         table.otherwise = dict(otherwise or {})
@@ -153,10 +169,15 @@ def _order(table: Table, name: str, seen: Shown) -> DateOrder:
     if seen.unclear is None:
         # 02/02/2026 is the same day either way.
         return "month_first"
+    by_all: DateOrder = table.orders.get(name, "auto")
+    shown_by = "another file decides"
+    if seen.steady == by_all:
+        shown_by = _STEADY
     for order, reason in (
-        (table.orders.get(name, "auto"), "another file decides"),
+        (by_all, shown_by),
         (table.dates, "features.dates says so"),
         (table.otherwise.get(name, "auto"), "the training data were"),
+        (seen.steady, _STEADY),
     ):
         if order != "auto":
             return _noted(table, name, order, reason)

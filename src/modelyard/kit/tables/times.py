@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelyard.kit.moments import as_utc, moment
+from modelyard.kit.moments import as_utc, is_written_out, moment
 from modelyard.kit.tables.columns import are_placeholders, as_numbers, texts
 from modelyard.kit.tables.notation import MOSTLY, is_text, notation, plainly, say
 from modelyard.kit.tables.orders import Reading, reading_of, seconds_in
@@ -190,7 +190,8 @@ def is_dated(table: Table, name: str) -> bool:
         return False
     if _COUNTED.fullmatch(there[0].as_py()):
         return _counted_months(pc.unique(there).to_pylist()) is not None
-    return _DATED.match(there[0].as_py()) is not None
+    text = there[0].as_py()
+    return _DATED.match(text) is not None or is_written_out(text)
 
 
 def without_offset(cells: pa.Array) -> np.ndarray:
