@@ -11,6 +11,7 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.families.anomaly.cells import measurements
 from modelyard.families.anomaly.gaps import breaks_of
+from modelyard.families.anomaly.order import in_order
 from modelyard.families.anomaly.resample import resample
 from modelyard.families.anomaly.schema import Column, Schema
 from modelyard.families.anomaly.when import moments
@@ -50,7 +51,10 @@ def read_bodies(file: Path, schema: Schema, window: int) -> Bodies:
     if schema.time_column in table.names:
         assert schema.time_column is not None
         time = moments(table, schema.time_column, machines.values(), schema.zone)
-    for machine, places in machines.items():
+    for machine, placed in machines.items():
+        places = placed
+        if time is not None and schema.time_column is not None:
+            places = in_order(table, schema.time_column, time, placed)
         breaks = np.zeros(len(places), bool)
         if time is not None and schema.step is not None:
             breaks = breaks_of(time[places], schema.step)
@@ -110,7 +114,8 @@ def _resampled(
     time = moments(table, column, machines.values(), schema.zone)
     dated = is_dated(table, column)
     bodies: Bodies = []
-    for machine, places in machines.items():
+    for machine, placed in machines.items():
+        places = in_order(table, column, time, placed)
         back = np.flatnonzero(np.diff(time[places]) < 0)
         if len(back):
             row = int(places[back[0] + 1])

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.errors import BadData, option
+from modelyard.errors import BadData
 from modelyard.families.anomaly.cells import kinds, labels, measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
 from modelyard.families.anomaly.gaps import breaks_of
+from modelyard.families.anomaly.order import check_order, in_order, repeated
 from modelyard.families.anomaly.parts import PARTS
 from modelyard.families.anomaly.resample import Resampled, resample, round_step
 from modelyard.families.anomaly.when import moments
-from modelyard.kit.tables import Table, is_local, rows_of
+from modelyard.kit.tables import Table, rows_of
 
 
 class TooShort(BadData):
@@ -119,9 +120,12 @@ def read_series(
 
 def _series(file: _File, called: str, rows: np.ndarray, machine: str | None) -> Series:
     """One series of these rows of the file."""
-    timed = file.settings.time_column in file.table.names
+    column = file.settings.time_column
+    timed = column in file.table.names
     again = np.zeros(len(file.time), bool)
-    again[rows] = _repeated(file, rows, machine)
+    rows = in_order(file.table, column, file.time, rows)
+    check_order(file.table, column, file.time, rows, machine, file.settings.zone)
+    again[rows] = repeated(file.table, column, file.time, file.x, rows, machine)
     kept = rows[file.full[rows] & ~again[rows]]
     path = file.table.file
     of = "" if machine is None else f" of {machine!r}"
@@ -239,37 +243,3 @@ def _parts(rows: int, file: Path, settings: AnomalyFeatures, of: str) -> dict[st
         parts[name] = slice(start, start + length)
         start += length + gap
     return parts
-
-
-def _repeated(file: _File, rows: np.ndarray, machine: str | None) -> np.ndarray:
-    """Which of these rows say what the row before says, time included; bool (rows,).
-
-    Raises:
-        BadData: a time that goes back, or stands twice with different measurements.
-    """
-    table, column = file.table, file.settings.time_column
-    of = "" if machine is None else f" of {machine!r}"
-    machines = "name the column of several machines: --set features.entity=NAME"
-    apart = np.diff(file.time[rows])
-    back = np.flatnonzero(apart < 0)
-    if len(back):
-        before, row = rows[back[0] : back[0] + 2].tolist()
-        seen = f"{table.shown(column, row)} after {table.shown(column, before)}"
-        hint = "Sort the file by time" + ("" if machine else f", or {machines}")
-        if file.settings.zone is None and is_local(table, column):
-            hint += ". Where clocks went back, name their zone: --set features.zone=Europe/Berlin"
-        raise table.fault(column, row, f"the time{of} goes back: {seen}", hint)
-    x = file.x[rows]
-    empty = np.isnan(x)
-    alike = (x[1:] == x[:-1]) | (empty[1:] & empty[:-1])
-    same = apart == 0
-    twice = np.flatnonzero(same & ~alike.all(axis=1))
-    if len(twice):
-        row = int(rows[twice[0] + 1])
-        seen = table.shown(column, row)
-        problem = f"the time {seen}{of} stands twice, with different measurements"
-        hint = "Keep one of the rows" + ("" if machine else f", or {machines}")
-        away = option("features.drop", [column])
-        hint += f". Where rows do not follow each other, leave the time out: {away}"
-        raise table.fault(column, row, problem, hint)
-    return np.asarray(np.r_[False, same])
