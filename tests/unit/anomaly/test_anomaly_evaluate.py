@@ -200,6 +200,22 @@ def test_a_detector_of_rows_and_one_of_windows_are_judged_on_the_same_rows(
     assert first.metrics["roc_auc"] != second.metrics["roc_auc"]
 
 
+def test_rows_without_a_time_are_judged_whatever_stands_above_them(
+    trained: TrainedKind, tmp_path: Path
+) -> None:
+    one = trained("iforest")
+    shutil.copytree(one.features, tmp_path / "features")
+    schema = Schema.load(one.features / "assets")
+    schema.model_copy(update={"step": None, "time_column": None}).save(tmp_path / "features/assets")
+    part = Part.load(one.features, "test")
+    # As connections of a network: half of them attacks, in no order.
+    marks = np.arange(len(part.label)) % 2
+    Part(**{**vars(part), "label": marks.astype(np.int8)}).save(tmp_path / "features", "test")
+    found = one.family.evaluate(one.host, one.run, tmp_path / "features")
+    assert found.rows == len(marks)
+    assert 0 <= found.metrics["roc_auc"] <= 1
+
+
 def test_a_detector_is_judged_on_data_with_its_columns_in_another_order(
     trained: TrainedKind, tmp_path: Path
 ) -> None:

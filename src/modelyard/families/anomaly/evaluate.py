@@ -43,8 +43,9 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
     part, calibration = Part.load(features, split), Part.load(features, "calibration")
     moments = Moments.of(part, judge.window)
     if not (moments.label != 1).any():
-        behind = f"{judge.window} rows without a gap behind it"
-        raise BadData(f"the {split} split has no normal row with {behind}")
+        behind = f"{judge.window} rows without a gap or an anomaly behind it"
+        hint = "Lower features.window (1: each row stands alone)"
+        raise BadData(f"the {split} split has no normal row with {behind}", hint=hint)
     model, simple = judge.detector(moments, calibration), judge.baseline(moments, calibration)
     made = probe.make(moments, judge.schema)
     windows, truth, kinds = made.windows(), made.truth(), judge.schema.kinds

@@ -86,9 +86,12 @@ class Judge:
 
     @property
     def window(self) -> int:
-        """Rows that a moment needs behind it: the data's window, or the host's where that is
-        longer."""
-        return max(self.schema.window, self.host.detector.window)
+        """Rows that a moment needs behind it: the data's window, or the host's where that is longer.
+        Without a time no kind judges windows, and rows need not follow each other."""
+        window = self.schema.window
+        if self.schema.step is None:
+            window = 1
+        return max(window, self.host.detector.window)
 
     def score(self, part: Part, ends: np.ndarray) -> np.ndarray:
         """Scores of the windows with these last rows, float64."""
