@@ -112,3 +112,22 @@ def test_two_columns_that_say_what_is_normal_are_no_labels(tmp_path: Path) -> No
     assert not Schema.load(out / "assets").labelled
     assert summary["left_out"] == ["a", "b"]
     assert np.all(Part.load(out, "train").label == -1)
+
+
+def test_words_that_may_be_labels_are_named_with_what_to_type(tmp_path: Path) -> None:
+    columns = log("c42", ["normal", "neptune", "smurf"])
+    summary, _ = built(tmp_path, write(tmp_path / "raw", "log.csv", columns))
+    hint = "; no labels: if c42 holds them, type --set features.label_column=c42"
+    assert summary["headline"].endswith(hint)
+    (tmp_path / "again").mkdir()
+    summary, _ = built(tmp_path / "again", tmp_path / "raw", label_column="c42")
+    assert summary["labelled"] == "yes"
+    assert "no labels" not in summary["headline"]
+
+
+def test_a_column_of_words_may_hold_a_number_now_and_then(tmp_path: Path) -> None:
+    columns = table()
+    columns["merchant"] = [f"shop {n % 30}" if n % 50 else str(n) for n in range(ROWS)]
+    summary, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
+    assert Schema.load(out / "assets").names == ["heat", "load"]
+    assert "Left out: merchant: words, not measurements" in summary["notes"]

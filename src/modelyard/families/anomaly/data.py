@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modelyard.errors import BadData, UsageError, choices
+from modelyard.errors import BadData, UsageError, choices, option
 from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig, AnomalyFeatures
 from modelyard.families.anomaly.naming import check_measured, named
 from modelyard.families.anomaly.overview import summarize
@@ -16,7 +16,7 @@ from modelyard.families.anomaly.regular import check_steps, lost_windows
 from modelyard.families.anomaly.samples import write_sample
 from modelyard.families.anomaly.schema import Column, Detector, Schema, kind_of
 from modelyard.families.anomaly.series import Series, read_series, resampled
-from modelyard.families.anomaly.words import meaning, unmeasured
+from modelyard.families.anomaly.words import meaning, perhaps_labels, unmeasured
 from modelyard.family import Data, Split
 from modelyard.kit.precision import tells_apart
 from modelyard.kit.splits import evenly
@@ -112,6 +112,10 @@ class AnomalyData(Data[AnomalyConfig]):
         found = summarize(series, schema, parts, lost, constant, notes, short, list(unread))
         if settings.label_column != config.features.label_column:
             found["headline"] += f"; labels: {settings.label_column}"
+        elif not schema.labelled:
+            for name in perhaps_labels(tables, columns.others):
+                setting = option("features.label_column", name)
+                found["headline"] += f"; no labels: if {name} holds them, type {setting}"
         return found
 
     def requests(

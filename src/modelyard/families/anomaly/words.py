@@ -20,6 +20,8 @@ _CALLED = re.compile(
     r"label|status|class|verdict|health|condition|anomal|fault|attack|outlier", re.IGNORECASE
 )
 """In the names of columns of labels."""
+MOSTLY_WORDS = 0.5
+"""Share of a column's different cells: with fewer words it holds measurements, and the words are errors."""
 _LOOKED_AT = 1_000
 """Different cells that are looked at, before a column counts as one of words."""
 _FLAGS = frozenset({"true", "false"})
@@ -35,6 +37,16 @@ def holds_words(table: Table, name: str) -> bool:
     if not words or is_dated(table, name):
         return False
     return not any(map(_is_value, words))
+
+
+def _mostly_words(table: Table, name: str) -> bool:
+    """Whether half of the different cells or more are words: of a name, which may be a number now and then."""
+    cells = table.column(name).drop_null()
+    if not is_text(cells) or is_dated(table, name):
+        return False
+    different = pc.unique(cells).slice(0, _LOOKED_AT).to_pylist()
+    words = [word for word in different if word.lower() not in _EMPTY and not _is_value(word)]
+    return len(words) >= MOSTLY_WORDS * len(different)
 
 
 def holds_flags(table: Table, name: str) -> bool:
@@ -58,8 +70,17 @@ def unmeasured(tables: list[Table], names: Iterable[str]) -> dict[str, str]:
         filled = [table for table in having if _different(table, name)]
         if not filled:
             found[name] = "empty in every row"
-        elif all(holds_words(table, name) for table in filled):
+        elif all(_mostly_words(table, name) for table in filled):
             found[name] = "words, not measurements"
+    return found
+
+
+def perhaps_labels(tables: list[Table], names: Iterable[str]) -> list[str]:
+    """Those of these columns of words of which a word means normal."""
+    found = []
+    for name in names:
+        if any(says_absence(word) for word in _words(tables, name)):
+            found.append(name)
     return found
 
 
