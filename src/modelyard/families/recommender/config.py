@@ -50,6 +50,9 @@ class RecommenderFeatures(Settings):
     time_column: str | None = None
     """Column of the times. None: recognised by its name (`timestamp`, `date`, …). Without times, what is
     left out of a history is drawn."""
+    in_order: bool = False
+    """The rows of each user are in the order of time, though no column says when, as in files that hold
+    users and items only: the last ones judge, and sequence takes the log."""
     rating_column: str | None = None
     """Column of the ratings. None: recognised by its name (`rating`, `stars`, …), where there is one."""
     anonymous: Literal["refuse", "drop"] = "drop"

@@ -75,9 +75,12 @@ class RecommenderData(Data[RecommenderConfig]):
         missing = [name for name in LABELS if name not in log.labels]
         if kind == "multitask" and missing:
             raise without_labels(missing)
-        if kind == "sequence" and "timestamp" not in log.columns:
+        ordered = "timestamp" in log.columns or self.config.features.in_order
+        if kind == "sequence" and not ordered:
             problem = "model.kind=sequence learns what follows what, and the log has no times"
-            raise BadData(problem, file=log.file, hint="Type: --set model.kind=lightgcn")
+            hint = "Type: --set model.kind=lightgcn; where rows are in the order of time: "
+            hint += "--set features.in_order=true"
+            raise BadData(problem, file=log.file, hint=hint)
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads, cleans, divides; writes splits and assets. Returns what the card tells.
@@ -95,9 +98,6 @@ class RecommenderData(Data[RecommenderConfig]):
         log = read_log(raw, settings)
         self._check_kind(log)
         lists = read_lists(raw, settings)
-        if len(log.time) > 1 and log.time.min() == log.time.max():
-            problem = f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be known"
-            raise BadData(problem, file=log.file, column=log.columns["timestamp"])
         shown, dropped = clean(log, settings)
         had, dropped = positives(shown, settings, dropped, earlier)
         check_size(had, settings)
@@ -120,7 +120,11 @@ class RecommenderData(Data[RecommenderConfig]):
         found["tables"] += report.tables
         found["headline"] += report.headline
         if "timestamp" not in log.columns:
-            found["headline"] += "; no times: what is left out of a history is drawn"
+            found["headline"] += "; no times: "
+            if settings.in_order:
+                found["headline"] += "rows are in their order (features.in_order)"
+            else:
+                found["headline"] += "what is left out of a history is drawn"
         found["headline"] += remarks(read)
         return found
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from modelyard.families.recommender.catalog import Item
 from modelyard.families.recommender.config import RecommenderFeatures
+from modelyard.families.recommender.forms import categories_of
 from modelyard.families.recommender.naming import (
     ITEM_NAMES,
     ITEMS,
+    LISTS,
     USER_NAMES,
     USER_ORDER,
     USERS,
@@ -37,6 +39,8 @@ class Listing:
     """Whom each row is about."""
     names: list[str]
     """The columns that tell something."""
+    categories: list[str] = field(default_factory=list)
+    """Those of them that the file says are categories."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def read_lists(raw: Path, settings: RecommenderFeatures) -> Lists:
     files = files_in(Path(raw))
     found = Lists()
     for side, one, words, names, order in KINDS:
-        named = [file for file in files if begins(file, words)]
+        named = [file for file in files if begins(file, words) or file.suffix == LISTS[side]]
         if not named:
             continue
         table, columns = open_table(named[0], names_of(settings, names, of_list=side), order)
@@ -70,7 +74,10 @@ def read_lists(raw: Path, settings: RecommenderFeatures) -> Lists:
             found.titles.update(_titles(table, columns, ids))
         used = {columns["id"], columns.get("title")}
         if others := [name for name in table.names if name not in used]:
-            found.sides[side] = Listing(table, ids, others)
+            categories = []
+            if named[0].suffix == LISTS[side]:
+                categories = [name for name in categories_of(named[0]) if name in others]
+            found.sides[side] = Listing(table, ids, others, categories)
         found.notes.extend(table.notes)
     return found
 

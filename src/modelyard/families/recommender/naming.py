@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -14,13 +12,16 @@ import pyarrow.compute as pc
 
 from modelyard.errors import BadData, choices, option
 from modelyard.families.recommender.config import RecommenderFeatures
+from modelyard.families.recommender.forms import read_form
 from modelyard.families.recommender.requests import LONGEST_ID
 from modelyard.kit import tables
 from modelyard.kit.json_lines import JSON, ROWS
 from modelyard.kit.tables import Table, Text
 from modelyard.store.files import File, files_of
 
-SUFFIXES = (*tables.SUFFIXES, *sorted(ROWS), ".dat", ".data", ".txt")
+SUFFIXES = (*tables.SUFFIXES, *sorted(ROWS), ".dat", ".data", ".txt", ".inter", ".rating")
+LISTS = {"item": ".item", "user": ".user"}
+"""Endings of RecBole's lists, which lie next to an `.inter`."""
 LOGS = ("interactions", "ratings", "u.data", "events")
 """How the log's name begins in a folder of several files; the first that is there is read."""
 ITEMS, USERS = ("items", "movies"), ("users", "customers")
@@ -75,7 +76,7 @@ NAMES = {
 several for one thing the first is taken."""
 ITEM_NAMES = {
     "id": ("id", *NAMES["item"]),
-    "title": ("title", "name"),
+    "title": ("title", "name", "movie_title", "item_title", "product_title", "product_name"),
     "category": ("category", "genre", "genres"),
 }
 USER_NAMES = {"id": ("id", *NAMES["user"])}
@@ -155,11 +156,17 @@ def without_labels(missing: list[str]) -> BadData:
 def files_in(raw: Path) -> list[File]:
     if not raw.exists():
         raise BadData("no such file or folder", file=raw)
-    return [file for file in files_of(raw) if file.name.lower().endswith(SUFFIXES)]
+    endings = (*SUFFIXES, *LISTS.values())
+    return [file for file in files_of(raw) if file.name.lower().endswith(endings)]
 
 
 def begins(file: File, words: Sequence[str]) -> bool:
     return file.path.name.lower().startswith(tuple(words))
+
+
+def is_list(file: File) -> bool:
+    """Whether a file is named as lists of items or users are."""
+    return begins(file, (*ITEMS, *USERS)) or file.suffix in LISTS.values()
 
 
 def open_table(
@@ -179,10 +186,7 @@ def open_table(
         # These name their columns; text may come without a header.
         table = tables.read_file(source)
     else:
-        text = tables.read_text(source)
-        if "::" in text.content.partition("\n")[0]:
-            text = _from_double_colons(text)
-        table = tables.parse_text(_with_header(text, names, order))
+        table = tables.parse_text(_with_header(read_form(source), names, order))
     columns = understood(table.names, names)
     _check_named(file, columns, table.names, names)
     if "timestamp" in names and "timestamp" not in columns:
@@ -205,17 +209,6 @@ def _check_untimed(
             continue
         if _LIKE_A_TIME.search(name) or tables.is_dated(table, name):
             raise _unnamed(table.file, "timestamp", table.names, names, name)
-
-
-def _from_double_colons(text: Text) -> Text:
-    """MovieLens' .dat files as CSV: their quotes and commas are letters like others."""
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
-    for line in text.content.splitlines():
-        # An empty line stays one, so that rows keep their numbers.
-        cells = line.split("::") if line.strip() else []
-        writer.writerow(cells)
-    return replace(text, content=rows.getvalue(), delimiter=",")
 
 
 def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
@@ -299,7 +292,7 @@ def is_log(file: File, names: Names) -> bool:
     """Whether a text file names columns of users and items."""
     if tables.is_parquet(file.name) or file.suffix in JSON or not file.size:
         return False
-    return {"user", "item"} <= understood(tables.read_text(file).header(), names).keys()
+    return {"user", "item"} <= understood(read_form(file).header(), names).keys()
 
 
 def _spelt(name: str) -> str:

@@ -12,17 +12,16 @@ from modelyard.errors import BadData
 from modelyard.families.recommender.config import RecommenderFeatures
 from modelyard.families.recommender.lists import Listing
 from modelyard.families.recommender.naming import (
-    ITEMS,
     LOGS,
     NAMES,
     ORDER,
     SIDES,
     SUFFIXES,
-    USERS,
     Names,
     begins,
     check_ids,
     files_in,
+    is_list,
     is_log,
     names_of,
     open_table,
@@ -35,7 +34,10 @@ from modelyard.store.files import File, files_of
 
 UNTIMED = (
     "The log has no times: which of a user's interactions are left out to judge by is drawn, and "
-    "histories are in no order"
+    "histories are in no order. Where the rows of each user are in the order of time: --set features.in_order=true"
+)
+IN_ORDER = (
+    "The log has no times: the rows of each user are in the order of time (features.in_order)"
 )
 
 
@@ -101,11 +103,15 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
             sides[side] = Listing(table, [names[place] for place in index.tolist()], others)
             used.update(others)
     unused = [name for name in table.names if name not in used]
-    if "timestamp" in columns:
-        time = tables.times(table, columns["timestamp"])
-    else:
-        time = _drawn(users, items, user, item)
-        table.note(UNTIMED)
+    time = _times(table, columns)
+    if time is None:
+        columns.pop("timestamp", None)
+        if settings.in_order:
+            time = np.arange(table.rows, dtype=np.float64)
+            table.note(IN_ORDER)
+        else:
+            time = _drawn(users, items, user, item)
+            table.note(UNTIMED)
     rating = np.full(table.rows, np.nan)
     if "rating" in columns:
         rating = tables.numbers(table, columns["rating"])
@@ -124,6 +130,19 @@ def read_log(raw: Path, settings: RecommenderFeatures) -> Log:
         sides=sides,
         anonymous=anonymous,
     )
+
+
+def _times(table: Table, columns: dict[str, str]) -> np.ndarray | None:
+    """Of each interaction, float64 (rows,); None where no column has them, or one time stands in all rows,
+    which is noted."""
+    if "timestamp" not in columns:
+        return None
+    time = tables.times(table, columns["timestamp"])
+    if len(time) > 1 and time.min() == time.max():
+        column = columns["timestamp"]
+        table.note(f"{column}: {table.shown(column, 0)} throughout, which is no time")
+        return None
+    return time
 
 
 def _drawn(users: list[str], items: list[str], user: np.ndarray, item: np.ndarray) -> np.ndarray:
@@ -165,7 +184,7 @@ def _labels(table: Table, columns: dict[str, str]) -> dict[str, np.ndarray]:
 def _log_file(raw: Path, names: Names) -> File:
     """The log of a folder: the one with a known name, the only file that is no list of items, or the
     only one whose header names users and items."""
-    files = [file for file in files_in(raw) if not begins(file, (*ITEMS, *USERS, "readme"))]
+    files = [file for file in files_in(raw) if not is_list(file) and not begins(file, ("readme",))]
     for name in LOGS:
         found = [file for file in files if begins(file, (name,))]
         if len(found) == 1:
@@ -181,8 +200,9 @@ def _log_file(raw: Path, names: Names) -> File:
     if len(logs) == 1:
         return logs[0]
     seen = ", ".join(file.path.name for file in files[:6]) or "no file with interactions"
-    raise BadData(
-        f"one file of interactions is needed; seen: {seen}",
-        file=raw,
-        hint=f"Name it interactions.csv; allowed: {', '.join(SUFFIXES)}",
-    )
+    hint = f"Name it interactions.csv; allowed: {', '.join(SUFFIXES)}"
+    if files:
+        # A log is larger than what says something of its users and items.
+        example = max(logs or files, key=lambda file: file.size).name
+        hint = f"Give the one to read in place of the folder: --data …/{example}"
+    raise BadData(f"one file of interactions is needed; seen: {seen}", file=raw, hint=hint)

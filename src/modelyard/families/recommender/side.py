@@ -119,8 +119,9 @@ def _read(
     table = listing.table
     if earlier is None:
         # The values of a list are its words.
-        lists = {name: {"role": "text"} for name in listing.names if _is_list(table, name)}
-        found, values = judged(table, listing.names, Edits(columns=lists), settings)
+        roles = {name: {"role": "text"} for name in listing.names if _is_list(table, name)}
+        roles |= {name: {"role": "category"} for name in listing.categories}
+        found, values = judged(table, listing.names, Edits(columns=roles), settings)
         found, dropped = dropped_columns(found)
         report.left_out += [f"{name} ({why})" for name, why in dropped.items()]
         columns = []
