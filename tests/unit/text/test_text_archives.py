@@ -136,7 +136,10 @@ def test_a_quote_that_nothing_closes_is_named_with_its_row(tmp_path: Path) -> No
     ("rows", "said"),
     [
         ([["Word", "Tag"], ["a", "O"]], "no column is the sentence by its name; seen: Word, Tag"),
-        ([["sentence", "word", "tag"], ["1", "a", "PER"]], "row 1, column 'tag': 'PER' is no tag"),
+        (
+            [["sentence", "word", "tag"], ["1", "a", "PER"], ["1", "b", "B-PER"]],
+            "row 1, column 'tag': 'PER' is no tag",
+        ),
         ([["sentence", "word", "tag"], ["1", " ", "O"]], "row 1, column 'word': the word is empty"),
         ([["sentence", "word", "tag"], ["1", "a"]], "row 1: has 2 cells where the header has 3"),
         ([["text", "tags"], ["a b", "['O']"]], "row 1, column 'tags': has 2 words and 1 tags"),

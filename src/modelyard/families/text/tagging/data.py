@@ -19,8 +19,9 @@ import numpy as np
 from modelyard.errors import BadData, UsageError
 from modelyard.families.text.checkpoint import LABELLING, TokensData
 from modelyard.families.text.splits import split_of
+from modelyard.families.text.tagging.columns import COLUMNS
 from modelyard.families.text.tagging.kind import SENTENCES
-from modelyard.families.text.tagging.reading import COLUMNS, TABLES, Sentence, read_tagged
+from modelyard.families.text.tagging.reading import TABLES, Sentence, read_tagged
 from modelyard.families.text.tagging.samples import write_sample
 from modelyard.families.text.tagging.schemes import OUTSIDE, parts, spans_of, to_bio
 from modelyard.families.text.tagging.spec import TagSpec, tags_of, words_of
@@ -47,7 +48,7 @@ class TagData(TokensData[TagSpec]):
 
     def check(self, data: Path) -> None:
         """Reads files that are read quickly."""
-        if data.is_file() and data.suffix.lower() not in COLUMNS | JSON | TABLES:
+        if data.is_file() and data.suffix.lower() not in COLUMNS | JSON | TABLES | {""}:
             allowed = ", ".join(sorted(COLUMNS | JSON | TABLES))
             raise BadData("is no file of tagged sentences", file=data, hint=f"Allowed: {allowed}")
 

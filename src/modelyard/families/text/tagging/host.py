@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 
 from modelyard.families.text.spec import TEXTS
 from modelyard.families.text.tagging.chain import Chain
+from modelyard.families.text.tagging.columns import COLUMNS
 from modelyard.families.text.tagging.kind import SENTENCES
-from modelyard.families.text.tagging.reading import COLUMNS, read_untagged
+from modelyard.families.text.tagging.reading import read_untagged
 from modelyard.families.text.tagging.schemes import spans_of
 from modelyard.families.text.tagging.spec import WORD, Laid, TagSpec
 from modelyard.host import Caution, Cost, Host, WithWarnings

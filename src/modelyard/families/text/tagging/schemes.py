@@ -36,6 +36,26 @@ def is_tag(tag: str) -> bool:
     return is_labelled or tag == OUTSIDE
 
 
+def has_prefix(tag: str) -> bool:
+    """Whether it begins as those that say where a span begins or ends."""
+    return "-" in tag and parts(tag)[0] in PREFIXES
+
+
+def with_prefixes(labels: Sequence[str], *, joined: bool) -> list[str]:
+    """Labels of words as tags in BIO; where they are `joined`, neighbours of one label are one span."""
+    tags = []
+    before = OUTSIDE
+    for label in labels:
+        if label == OUTSIDE:
+            tags.append(OUTSIDE)
+        elif joined and label == before:
+            tags.append(f"I-{label}")
+        else:
+            tags.append(f"B-{label}")
+        before = label
+    return tags
+
+
 def spans_of(tags: Sequence[str]) -> list[Span]:
     """The spans that tags of any scheme say, read leniently as conlleval does: a tag that continues
     nothing begins a span."""
@@ -75,8 +95,8 @@ def scheme_of(sentences: Iterable[Sequence[str]]) -> Scheme:
                 odd_starts += prefix == "I"
                 apart += prefix == "B"
             before = label
-    # In BIO most spans begin with B after another tag; in IOB1 none does.
-    if odd_starts and not apart:
+    # In BIO spans begin with B after another tag; in IOB1 none should, but in CoNLL-2003 two do.
+    if odd_starts > apart:
         return "IOB1"
     return "BIO"
 

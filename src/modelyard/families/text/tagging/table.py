@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from modelyard.errors import BadData
@@ -32,13 +32,12 @@ class Tokens(NamedTuple):
     """Of its first word, from 1 below the header."""
     words: list[str]
     tags: list[str]
+    column: str
+    """Of the tags."""
 
 
-def from_table(file: File, check: Callable[[str, int, str], None]) -> Iterator[Tokens]:
+def from_table(file: File) -> Iterator[Tokens]:
     """The sentences of a table. Cells are taken as they stand: `NA` and `null` are words.
-
-    Args:
-        check: raises where a tag, in a row and column, is none.
 
     Raises:
         BadData: with row and column.
@@ -64,15 +63,11 @@ def from_table(file: File, check: Callable[[str, int, str], None]) -> Iterator[T
     # A list of tags in the first row is one of a whole sentence.
     if rows and rows[0][1][tag].lstrip().startswith("["):
         word = _place(header, TEXTS, file, "text")
-        found = _rows_of_sentences(file, rows, header, word, tag)
+        yield from _rows_of_sentences(file, rows, header, word, tag)
     else:
         word = _place(header, WORDS, file, "word")
         sentence = _place(header, SENTENCES, file, "sentence")
-        found = _rows_of_words(file, rows, header, word, tag, sentence)
-    for tokens in found:
-        for one in tokens.tags:
-            check(one, tokens.row, header[tag])
-        yield tokens
+        yield from _rows_of_words(file, rows, header, word, tag, sentence)
 
 
 def _rows_of_words(
@@ -93,7 +88,7 @@ def _rows_of_words(
         if current is None or begins:
             if current is not None:
                 yield current
-            current = Tokens(row, [], [])
+            current = Tokens(row, [], [], header[tag])
         number = cells[sentence].strip() or number
         current.words.append(cells[word].strip())
         current.tags.append(cells[tag].strip())
@@ -116,7 +111,7 @@ def _rows_of_sentences(
             problem = f"has {len(words)} words and {len(tags)} tags"
             raise BadData(problem, file=file.path, row=row, column=header[tag])
         if words:
-            yield Tokens(row, words, tags)
+            yield Tokens(row, words, tags, header[tag])
 
 
 def _listed(cell: str, file: File, row: int, column: str) -> list[str]:
