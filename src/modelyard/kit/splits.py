@@ -13,13 +13,15 @@ validation, which happens in classes of a handful only, or where the data name t
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modelyard.kit.arrays import find_beside, save_beside
+from modelyard.store.files import File
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +38,20 @@ SPLIT_NAMES = {
     "test": "test",
 }
 """Names of split folders, and what they are here."""
+WORDS_OF_SPLITS = SPLIT_NAMES | {"testa": "validation", "testb": "test"}
+"""Words in the names of files, with those of CoNLL-2003."""
 ORDER = ("test", "validation", "train")
 """Of the splits, along the examples' keys."""
+
+
+def split_of(file: File) -> str | None:
+    """The split that a file's name says, or else the nearest of its folders: `train.conll`, `eng.testa`,
+    `dev-v2.0.json`, `train/seq.in`."""
+    for part in reversed(PurePosixPath(file.name.lower()).parts):
+        for word in re.split(r"[^a-z]+", part):
+            if word in WORDS_OF_SPLITS:
+                return WORDS_OF_SPLITS[word]
+    return None
 
 
 def evenly(count: int, most: int | None) -> np.ndarray:

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from modelyard.kit.classifier.examples import Listing
 from modelyard.kit.tables import decoded
-from modelyard.store.files import FileSet
+from modelyard.store.files import File, FileSet
 
 CLASSES = "classes.txt"
+NUMBERED = "mapping.txt"
+"""As tweeteval has it: a line is a number, a tab and a name."""
 SHOWN = 3
 """Classes that the note names."""
 
@@ -16,6 +18,9 @@ SHOWN = 3
 def name_classes(listing: Listing, files: FileSet) -> None:
     """Puts the names in `classes.txt`, a line each, in the place of numbers from 0, or from 1 where
     the last class is the number of lines; says which, or that they fit neither."""
+    file = files.get(NUMBERED)
+    if file is not None and _by_number(listing, file):
+        return
     file = files.get(CLASSES)
     if file is None or not file.read().strip():
         return
@@ -40,3 +45,23 @@ def name_classes(listing: Listing, files: FileSet) -> None:
     if len(names) > SHOWN:
         shown.append("…")
     listing.notes.append(f"{CLASSES} names the classes: {', '.join(shown)}.")
+
+
+def _by_number(listing: Listing, file: File) -> bool:
+    """Puts names in the place of the numbers that a file gives them; False where it does not name them
+    all."""
+    names: dict[str, str] = {}
+    for line in decoded(file)[0].strip().split("\n"):
+        cells = [cell.strip() for cell in line.split("\t")]
+        if len(cells) < 2 or not cells[1] or cells[1] in names.values():
+            return False
+        names[cells[0]] = cells[1]
+    if not all(example.label in names for example in listing.examples):
+        return False
+    for place, example in enumerate(listing.examples):
+        listing.examples[place] = replace(example, label=names[example.label])
+    shown = [f"{number} is {name}" for number, name in list(names.items())[:SHOWN]]
+    if len(names) > SHOWN:
+        shown.append("…")
+    listing.notes.append(f"{file.path.name} names the classes: {', '.join(shown)}.")
+    return True

@@ -25,6 +25,7 @@ from modelyard.kit.classifier.folders import check_no_class_folder, read_folder
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS
 from modelyard.kit.classifier.named import name_classes
+from modelyard.kit.classifier.parallel import LABEL, SOURCE, TARGET, TEXT, labelled, translated
 from modelyard.kit.json_lines import JSON, LIST, ROWS, in_utf8, json_rows, read_utf8
 from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.kit.tables import (
@@ -105,6 +106,10 @@ class Rows:
     notes: list[str]
     lists: frozenset[str] = frozenset()
     """Columns of JSON rows in which a cell is a list or an object."""
+    split: str | None = None
+    """Of all rows, where the names of parallel files say it."""
+    ordered: bool = True
+    """Whether the order of its columns means something."""
 
 
 def tables_of(files: FileSet) -> list[File]:
@@ -142,7 +147,14 @@ def read_rows(
     raw = Path(raw)
     files = files_of(raw)
     tables = tables_of(files)
-    if not tables or files.get(LABELS) is not None:
+    together = [] if tables else _parallel_rows(files, kind, find)
+    if find is not None and not (tables or together):
+        allowed = (
+            "a table (.csv, .tsv, .parquet), JSON rows (.jsonl) with a source and a target, or text"
+        )
+        allowed += " files of equally many lines, such as train.de and train.en"
+        raise BadData(f"holds no {kind.many} of texts: allowed is {allowed}", file=raw)
+    if not (tables or together) or files.get(LABELS) is not None:
         _check_folder(raw, files, kind)
         return _read_files(raw, kind, settings), kind.field
     check_no_class_folder(settings, "a column names the labels")
@@ -150,26 +162,46 @@ def read_rows(
         said = "is for files: a column `group` says which rows stay together"
         raise UsageError(f"setting 'features.group_pattern' {said}")
     listing = Listing(raw, kind, [])
-    parts = _of_training([rows_in(file) for file in tables], listing)
+    parts = together or _of_training([rows_in(file) for file in tables], listing)
     # Others may lack a column: what is wrong with them is said of them.
     widest = max(parts, key=lambda part: len(part.columns))
     if find is None:
         listing.notes += _join_flags(parts, widest, settings)
     content, label = (find or _find)(widest, settings)
-    by_name = len(parts) > 1 and all(_split_of(part.file.path) for part in parts)
+    by_name = len(parts) > 1 and all(part.split for part in parts)
     for part in parts:
         _check_columns(part, content, label, kind, several=len(parts) > 1)
         listing.notes += part.notes
-        split = _split_of(part.file.path) if by_name else None
-        _add(listing, part, content, label, split)
+        _add(listing, part, content, label, part.split if by_name else None)
     if not listing.examples:
         problem = f"no row has both a {kind.one} ({content}) and a label ({label})"
-        raise BadData(problem, file=tables[0].path)
+        raise BadData(problem, file=parts[0].file.path)
     check_splits(listing.examples)
     if find is None and getattr(settings, "labels", "one") == "one":
         name_classes(listing, files)
     listing.notes.append(f"The {kind.one} is the column {content!r}, the label {label!r}.")
     return listing, content
+
+
+def _parallel_rows(files: FileSet, kind: FileKind, find: Find | None) -> list[Rows]:
+    """The rows of text files that hold a column each: of texts and labels, or of a text and its
+    translation."""
+    if find is None:
+        groups = labelled(files, (TEXT, LABEL))
+    else:
+        groups = labelled(files, (SOURCE, TARGET)) or translated(files)
+    parts = []
+    for group in groups:
+        first, *others = [file.path.name for file in group.files.values()]
+        lines = group.lines()
+        columns: Columns = {}
+        for role, cells in lines.items():
+            columns[role] = [cell or None for cell in cells]
+        numbers = list(range(1, len(next(iter(lines.values()))) + 1))
+        notes = [f"Line n of {first} belongs to line n of {', '.join(others)}."]
+        file = next(iter(group.files.values()))
+        parts.append(Rows(file, columns, numbers, notes, split=group.split, ordered=False))
+    return parts
 
 
 def _check_folder(raw: Path, files: FileSet, kind: FileKind) -> None:
@@ -257,12 +289,12 @@ def rows_in(file: File, *, has_header: bool | None = None) -> Rows:
     """The rows of one table or file of JSON; `has_header` as in `read_file`."""
     if file.suffix not in JSON and is_fasttext(file):
         columns, numbers, notes = fasttext_columns(file)
-        return Rows(file, columns, numbers, notes)
+        return Rows(file, columns, numbers, notes, split=_split_of(file.path))
     if file.suffix not in JSON:
         table = read_file(file, has_header=has_header)
         columns = {name: texts(table, name) for name in table.names}
         numbers = table.files[0].row_numbers().tolist()
-        return Rows(file, columns, numbers, table.notes)
+        return Rows(file, columns, numbers, table.notes, split=_split_of(file.path))
     columns, numbers, lists = {}, [], set()
     for number, value in json_rows(read_utf8(file), file.path):
         value = flat(value)
@@ -277,7 +309,9 @@ def rows_in(file: File, *, has_header: bool | None = None) -> Rows:
             if isinstance(cell, dict | list):
                 lists.add(name)
         numbers.append(number)
-    return Rows(file, dict(sorted(columns.items())), numbers, [], frozenset(lists))
+    columns = dict(sorted(columns.items()))
+    split = _split_of(file.path)
+    return Rows(file, columns, numbers, [], frozenset(lists), split, ordered=False)
 
 
 def flat(value: Any) -> Any:

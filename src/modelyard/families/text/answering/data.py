@@ -23,7 +23,6 @@ from modelyard.families.text.answering.reading import Asked, read_squad
 from modelyard.families.text.answering.samples import write_sample
 from modelyard.families.text.answering.spec import QUESTIONS, Pair, PairSpec, stored_of
 from modelyard.families.text.checkpoint import LABELLING, TokensData
-from modelyard.families.text.splits import split_of
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.data import Look, Parts
 from modelyard.kit.classifier.divide import SPLITS, without_copies
@@ -31,7 +30,7 @@ from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.rows import Content
 from modelyard.kit.classifier.work import each
-from modelyard.kit.splits import save_groups_of
+from modelyard.kit.splits import save_groups_of, split_of
 from modelyard.kit.text.fitting import fit_tokens
 from modelyard.kit.text.spec import as_text
 from modelyard.store.base import base_of

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from modelyard.errors import BadData
-from modelyard.families.text.splits import split_of
 from modelyard.families.text.tagging.schemes import OUTSIDE, is_tag
 from modelyard.kit.json_lines import read_utf8
+from modelyard.kit.splits import split_of
 from modelyard.store.files import File, FileSet
 
 TEXTS_TOO = frozenset({".txt", ".tsv"})

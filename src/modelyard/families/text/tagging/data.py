@@ -18,7 +18,6 @@ import numpy as np
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.text.checkpoint import LABELLING, TokensData
-from modelyard.families.text.splits import split_of
 from modelyard.families.text.tagging.columns import COLUMNS
 from modelyard.families.text.tagging.kind import SENTENCES
 from modelyard.families.text.tagging.reading import TABLES, Sentence, read_tagged
@@ -30,6 +29,7 @@ from modelyard.kit.classifier.data import Look, Parts
 from modelyard.kit.classifier.examples import Example, Listing
 from modelyard.kit.classifier.rows import Content
 from modelyard.kit.json_lines import JSON
+from modelyard.kit.splits import split_of
 from modelyard.kit.text.fitting import fit_tokens
 
 NO_WORD = -1

@@ -29,8 +29,9 @@ from modelyard.families.text.tagging.schemes import (
 )
 from modelyard.families.text.tagging.table import from_table
 from modelyard.kit.classifier.examples import Listed
+from modelyard.kit.classifier.parallel import TAG_LINES, TEXT, Parallel, labelled
 from modelyard.kit.json_lines import JSON, LIST, ROWS, in_utf8, json_rows, read_utf8
-from modelyard.store.files import File, files_of
+from modelyard.store.files import File, FileSet, files_of
 
 TABLES = frozenset({".csv"})
 """Endings of tables with a header."""
@@ -73,6 +74,25 @@ def read_tagged(raw: Path) -> Tagged:
     raw = Path(raw)
     found = Tagged()
     inside = files_of(raw)
+    together = labelled(inside, (TEXT, TAG_LINES))
+    if together:
+        files = list(together[0].files.values())
+        for group in together:
+            found.sentences += _from_parallel(group)
+    else:
+        files = _files(inside, raw)
+        for file in files:
+            found.sentences += _from_file(file, found)
+    if not found.sentences:
+        raise BadData("no sentence has a word", file=files[0].path)
+    if all(set(sentence.tags) == {OUTSIDE} for sentence in found.sentences):
+        raise BadData(f"every tag is {OUTSIDE}: there is no span to learn", file=files[0].path)
+    _to_bio(found)
+    return found
+
+
+def _files(inside: FileSet, raw: Path) -> list[File]:
+    """Those of a folder that hold tagged sentences."""
     columns = column_files(inside)
     files = [file for file in inside if file in columns or file.suffix in ROWS | TABLES]
     if not files:
@@ -80,19 +100,16 @@ def read_tagged(raw: Path) -> Tagged:
     if not files:
         allowed = ", ".join(sorted(COLUMNS | JSON | TABLES))
         raise BadData("holds no file of tagged sentences", file=raw, hint=f"Allowed: {allowed}")
-    for file in files:
-        if file.suffix in JSON:
-            found.sentences += _from_json(file, found)
-        elif file.suffix in TABLES:
-            found.sentences += _from_table(file)
-        else:
-            found.sentences += _from_columns(file, found)
-    if not found.sentences:
-        raise BadData("no sentence has a word", file=files[0].path)
-    if all(set(sentence.tags) == {OUTSIDE} for sentence in found.sentences):
-        raise BadData(f"every tag is {OUTSIDE}: there is no span to learn", file=files[0].path)
-    _to_bio(found)
-    return found
+    return files
+
+
+def _from_file(file: File, found: Tagged) -> Iterator[Sentence]:
+    if file.suffix in JSON:
+        yield from _from_json(file, found)
+    elif file.suffix in TABLES:
+        yield from _from_table(file)
+    else:
+        yield from _from_columns(file, found)
 
 
 def _to_bio(found: Tagged) -> None:
@@ -212,6 +229,19 @@ def _from_json(file: File, found: Tagged) -> Iterator[Sentence]:
 def _from_table(file: File) -> Iterator[Sentence]:
     for tokens in from_table(file):
         yield Sentence(file, tokens.row, tokens.words, tokens.tags, None, column=tokens.column)
+
+
+def _from_parallel(group: Parallel) -> Iterator[Sentence]:
+    """A line of words, and one of as many tags in the file next to it."""
+    text, tags = group.files[TEXT], group.files[TAG_LINES]
+    lines = group.lines()
+    for row, pair in enumerate(zip(lines[TEXT], lines[TAG_LINES], strict=True), 1):
+        words, own = pair[0].split(), pair[1].split()
+        if len(words) != len(own):
+            problem = f"has {len(own)} tags, the same line of {text.path.name} {len(words)} words"
+            raise BadData(problem, file=tags.path, row=row)
+        if words:
+            yield Sentence(text, row, words, own, None)
 
 
 def _list(value: dict[str, Any], names: tuple[str, ...], file: File, row: int) -> list[str]:

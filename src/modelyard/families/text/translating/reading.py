@@ -9,9 +9,7 @@ from modelyard.errors import BadData
 from modelyard.families.text.translating.spec import PAIRS
 from modelyard.kit.classifier.config import RowFeatures
 from modelyard.kit.classifier.examples import Listing
-from modelyard.kit.classifier.rows import Rows, named_columns, read_rows, tables_of
-from modelyard.kit.json_lines import JSON
-from modelyard.store.files import files_of
+from modelyard.kit.classifier.rows import Rows, named_columns, read_rows
 
 SOURCES = ("source", "src", "input", "from", "text", "original", "question", "quelle")
 TARGETS = ("target", "tgt", "output", "to", "translation", "reference", "answer", "label", "ziel")
@@ -31,9 +29,6 @@ def read_pairs(raw: Path, settings: RowFeatures) -> tuple[Listing, str]:
     Raises:
         BadData: with file, row and column.
     """
-    if not tables_of(files_of(raw)):
-        allowed = "a table (.csv, .tsv, .parquet) or JSON rows (.jsonl) with a source and a target"
-        raise BadData(f"holds no pairs of texts: allowed is {allowed}", file=Path(raw))
     listing, content = read_rows(raw, PAIRS, settings, _find)
     if listing.dropped:
         renamed = {"no label": "no target", f"no {PAIRS.one}": "no source"}
@@ -50,13 +45,12 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
     others = [name for name in rows.columns if name not in {source, target} | ASIDE]
     if source is None and target is None:
         languages = [name for name in others if LANGUAGE.fullmatch(name)]
-        ordered = rows.file.suffix not in JSON  # fields of an object have no order
-        if len(languages) == 2 and ordered:
+        if len(languages) == 2 and rows.ordered:
             source, target = languages
-        elif ordered and others[:2] == NAMELESS:
+        elif rows.ordered and others[:2] == NAMELESS:
             # A third column says where a pair is from, as Tatoeba's does.
             source, target = others[:2]
-        elif ordered and len(others) == 2 and all(_is_name(name) for name in others):
+        elif rows.ordered and len(others) == 2 and all(_is_name(name) for name in others):
             source, target = others
     elif len(others) == 1:
         source, target = source or others[0], target or others[0]
@@ -65,15 +59,19 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
         raise BadData(
             f"no column is the source and the target by its name; seen: {seen}",
             file=rows.file.path,
-            hint=(
-                "Name them: --set features.text_column=SOURCE --set features.label_column=TARGET; "
-                "a table needs a first row with names, such as source,target"
-            ),
+            hint=_hint(rows),
         )
     if target in rows.lists:
         problem = "holds lists or objects; a target is a text, and each of several a row of its own"
         raise BadData(problem, file=rows.file.path, column=target)
     return source, target
+
+
+def _hint(rows: Rows) -> str:
+    hint = "Name them: --set features.text_column=SOURCE --set features.label_column=TARGET"
+    if rows.ordered:
+        hint += "; a table needs a first row with names, such as source,target"
+    return hint
 
 
 def _is_name(name: str) -> bool:
