@@ -401,7 +401,7 @@ def test_a_label_may_hold_what_ends_a_line_elsewhere(tmp_path: Path, between: st
 def test_a_label_that_training_lacks_is_refused(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         scans(tmp_path / "raw" / split, first=30 * len(split))
-    scans(tmp_path / "raw/test", {"strange": 1})
+    scans(tmp_path / "raw/test", {"strange": 9})
     assert "test/strange/00.png: class 'strange' has no training picture" in refused(
         tmp_path / "raw", tmp_path
     )

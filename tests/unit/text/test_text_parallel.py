@@ -129,3 +129,18 @@ def test_sources_and_targets_by_their_names(tmp_path: Path) -> None:
     summary = built(raw, task="translate")
     assert sum(summary["rows"].values()) == 60
     assert summary["notes"][-1] == "The source is the column 'source', the target 'target'."
+
+
+def test_a_class_that_only_the_test_split_holds_is_left_out_and_counted(tmp_path: Path) -> None:
+    raw = slots(tmp_path / "raw")
+    lines = (raw / "test/label").read_text().splitlines()
+    (raw / "test/label").write_text("\n".join(["atis_day_name", *lines[1:]]))
+    summary = built(raw)
+    assert summary["rows"] == {"train": 30, "validation": 8, "test": 8}
+    assert summary["dropped"] == {"of rare classes": 1}
+    said = "1 class of fewer than 6 texts, or that a split of the data lacks, left out"
+    assert any(f"{said} (atis_day_name: 1)" in note for note in summary["notes"])
+    # More of them are no tail, and named classes are wanted.
+    (raw / "test/label").write_text("\n".join(["other"] * 3 + lines[3:]))
+    with pytest.raises(BadData, match="class 'other' has no training text. Add training texts"):
+        built(raw)

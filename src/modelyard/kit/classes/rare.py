@@ -37,11 +37,20 @@ def too_rare(counts: Mapping[str, int]) -> list[str]:
     return sorted(rare, key=lambda name: (counts[name], name))
 
 
-def left_out(rare: Collection[str], counts: Mapping[str, int], many: str) -> str:
-    """A clause on what was left out: `2 classes of fewer than 6 rows left out (a: 1, b: 3)`."""
+def left_out(
+    rare: Collection[str], counts: Mapping[str, int], many: str, *, lacking: bool = False
+) -> str:
+    """A clause on what was left out: `2 classes of fewer than 6 rows left out (a: 1, b: 3)`.
+
+    Args:
+        lacking: whether one of them is left out for a split that has none of it.
+    """
     named = [f"{name}: {counts[name]}" for name in rare]
     shown = ", ".join(named[:SHOWN])
     if len(named) > SHOWN:
         shown += ", …"
     classes = "class" if len(named) == 1 else "classes"
-    return f"{len(named)} {classes} of fewer than {LEAST_OF_CLASS} {many} left out ({shown})"
+    why = f"of fewer than {LEAST_OF_CLASS} {many}"
+    if lacking:
+        why += ", or that a split of the data lacks,"
+    return f"{len(named)} {classes} {why} left out ({shown})"

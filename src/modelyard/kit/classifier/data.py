@@ -27,6 +27,7 @@ from modelyard.kit.classifier.examples import (
 )
 from modelyard.kit.classifier.folders import read_folder
 from modelyard.kit.classifier.kind import FileLimits, read_bytes
+from modelyard.kit.classifier.lacking import check_training, lacking_in
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.classifier.work import each
 from modelyard.kit.splits import save_groups_of
@@ -96,6 +97,7 @@ class ClassifierData(Data[C], Generic[C, S]):
         """
         name_single_flags(listing)
         check_labels(listing, self.config.features, earlier)
+        check_training(listing.examples, listing.kind, self.config.features.classes)
 
     def labels_of(self, example: Example) -> list[str]:
         """The classes of an example: one."""
@@ -258,7 +260,8 @@ class ClassifierData(Data[C], Generic[C, S]):
         if not rare:
             return examples
         kept = [example for example in examples if example.label not in rare]
-        lost = left_out(list(rare), rare, listing.kind.many)
+        lacking = bool(lacking_in(examples))
+        lost = left_out(list(rare), rare, listing.kind.many, lacking=lacking)
         listing.drop("of rare classes", len(examples) - len(kept))
         listing.notes.append(f"{lost}. To learn them, add {listing.kind.many}.")
         listing.headline = "; ".join(filter(None, [listing.headline, lost]))

@@ -12,13 +12,13 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.kit.classes.rare import (
     LEAST_OF_CLASS,
-    MOST_LEFT_OUT,
     SHOWN,
     rare_classes,
     too_rare,
 )
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import FileKind
+from modelyard.kit.classifier.lacking import is_tail, lacking_in
 from modelyard.kit.splits import draw, keys_of
 
 SPLITS = ("train", "validation", "test")
@@ -90,22 +90,22 @@ def _notes(kind: FileKind, copies: int, straddling: int, unclear: list[Example])
 
 
 def rare_in(examples: Sequence[Example], wanted: Collection[str]) -> dict[str, int]:
-    """Classes of too few examples to divide, with their counts; none where they should stay, for the
-    reasons in `kit.classes.rare` or because one looks like a list of labels.
+    """Classes of too few examples to divide, or that a split of the data's own lacks, with their
+    counts; none where they should stay, for the reasons in `kit.classes.rare` or because one looks like
+    a list of labels.
 
     Args:
         wanted: classes that settings name.
     """
-    if {example.split for example in examples}.issuperset(SPLITS):
-        # Nothing is drawn: the data say themselves what each split holds.
+    found = lacking_in(examples)
+    # Where the data name all splits, nothing is drawn: any number of examples is enough.
+    if not {example.split for example in examples}.issuperset(SPLITS):
+        counts = Counter(example.label for example in examples if example.split in (None, "train"))
+        found |= {name: counts[name] for name in rare_classes(counts, wanted)}
+    # A split that the data name may hold many of what training has few of: that is no tail.
+    if not is_tail(found, examples, wanted) or any(_is_list(name) for name in found):
         return {}
-    counts = Counter(example.label for example in examples if example.split in (None, "train"))
-    rare = rare_classes(counts, wanted)
-    left_out = sum(example.label in rare for example in examples)
-    # A split that the data say may hold many of what training has few of: that is no tail.
-    if left_out > MOST_LEFT_OUT * len(examples) or any(_is_list(name) for name in rare):
-        return {}
-    return {name: counts[name] for name in rare}
+    return found
 
 
 def divide(

@@ -117,7 +117,7 @@ def usual_name(
 
 
 def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str]) -> None:
-    """At least two classes, and none that is not allowed or that the training examples lack.
+    """At least two classes, and none that is not allowed.
     `earlier` names classes that an earlier model knows: the data need not have them.
 
     Raises:
@@ -149,12 +149,6 @@ def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str
         problem = f"has only one class, {labels.pop()!r}; a classifier needs at least two"
         raise BadData(problem, file=listing.raw)
     _check_positive(settings.positive, labels)
-    training = [example for example in listing.examples if example.split in (None, "train")]
-    known = {example.label for example in training}
-    for example in listing.examples:
-        if example.label not in known:
-            problem = f"class {example.label!r} has no training {kind.one}"
-            raise wrong_label(example, problem)
 
 
 def _check_positive(positive: str | None, labels: set[str]) -> None:
