@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.errors import BadData
+from modelyard.kit.splits import split_in
 from modelyard.store.files import File
 
 ROWS = frozenset({".jsonl", ".ndjson"})
@@ -16,6 +17,8 @@ LIST = ".json"
 """Ending of a file that may hold a list of objects, one object a line, or something else."""
 JSON = ROWS | {LIST}
 """Endings of files that hold JSON."""
+ENVELOPES = ("data", "rows", "records", "items", "examples")
+"""Fields of one object that holds the rows, as services and pandas write it."""
 HALF = "holds half of a surrogate pair"
 
 
@@ -62,14 +65,18 @@ def json_value(text: str | bytes, file: Path, row: int | None = None) -> Any:
         raise BadData("is not JSON: a number has too many digits", file=file, row=row) from None
 
 
-def json_rows(text: str, file: Path) -> Iterator[tuple[int, Any]]:
+def json_rows(text: str, file: Path, *, splits: bool = False) -> Iterator[tuple[int, Any]]:
     """Number, from 1, and value of each line that is not blank; of a `.json` with a list, of each of
-    its members.
+    its members, and so of one object whose field `data` is that list.
+
+    Args:
+        splits: whether the list may be divided: `{"train": […], "test": […]}`. Each row says its own
+            in a field `split` then; of rows that are lists the cells are called c1, c2, …
 
     Raises:
         BadData: a line that is not JSON; a `.json` that holds neither rows nor lines.
     """
-    if file.suffix.lower() == LIST and (members := _members(text, file)) is not None:
+    if file.suffix.lower() == LIST and (members := _members(text, file, splits)) is not None:
         yield from enumerate(members, 1)
         return
     for row, line in enumerate(text.split("\n"), 1):
@@ -78,7 +85,7 @@ def json_rows(text: str, file: Path) -> Iterator[tuple[int, Any]]:
         yield row, json_value(line, file, row)
 
 
-def _members(text: str, file: Path) -> list[Any] | None:
+def _members(text: str, file: Path, splits: bool) -> list[Any] | None:
     """The list that a file holds; None where it has one value a line."""
     try:
         value = json_value(text, file)
@@ -88,10 +95,36 @@ def _members(text: str, file: Path) -> list[Any] | None:
         return None
     if isinstance(value, list):
         return value
+    if isinstance(value, dict):
+        if splits and (rows := _of_splits(value)):
+            return rows
+        for name in ENVELOPES:
+            if _is_objects(value.get(name)):
+                return list(value[name])
     if "\n" not in text.strip():
         return None  # one line
     hint = "Write a list of objects, [{…}, {…}], or one object a line"
     raise BadData("holds one value, not rows", file=file, hint=hint)
+
+
+def _is_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _of_splits(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of an object whose fields are called as splits; none where they are not."""
+    found = []
+    for name, rows in value.items():
+        split = split_in(name)
+        if split is None or not isinstance(rows, list):
+            return []
+        for row in rows:
+            if isinstance(row, list):
+                row = {f"c{place}": cell for place, cell in enumerate(row, 1)}
+            if not isinstance(row, dict):
+                return []
+            found.append({**row, "split": split})
+    return found
 
 
 def is_broken(text: str, value: Any) -> bool:

@@ -47,10 +47,17 @@ ORDER = ("test", "validation", "train")
 def split_of(file: File) -> str | None:
     """The split that a file's name says, or else the nearest of its folders: `train.conll`, `eng.testa`,
     `dev-v2.0.json`, `train/seq.in`."""
-    for part in reversed(PurePosixPath(file.name.lower()).parts):
-        for word in re.split(r"[^a-z]+", part):
-            if word in WORDS_OF_SPLITS:
-                return WORDS_OF_SPLITS[word]
+    for part in reversed(PurePosixPath(file.name).parts):
+        if split := split_in(part):
+            return split
+    return None
+
+
+def split_in(name: str) -> str | None:
+    """The split that a word of a name says: `eng.testa`, `oos_train`."""
+    for word in re.split(r"[^a-z]+", name.lower()):
+        if word in WORDS_OF_SPLITS:
+            return WORDS_OF_SPLITS[word]
     return None
 
 

@@ -320,7 +320,7 @@ def test_a_class_that_is_rare_in_training_and_frequent_in_the_test_data_is_refus
         (other_files_alone, "none: an empty class: no picture in it"),
         (one_class, "has only one class, 'dark'"),
         (few, "class 'rare' has 4 different pictures to divide; at least 6 .*leave it out"),
-        (mislabelled, "twin: every picture of this class is also under another label"),
+        (mislabelled, "every picture of class 'twin' is also under another label"),
         (huge, "dark/huge.png: has .*25,000,000"),
     ],
 )

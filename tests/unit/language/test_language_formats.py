@@ -253,3 +253,53 @@ def test_a_broken_list_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "chat.json").write_text('[{"prompt": "x",\n "completion": }]')
     with pytest.raises(BadData, match=r"chat.json, row 2: is not JSON"):
         read(tmp_path)
+
+
+def preferred(place: int) -> dict[str, Any]:
+    return {"role": "assistant", "content": SAID[place]}
+
+
+WORSE = {"from": "gpt", "value": "No idea."}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"conversations": shared(0)[:1], "chosen": shared(0)[1], "rejected": WORSE},
+        {"prompt": messages(0)[:1], "chosen": [preferred(0)], "rejected": [WORSE]},
+        {"prompt": ASKED[0], "chosen": messages(0), "rejected": [messages(0)[0], WORSE]},
+        {"prompt": ASKED[0], "chosen": SAID[0], "rejected": "No idea."},
+        {"instruction": ASKED[0], "input": "", "chosen": SAID[0], "rejected": "No idea."},
+    ],
+    ids=["sharegpt", "trl", "whole", "texts", "alpaca"],
+)
+def test_of_two_answers_the_preferred_one_is_learned(tmp_path: Path, row: dict[str, Any]) -> None:
+    as_list(tmp_path / "dpo.json", [row])
+    documents, dropped = read_documents(tmp_path, "text", None)
+    assert [document.messages for document in documents] == [messages(0)]
+    assert dropped == {"answers: another one was preferred": 1}
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"label": False}, "the answer is marked as bad (label is false)"),
+        ({"images": ["1.jpg"]}, "about pictures, sounds or videos"),
+    ],
+)
+def test_answers_that_are_none_to_learn_are_left_out(
+    tmp_path: Path, more: dict[str, Any], reason: str
+) -> None:
+    rows = [{**ROWS["openai"][0], **more}, {**ROWS["openai"][1], "label": True, "images": []}]
+    as_list(tmp_path / "kto.json", rows)
+    documents, dropped = read_documents(tmp_path, "text", None)
+    assert [document.messages for document in documents] == [messages(1)]
+    assert dropped == {reason: 1}
+    as_list(tmp_path / "kto.json", rows[:1])
+    with pytest.raises(BadData, match="holds no dialogue to learn from: each is left out"):
+        read(tmp_path)
+
+
+def test_a_list_within_one_object_is_the_rows(tmp_path: Path) -> None:
+    (tmp_path / "chat.json").write_text(json.dumps({"version": 1, "data": ROWS["openai"]}))
+    assert [document.messages for document in read(tmp_path)] == [messages(0), messages(1)]

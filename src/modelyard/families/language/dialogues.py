@@ -37,6 +37,14 @@ ROLES = {
 """What files call those who speak."""
 TOOLS = ("tool", "function", "function_call", "observation")
 """What files call messages to and from tools: OpenAI's names, ShareGPT's."""
+ANSWERS = {"instruction": "output", "prompt": "completion", "question": "answer", "query": "answer"}
+"""Of a question, the field of its answer."""
+CHOSEN, REJECTED = "chosen", "rejected"
+SENSES = ("image", "images", "video", "videos", "audio", "audios")
+"""Fields that name pictures and the like, which the messages are about."""
+MARKED_BAD = "the answer is marked as bad (label is false)"
+ABOUT_OTHERS = "about pictures, sounds or videos"
+TOOLS_CALLED = "the assistant calls tools"
 _DIALOGUE = TypeAdapter(list[Message])
 
 
@@ -50,7 +58,8 @@ def dialogue_of(value: Any, file: Path, row: int) -> list[Message] | None:
         return None
     # Tables of questions call their columns Question and Answer.
     names = {name.strip().lower(): name for name in value}
-    known = {name: value[own] for name, own in names.items()}
+    known = _preferred({name: value[own] for name, own in names.items()})
+    names = {name: names.get(name, CHOSEN) for name in known}
     for column in MESSAGES:
         if column in known:
             messages = _with_system(_plain(known[column]), known)
@@ -110,6 +119,45 @@ def _joined(content: Any) -> Any:
             return content
         texts.append(text)
     return "".join(texts)
+
+
+def not_for_learning(value: Any) -> str | None:
+    """Why a row's answer is none to learn; None where it is one."""
+    if not isinstance(value, dict):
+        return None
+    if calls_tools(value):
+        return TOOLS_CALLED
+    # As the rows of KTO are marked, which says no answer is better, but which is good.
+    if value.get("label") is False:
+        return MARKED_BAD
+    if any(value.get(name) for name in SENSES):
+        return ABOUT_OTHERS
+    return None
+
+
+def has_preference(value: Any) -> bool:
+    """Whether a row holds two answers, of which one was preferred."""
+    return isinstance(value, dict) and CHOSEN in value and REJECTED in value
+
+
+def _preferred(known: dict[str, Any]) -> dict[str, Any]:
+    """The fields of such a row with the preferred answer only."""
+    if not has_preference(known):
+        return known
+    answer = known[CHOSEN]
+    others = {name: cell for name, cell in known.items() if name not in (CHOSEN, REJECTED)}
+    if isinstance(answer, dict):
+        answer = [answer]
+    if isinstance(answer, list) and len(answer) > 1:
+        # The whole dialogue, which begins with what `prompt` says too.
+        return {"messages": answer, **{n: c for n, c in others.items() if n not in MESSAGES}}
+    for column in MESSAGES:
+        if isinstance(others.get(column), list) and isinstance(answer, list):
+            return {**others, column: [*others[column], *answer]}
+    for question, _ in PAIRS:
+        if question in others:
+            return {**others, ANSWERS[question]: answer}
+    return others
 
 
 def calls_tools(value: Any) -> bool:

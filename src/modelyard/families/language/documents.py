@@ -13,7 +13,14 @@ from typing import Any
 
 from modelyard.errors import BadData
 from modelyard.families.language.chat import Message, whole_text
-from modelyard.families.language.dialogues import calls_tools, dialogue_of
+from modelyard.families.language.dialogues import (
+    ABOUT_OTHERS,
+    MARKED_BAD,
+    TOOLS_CALLED,
+    dialogue_of,
+    has_preference,
+    not_for_learning,
+)
 from modelyard.kit.json_lines import JSON, LIST, ROWS, json_rows, read_utf8, text_of
 from modelyard.store.files import File, files_of
 
@@ -23,8 +30,8 @@ _ENDINGS = (
 )
 TEXT = frozenset(f".{ending}" for ending in _ENDINGS.split())
 """Endings of files that are read as text."""
-TOOLS_CALLED = "the assistant calls tools"
-"""Why a dialogue is left out."""
+REJECTED = "answers: another one was preferred"
+"""What is left out of rows for DPO."""
 ABOUT = ("readme", "license", "licence", "citation", "notice", "changelog")
 """Beginnings of names of files that are about others."""
 TABLES = frozenset({LIST, ".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz"})
@@ -66,13 +73,16 @@ def read_documents(
     if dropped[TOOLS_CALLED] and not documents:
         problem = "in every dialogue the assistant calls tools, which is not learnt here"
         raise BadData(problem, file=raw, hint="Add dialogues without tool_calls")
+    unfit = [reason for reason in (MARKED_BAD, ABOUT_OTHERS) if dropped[reason]]
+    if unfit and not documents:
+        raise BadData(f"holds no dialogue to learn from: each is left out, {unfit[0]}", file=raw)
     if others:
         dropped["files: of another kind"] = others
     plain = [document.source for document in documents if document.messages is None]
     if 0 < len(plain) < len(documents):
         problem = f"holds dialogues and plain texts ({plain[0]}); a model learns one of them"
         raise BadData(problem, file=raw, hint="Keep the others elsewhere")
-    return documents, dict(dropped)
+    return documents, {reason: count for reason, count in dropped.items() if count}
 
 
 def in_parts(documents: list[Document], parts: int = 20, shortest: int = 200) -> list[Document]:
@@ -164,10 +174,12 @@ def _rows(
         source = f"{file.name} row {row}"
         messages = None
         if not (isinstance(value, dict) and text_field in value):
-            if calls_tools(value):
-                dropped[TOOLS_CALLED] += 1
+            reason = not_for_learning(value)
+            if reason:
+                dropped[reason] += 1
                 continue
             messages = dialogue_of(value, file.path, row)
+            dropped[REJECTED] += messages is not None and has_preference(value)
         if messages is None:
             yield Document(text_of(value, text_field, file.path, row, hint), source)
         else:

@@ -18,7 +18,7 @@ from modelyard.kit.classes.positive import Positive, positive_class
 from modelyard.kit.classes.rare import left_out
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.config import ClassifierConfig
-from modelyard.kit.classifier.divide import SPLITS, Unique, divide, rare_in, without_copies
+from modelyard.kit.classifier.divide import SPLITS, Unique, divide, is_list, rare_in, without_copies
 from modelyard.kit.classifier.examples import (
     Example,
     Listing,
@@ -270,8 +270,12 @@ class ClassifierData(Data[C], Generic[C, S]):
     def _check_no_class_is_lost(self, listing: Listing, unique: Unique) -> None:
         before, after = self._counts(listing.examples), self._counts(unique.examples)
         if lost := sorted(before.keys() - after.keys()):
-            problem = f"every {self.Spec.KIND.one} of this class is also under another label"
-            raise BadData(problem, file=listing.raw / lost[0])
+            kind = self.Spec.KIND
+            problem = f"every {kind.one} of class {lost[0]!r} is also under another label"
+            hint = ""
+            if is_list(lost[0]) and hasattr(self.config.features, "labels"):
+                hint = f"Should a {kind.one} have any number of labels: --set features.labels=many"
+            raise BadData(problem, file=listing.raw, hint=hint)
 
     def positive_of(self, spec: S) -> Positive | None:
         """Which of two classes is the positive one, and what the card says of it."""

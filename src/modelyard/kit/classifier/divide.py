@@ -103,7 +103,7 @@ def rare_in(examples: Sequence[Example], wanted: Collection[str]) -> dict[str, i
         counts = Counter(example.label for example in examples if example.split in (None, "train"))
         found |= {name: counts[name] for name in rare_classes(counts, wanted)}
     # A split that the data name may hold many of what training has few of: that is no tail.
-    if not is_tail(found, examples, wanted) or any(_is_list(name) for name in found):
+    if not is_tail(found, examples, wanted) or any(is_list(name) for name in found):
         return {}
     return found
 
@@ -178,7 +178,7 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
         if len(rare) > 1 + SHOWN:
             what += ", …"
     # Classes are rare where what is read as one is a list of labels, or a path that is too deep.
-    lists = [other for other in sorted(counts) if _is_list(other)]
+    lists = [other for other in sorted(counts) if is_list(other)]
     if lists:
         hint = f"Should {lists[0]!r} be several labels: --set features.labels=many"
     elif "/" in label:
@@ -186,7 +186,7 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
     raise BadData(what, file=raw, hint=hint)
 
 
-def _is_list(label: str) -> bool:
+def is_list(label: str) -> bool:
     """Whether it looks like several labels in one cell."""
     return label.startswith("[") or "|" in label or ";" in label
 

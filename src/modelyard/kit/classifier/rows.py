@@ -122,6 +122,10 @@ def tables_of(files: FileSet) -> list[File]:
     plain = [file for file in files if is_plain(file.name)]
     if len(files) == 1:
         return [file for file in files if file.suffix == LIST] or plain
+    # Nothing but lists in JSON: they are the rows themselves, in parts.
+    lists = [file for file in files if file.suffix == LIST]
+    if lists and all(file in lists or file.suffix in (".md", ".dvc") for file in files):
+        return lists
     at_top = all("/" not in file.name and _split_of(file.path) for file in plain)
     others = [file for file in files if file not in plain and file.suffix not in (".md", ".dvc")]
     return plain if at_top and not others else []
@@ -296,7 +300,7 @@ def rows_in(file: File, *, has_header: bool | None = None) -> Rows:
         numbers = table.files[0].row_numbers().tolist()
         return Rows(file, columns, numbers, table.notes, split=_split_of(file.path))
     columns, numbers, lists = {}, [], set()
-    for number, value in json_rows(read_utf8(file), file.path):
+    for number, value in json_rows(read_utf8(file), file.path, splits=True):
         value = flat(value)
         if not isinstance(value, dict):
             raise BadData("must be a JSON object", file=file.path, row=number)
