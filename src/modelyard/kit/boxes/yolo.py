@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import math
-from pathlib import PurePosixPath
+import re
+from collections.abc import Set
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -18,6 +21,29 @@ CLASSES = ("classes.txt", "obj.names")
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 """Keys of data.yaml, and what they are here."""
 ALLOWED = "allowed are a class number, and x, y, width and height from 0 to 1"
+LISTS = {"train.txt": "train", "val.txt": "validation", "valid.txt": "validation"} | {
+    "test.txt": "test"
+}
+"""Darknet's lists of pictures, next to `obj.names`."""
+OUTSIDE = 0.01
+"""By how much a number may lie beyond 0 and 1: outlines and turned boxes lean over the edge."""
+UNLISTED = "in no list of pictures"
+_NAMES = re.compile(r"""^[{"' ]{0,2}names["']?\s*:""", re.MULTILINE)
+"""The key of a YAML file that describes pictures. Others, as conda's environment.yml, lack it."""
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What data.yaml or a file of names says."""
+
+    names: list[str]
+    """Of the classes, by number."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """Splits by folder."""
+    lists: dict[str, str] = field(default_factory=dict)
+    """Splits by the end of the name of a text file that lists pictures."""
+    points: int = 0
+    """Numbers of an object's keypoints, behind those of its box."""
 
 
 def read_yolo(files: FileSet, pictures: Pictures) -> Scenes:
@@ -28,21 +54,29 @@ def read_yolo(files: FileSet, pictures: Pictures) -> Scenes:
     Raises:
         BadData: with the file and its line.
     """
-    names, folders = _described(files)
+    described = _described(files)
+    listed = _listed(files, described, pictures)
     listing = Scenes("YOLO", [])
     bare = outlines = 0
+    passed = set()
     for picture in pictures.all:
         file = _labels_of(picture, files)
+        if listed and picture.name not in listed:
+            listing.drop(UNLISTED)
+            passed.add(picture.path if file is None else file.path)
+            continue
         boxes: list[Box] = []
         if file is None:
             bare += 1
         else:
-            boxes, drawn = _boxes(file, names)
+            boxes, drawn = _boxes(file, described)
             outlines += drawn
-        split = _split_of(picture, folders)
+        split = listed.get(picture.name) or _split_of(picture, described.folders)
         table = picture.path if file is None else file.path
         listing.scenes.append(Scene(picture, tuple(boxes), table, split, relative=True))
-    _check_pictures(files, listing)
+    _check_pictures(files, {scene.table for scene in listing.scenes} | passed)
+    if described.points:
+        listing.notes.append("Keypoints are not read: only the boxes are.")
     if bare:
         listing.notes.append(f"{bare} pictures have no text file, and so no boxes.")
     if outlines:
@@ -66,25 +100,59 @@ def is_yolo(files: FileSet) -> bool:
 
 
 def _yamls(files: FileSet) -> list[File]:
-    return [file for file in files if file.suffix in (".yaml", ".yml")]
+    """The YAML files that describe pictures."""
+    found = []
+    for file in files:
+        if file.suffix not in (".yaml", ".yml"):
+            continue
+        is_named = PurePosixPath(file.name).stem == "data"
+        if is_named or _NAMES.search(file.read().decode("utf-8-sig", "replace")):
+            found.append(file)
+    return found
 
 
-def _described(files: FileSet) -> tuple[list[str], dict[str, str]]:
-    """Class names by number, and splits by folder where data.yaml names them."""
+def _described(files: FileSet) -> _Description:
+    """Class names by number, and splits where data.yaml names them."""
     for file in _yamls(files):
         content = _yaml(file)
         if content is None:
             content = {}
         elif not isinstance(content, dict) or "names" not in content:
             continue
-        return _names(file, content.get("names")), _split_folders(content)
+        names = _names(file, content.get("names"))
+        folders = _split_folders(content)
+        lists = {name: split for name, split in folders.items() if name.endswith(".txt")}
+        return _Description(names, folders, lists, _points(file, content.get("kpt_shape")))
     for file in files:
         if PurePosixPath(file.name).name in CLASSES:
             lines = decoded(file)[0].splitlines() if file.read().strip() else []
             names = [line.strip() for line in lines]
-            return _names(file, [name for name in names if name]), {}
+            lists = LISTS if file.name.endswith("obj.names") else {}
+            return _Description(_names(file, [name for name in names if name]), lists=lists)
     hint = "List the names of the classes there, in the order of their numbers"
     raise BadData("has neither data.yaml nor classes.txt", file=files.root, hint=hint)
+
+
+def _points(file: File, shape: Any) -> int:
+    """How many numbers the keypoints of an object are; 0 where there are none."""
+    if shape is None:
+        return 0
+    # The number of points, and 2 or 3 of each: x, y and whether it is seen.
+    if not isinstance(shape, list) or not all(str(side).isdecimal() for side in shape):
+        raise BadData(f"kpt_shape: {shape!r}; allowed is [points, 2 or 3]", file=file.path)
+    return math.prod(int(side) for side in shape)
+
+
+def _listed(files: FileSet, described: _Description, pictures: Pictures) -> dict[str, str]:
+    """Splits by the name of the picture, by text files that list the pictures of a split."""
+    found: dict[str, str] = {}
+    for name, split in described.lists.items():
+        for file in files:
+            if f"/{file.name}".endswith(f"/{name}") and file.read().strip():
+                for line in decoded(file)[0].splitlines():
+                    if line.strip():
+                        found.setdefault(pictures.named(line.strip(), file).name, split)
+    return found
 
 
 def _yaml(file: File) -> Any:
@@ -155,15 +223,14 @@ def _labels_of(picture: File, files: FileSet) -> File | None:
     return None
 
 
-def _check_pictures(files: FileSet, listing: Scenes) -> None:
-    """Every file of boxes has its picture."""
-    used = {scene.table for scene in listing.scenes}
+def _check_pictures(files: FileSet, used: Set[Path]) -> None:
+    """Every file of boxes has its picture: those of pictures are `used`."""
     for file in label_files(files):
         if file.path not in used and PurePosixPath(file.name).name not in CLASSES:
             raise BadData("has no picture of its name", file=file.path)
 
 
-def _boxes(file: File, names: list[str]) -> tuple[list[Box], int]:
+def _boxes(file: File, described: _Description) -> tuple[list[Box], int]:
     """The boxes of a text file, and how many of them were drawn as outlines."""
     found: list[Box] = []
     outlines = 0
@@ -172,7 +239,7 @@ def _boxes(file: File, names: list[str]) -> tuple[list[Box], int]:
     for row, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        label, numbers = _line(file, row, line, names)
+        label, numbers = _line(file, row, line, described)
         if len(numbers) == 4:
             x, y, width, height = numbers
             edges = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
@@ -184,14 +251,21 @@ def _boxes(file: File, names: list[str]) -> tuple[list[Box], int]:
     return found, outlines
 
 
-def _line(file: File, row: int, line: str, names: list[str]) -> tuple[str, list[float]]:
+def _line(file: File, row: int, line: str, described: _Description) -> tuple[str, list[float]]:
     """The class of a line, and its numbers: four, or the corners of an outline."""
+    names = described.names
     cells = line.split()
     count = len(cells) - 1
+    # Keypoints of three corners would pass for an outline: only data.yaml tells them apart.
+    if described.points and count == 4 + described.points:
+        cells, count = cells[:5], 4
     # An outline has three corners or more, of two numbers each.
-    is_outline = count >= 6 and count % 2 == 0
+    is_outline = count >= 6 and count % 2 == 0 and not described.points
     if count != 4 and not is_outline:
-        raise BadData(f"{len(cells)} cells; {ALLOWED}", file=file.path, row=row)
+        allowed = ALLOWED
+        if described.points:
+            allowed += f", and {described.points} numbers of keypoints (kpt_shape)"
+        raise BadData(f"{len(cells)} cells; {allowed}", file=file.path, row=row)
     if not cells[0].isdecimal() or int(cells[0]) >= len(names):
         problem = f"class {cells[0]!r}; allowed are the numbers 0 to {len(names) - 1}"
         raise BadData(problem, file=file.path, row=row)
@@ -201,7 +275,7 @@ def _line(file: File, row: int, line: str, names: list[str]) -> tuple[str, list[
             value = float(cell)
         except ValueError:
             value = math.nan
-        if not 0 <= value <= 1:
+        if not -OUTSIDE <= value <= 1 + OUTSIDE:
             raise BadData(f"{cell!r}; {ALLOWED}", file=file.path, row=row)
         numbers.append(value)
     return names[int(cells[0])], numbers
