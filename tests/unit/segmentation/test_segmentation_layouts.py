@@ -88,3 +88,42 @@ def test_a_name_that_two_pictures_have_is_not_guessed(tmp_path: Path) -> None:
     save(as_palette(truth(1)), raw / "masks/1.png")
     with pytest.raises(BadData, match="is the mask of no picture"):
         prepared(raw)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "masks"),
+    [
+        ("{split}/{name}.png", "{split}annot/{name}.png"),
+        ("{split}/{name}.png", "{split}_labels/{name}.png"),
+        ("images_prepped_{split}/{name}.png", "annotations_prepped_{split}/{name}.png"),
+        ("{split}/images/{name}.png", "{split}/v1.2/labels/{name}.png"),
+        ("{split}Images/image_{name}.png", "{split}Masks/mask_{name}.png"),
+        ("semantic_set/{split}/{name}_sat.jpg", "semantic_set/{split}/{name}_mask.png"),
+    ],
+)
+def test_words_of_names_say_which_are_masks_of_which_split(
+    tmp_path: Path, pictures: str, masks: str
+) -> None:
+    raw = tmp_path / "raw"
+    for number in range(24):
+        split = ("train", "train", "val", "test")[number % 4]
+        # The same names in each split: the split tells them apart.
+        name = f"{number // 4}{number % 2}"
+        said = {"split": split, "name": name}
+        picture(raw / pictures.format(**said), number, (WIDTH, HEIGHT))
+        save(as_palette(truth(number)), raw / masks.format(**said))
+    summary, _ = prepared(raw)
+    assert summary["rows"] == {"train": 12, "validation": 6, "test": 6}
+    assert summary["dropped"] == {}
+    assert set(summary["classes"]) == {"class 0", "class 1", "class 2"}
+
+
+def test_masks_of_objects_next_to_those_of_classes_are_left_out(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    for number in range(20):
+        picture(raw / f"train/images/{number}.jpg", number, (WIDTH, HEIGHT))
+        save(as_palette(truth(number)), raw / f"train/v2.0/labels/{number}.png")
+        save(as_palette(truth(number) + 7), raw / f"train/v2.0/instances/{number}.png")
+    summary, _ = prepared(raw)
+    assert set(summary["classes"]) == {"class 0", "class 1", "class 2"}
+    assert summary["dropped"] == {"without a mask": 20}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,28 +11,22 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.segmentation.masks import class_names, mask_values
+from modelyard.families.segmentation.names import (
+    bare_key,
+    by_bare_key,
+    is_mask,
+    key_of,
+    of_classes,
+    split_of,
+)
 from modelyard.kit.boxes.annotated import Look
 from modelyard.kit.boxes.geometry import TURNED
-from modelyard.kit.boxes.scenes import split_in
 from modelyard.kit.boxes.voc import listed, stems_of
 from modelyard.kit.classifier.examples import Listed
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.pictures.pixels import PICTURES, Limits
 from modelyard.store.files import File, FileSet, files_of
 
-IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "pictures"}) | {
-    "leftimg8bit"
-}
-MASK_FOLDERS = frozenset(
-    {"mask", "masks", "label", "labels", "annotation", "annotations", "ann", "gt", "seg"}
-) | {"ground_truth", "groundtruth", "segmentation", "segmentationclass", "segmentations"}
-MASK_FOLDERS |= {"gtfine", "gtcoarse"}
-ENDS = ("_mask", "_masks", "_label", "_labels", "_seg", "_gt", "_segmentation")
-"""What a mask's name may have after that of its picture."""
-CITYSCAPES = re.compile("_gt(fine|coarse)_([a-z]+)$")
-"""End of the name of each file that Cityscapes has next to a picture, which ends in `_leftImg8bit`."""
-CITY_MASKS = ("labeltrainids", "labelids")
-"""What such an end calls the masks of classes, the better first: others are of objects, or for eyes."""
 LOSSLESS = (".png", ".gif")
 LAYOUTS = (
     "Read are pictures in images/ with PNG masks of the same names in masks/, and COCO's JSON with "
@@ -100,8 +93,8 @@ def read_pairs(
     if not raw.is_dir() or not any(raw.iterdir()):
         raise BadData("holds no files", file=raw, hint=LAYOUTS)
     files = files_of(raw)
-    masks = [file for file in files if format != "coco" and _is_mask(file)]
-    masks, unread = _of_classes(masks)
+    masks = [file for file in files if format != "coco" and is_mask(file)]
+    masks, unread = of_classes(masks)
     tables = [file for file in files if file.suffix == ".json" and file.name != "labels.json"]
     instances = []
     if format != "masks" and tables:
@@ -125,51 +118,6 @@ def read_pairs(
     return listing
 
 
-def _is_mask(file: File) -> bool:
-    path = PurePosixPath(file.name.lower())
-    if not PICTURES.reads(file.name) or not IMAGE_FOLDERS.isdisjoint(path.parts[:-1]):
-        return False
-    return not MASK_FOLDERS.isdisjoint(path.parts[:-1]) or path.stem.endswith(ENDS)
-
-
-def _of_classes(masks: list[File]) -> tuple[list[File], set[str]]:
-    """The masks that hold classes, and the names of others: Cityscapes has one with colours and one
-    with objects next to each."""
-    kinds = {}
-    for mask in masks:
-        match = CITYSCAPES.search(PurePosixPath(mask.name.lower()).stem)
-        kinds[mask.name] = match.group(2) if match else ""
-    seen = set(kinds.values())
-    best = next((kind for kind in CITY_MASKS if kind in seen), "")
-    chosen = [mask for mask in masks if kinds[mask.name] in ("", best)]
-    return chosen, kinds.keys() - {mask.name for mask in chosen}
-
-
-def _key(name: str) -> tuple[str, ...]:
-    """The same of a picture and its mask: folders but for those of pictures and of masks, and the
-    name without endings."""
-    path = PurePosixPath(name.lower())
-    folders = [part for part in path.parts[:-1] if part not in IMAGE_FOLDERS | MASK_FOLDERS]
-    return *folders, _stem(name)
-
-
-def _stem(name: str) -> str:
-    """A name without folders and endings."""
-    stem = CITYSCAPES.sub("", PurePosixPath(name.lower()).stem).removesuffix("_leftimg8bit")
-    for end in ENDS:
-        stem = stem.removesuffix(end)
-    return stem
-
-
-def _of_stems(pictures: dict[tuple[str, ...], File]) -> dict[tuple[str | None, str], File]:
-    """Pictures by split and name, where no other one of the split is called so: folders of masks
-    and of pictures may be called anything."""
-    found: dict[tuple[str | None, str], list[File]] = {}
-    for file in pictures.values():
-        found.setdefault((split_in(file.name), _stem(file.name)), []).append(file)
-    return {key: some[0] for key, some in found.items() if len(some) == 1}
-
-
 def _folders(files: FileSet, masks: list[File], unread: set[str], ignored: int | None) -> Pairs:
     named = class_names(files)
     names = None if named is None else named[0]
@@ -178,10 +126,10 @@ def _folders(files: FileSet, masks: list[File], unread: set[str], ignored: int |
     for file in files:
         if not PICTURES.reads(file.name) or file.name in known:
             continue
-        if other := pictures.get(_key(file.name)):
+        if other := pictures.get(key_of(file.name)):
             problem = f"has the same mask as {other.name}: their names differ by the ending"
             raise BadData(problem, file=file.path)
-        pictures[_key(file.name)] = file
+        pictures[key_of(file.name)] = file
     listing = Pairs("masks", [], names)
     if unread:
         said = f"{len(unread)} files of Cityscapes are no masks of classes (colours, objects)"
@@ -189,12 +137,12 @@ def _folders(files: FileSet, masks: list[File], unread: set[str], ignored: int |
     # Pascal VOC has other lists for other tasks.
     lists = [file for file in files if "segmentation" in file.name.lower()]
     splits = listed(lists, stems_of(files))
-    by_stem = _of_stems(pictures)
+    by_bare = by_bare_key(pictures.values())
     taken: dict[str, File] = {}
     for mask in masks:
-        picture = pictures.get(_key(mask.name))
+        picture = pictures.get(key_of(mask.name))
         if picture is None:
-            picture = by_stem.get((split_in(mask.name), _stem(mask.name)))
+            picture = by_bare.get(bare_key(mask.name))
         if picture is None:
             hint = "It is called as its picture, in a folder of its own: images/a.jpg, masks/a.png"
             raise BadData("is the mask of no picture", file=mask.path, hint=hint)
@@ -204,10 +152,9 @@ def _folders(files: FileSet, masks: list[File], unread: set[str], ignored: int |
         if mask.suffix not in LOSSLESS:
             problem = f"is a {mask.suffix} file: such a mask may hold numbers that nobody wrote"
             raise BadData(problem, file=mask.path, hint="Save masks as PNG")
-        path = PurePosixPath(picture.name)
-        split = split_in(path.parent.as_posix())
+        split = split_of(picture.name)
         if splits:
-            split = splits.get(path.stem)
+            split = splits.get(PurePosixPath(picture.name).stem)
             if split is None:
                 listing.drop("in no list of ImageSets/Segmentation")
                 continue

@@ -1,0 +1,134 @@
+"""Which files of a folder are masks, and of which picture, by their names and folders only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Literal
+
+from modelyard.kit.boxes.scenes import split_in
+from modelyard.kit.pictures.pixels import PICTURES
+from modelyard.kit.splits import SPLIT_NAMES
+from modelyard.store.files import File
+
+IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "pictures"}) | {
+    "leftimg8bit"
+}
+MASK_FOLDERS = frozenset(
+    {"mask", "masks", "label", "labels", "annotation", "annotations", "ann", "gt", "seg"}
+) | {"ground_truth", "groundtruth", "segmentation", "segmentationclass", "segmentations"}
+MASK_FOLDERS |= {"gtfine", "gtcoarse", "semantic", "segmentationclassaug", "segmentationclasspng"}
+IMAGE_WORDS = frozenset({"image", "images", "img", "imgs"})
+MASK_WORDS = frozenset({"mask", "masks", "label", "labels", "annot", "annotation", "annotations"})
+"""Words of a folder's name that say what it holds: `train_masks`, `trainannot`."""
+ENDS = ("_mask", "_masks", "_label", "_labels", "_seg", "_gt", "_segmentation")
+"""What a mask's name may have after that of its picture."""
+SAID = IMAGE_WORDS | MASK_WORDS | {"gt", "seg", "segmentation", "sat"}
+"""Words of a file's name that say whether it is a picture or a mask."""
+CITYSCAPES = re.compile("_gt(fine|coarse)_([a-z]+)$")
+"""End of the name of each file that Cityscapes has next to a picture, which ends in `_leftImg8bit`."""
+CITY_MASKS = ("labeltrainids", "labelids")
+"""What such an end calls the masks of classes, the better first: others are of objects, or for eyes."""
+Role = Literal["image", "mask"]
+Key = tuple[str, ...]
+
+
+def is_mask(file: File) -> bool:
+    """Whether a file is a mask: the innermost folder that says something counts."""
+    if not PICTURES.reads(file.name):
+        return False
+    path = PurePosixPath(file.name)
+    folders = path.parts[:-1]
+    for folder in reversed(folders):
+        role = _role(folder)[0]
+        if role is not None:
+            return role == "mask"
+    return path.stem.lower().endswith(ENDS)
+
+
+def of_classes(masks: list[File]) -> tuple[list[File], set[str]]:
+    """The masks that hold classes, and the names of others: Cityscapes has one with colours and one
+    with objects next to each."""
+    kinds = {}
+    for mask in masks:
+        match = CITYSCAPES.search(PurePosixPath(mask.name.lower()).stem)
+        kinds[mask.name] = match.group(2) if match else ""
+    seen = set(kinds.values())
+    best = next((kind for kind in CITY_MASKS if kind in seen), "")
+    chosen = [mask for mask in masks if kinds[mask.name] in ("", best)]
+    return chosen, kinds.keys() - {mask.name for mask in chosen}
+
+
+def key_of(name: str) -> Key:
+    """The same of a picture and its mask: folders without what says which of both they hold, and
+    the name without endings."""
+    folders = [_role(folder)[1] for folder in PurePosixPath(name).parts[:-1]]
+    return *filter(None, folders), _stem(name)
+
+
+def split_of(name: str) -> str | None:
+    """The split that the folders of a picture or mask name: `trainannot/1.png`."""
+    return split_in("/".join(key_of(name)[:-1]))
+
+
+def bare_key(name: str) -> tuple[str | None, str]:
+    """The same of a picture and its mask whatever their folders are called: their split, and the
+    name without words such as `image` and `mask`."""
+    words = re.split("[^a-z0-9]+", _stem(name))
+    return split_of(name), "_".join(word for word in words if word not in SAID)
+
+
+def by_bare_key(pictures: Iterable[File]) -> dict[tuple[str | None, str], File]:
+    """Pictures by their bare keys, where no other one has the same; of several the one in a folder
+    of pictures."""
+    found: dict[tuple[str | None, str], list[File]] = {}
+    for file in pictures:
+        found.setdefault(bare_key(file.name), []).append(file)
+    chosen = {}
+    for key, files in found.items():
+        if len(files) > 1:
+            files = [file for file in files if _is_image(file.name)]
+        if len(files) == 1:
+            chosen[key] = files[0]
+    return chosen
+
+
+def _is_image(name: str) -> bool:
+    return any(_role(folder)[0] == "image" for folder in PurePosixPath(name).parts[:-1])
+
+
+def _stem(name: str) -> str:
+    """A name without folders and endings."""
+    stem = CITYSCAPES.sub("", PurePosixPath(name.lower()).stem).removesuffix("_leftimg8bit")
+    for end in ENDS:
+        stem = stem.removesuffix(end)
+    return stem
+
+
+def _role(folder: str) -> tuple[Role | None, str]:
+    """What a folder holds by its name, and the rest of the name."""
+    lower = folder.lower()
+    if lower in IMAGE_FOLDERS:
+        return "image", ""
+    if lower in MASK_FOLDERS:
+        return "mask", ""
+    words = []
+    # `imagesTr` is two words, as `images_tr` is.
+    for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", folder):
+        words += _parted(word.lower())
+    rest = "_".join(word for word in words if word not in IMAGE_WORDS | MASK_WORDS)
+    if not MASK_WORDS.isdisjoint(words):
+        return "mask", rest
+    if not IMAGE_WORDS.isdisjoint(words):
+        return "image", rest
+    return None, lower
+
+
+def _parted(word: str) -> list[str]:
+    """`trainannot` as two words."""
+    for split in sorted(SPLIT_NAMES, key=len, reverse=True):
+        rest = word.removeprefix(split)
+        if rest != word and rest in IMAGE_WORDS | MASK_WORDS:
+            return [split, rest]
+    return [word]
