@@ -208,7 +208,7 @@ def test_outlines_of_yolo_become_the_boxes_around_them(tmp_path):
     listing = read_scenes(tmp_path, PICTURES)
     (box,) = listing.scenes[0].boxes
     assert (box.label, box.left, box.top, box.right, box.bottom) == ("dog", 0.25, 0.1, 0.75, 0.9)
-    assert listing.notes == ["1 outlines of objects became the boxes around them."]
+    assert listing.notes == ["1 objects are outlines: their boxes are those around them."]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

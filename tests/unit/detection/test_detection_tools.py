@@ -93,7 +93,7 @@ def test_a_circle_is_the_box_around_it_and_a_point_is_named(tmp_path: Path) -> N
     listing = read(tmp_path)
     (box,) = listing.scenes[0].boxes
     assert (box.left, box.top, box.right, box.bottom) == (5, 5, 15, 15)
-    assert listing.notes == ["1 shapes of the type 'point' have no area: left out."]
+    assert listing.notes == ["1 shapes of the type 'point' are not read: left out."]
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_the_built_in_land_has_outlines_next_to_its_masks(tmp_path):
 
 
 def test_masks_that_tell_no_objects_apart_are_refused(tmp_path):
-    with pytest.raises(BadData, match="model.kind=mask2former needs COCO's JSON") as seen:
+    with pytest.raises(BadData, match="model.kind=mask2former needs outlines") as seen:
         features_of(instanced(), masks(tmp_path / "raw"), tmp_path / "features")
     assert "\n" not in str(seen.value)
 

@@ -33,14 +33,14 @@ SEARCH: Mapping[str, Range] = {
 class SegmentationFeatures(SquareFeatures):
     """From pictures with masks to pixels."""
 
-    format: Literal["auto", "masks", "coco"] = "auto"
+    format: Literal["auto", "masks", "coco", "labelme", "cvat", "yolo"] = "auto"
     """How the classes of pixels are written: PNG masks in a folder next to the pictures, or outlines
-    in COCO's JSON. `auto`: found from the files; where there are both, mask2former reads outlines, the
-    other kinds masks."""
+    in COCO's or LabelMe's JSON, in CVAT's XML, in YOLO's text files. `auto`: found from the files;
+    where there are both, mask2former reads outlines, the other kinds masks."""
     ignore_index: int | None = Field(default=255, ge=0, le=65_535)
     """Value of a mask's pixels that are neither learnt nor judged. None: there are none."""
     background: str = Field(default="background", min_length=1)
-    """COCO: the class of pixels in no outline."""
+    """Outlines: the class of pixels in none."""
     sample_pictures: int = Field(default=400, ge=20)
     """Pictures of the built-in data: simulated land seen from above."""
 
@@ -51,7 +51,7 @@ class SegmentationModel(CheckpointModel):
     kind: Kind = "unet"
     """unet (small, our own), segformer, deeplabv3 (DeepLabV3+ on MobileNetV2), sam (the mask of one
     object, which points or a box in the request mean), mask2former (each object with its class,
-    score, box and mask; needs COCO's outlines): all but the first are transformers', built from a
+    score, box and mask; needs outlines): all but the first are transformers', built from a
     config, or from `checkpoint`."""
     width: int = Field(default=16, ge=8, le=512)
     """unet and segformer: channels of the first stage, twice as many in each further one. deeplabv3:

@@ -70,7 +70,7 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
     counted = "pixels"
     """What classes have more or fewer of."""
     least_classes = 2
-    preferred: Literal["masks", "COCO"] = "masks"
+    preferred: Literal["masks", "outlines"] = "masks"
     """Of the two formats, where a folder holds both."""
 
     def sample(self, raw: Path) -> None:
@@ -287,7 +287,7 @@ def write_masks(
 def _ignored(listing: Pairs, values: set[int], index: int | None) -> int | None:
     """The number that is ignored. Masks of 0 and 255 only are of one thing and the rest: there 255
     is a class."""
-    if listing.format == "COCO":
+    if listing.format != "masks":
         return None
     if listing.names is None and values == {0, index}:
         said = f"The masks hold 0 and {index} only: {index} is a class, and nothing is ignored."

@@ -42,12 +42,14 @@ class InstanceData(SegmentationData):
     counted = "objects"
     least_classes = 1
 
-    preferred = "COCO"
+    preferred = "outlines"
 
     def _masked(self, pair: Pair, seen: Look) -> Masked:
         if pair.objects is None:
             problem = "holds masks, which do not tell objects of a class apart"
-            hint = "model.kind=mask2former needs COCO's JSON with segmentation"
+            hint = (
+                "model.kind=mask2former needs outlines: COCO's JSON with segmentation, LabelMe's, …"
+            )
             raise BadData(problem, file=pair.table, hint=hint)
         found = tuple(pair.objects(seen))
         counts: Counter[int] = Counter()

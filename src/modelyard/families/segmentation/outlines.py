@@ -1,4 +1,5 @@
-"""Outlines of COCO's instances: polygons and run lengths, flattened to classes of pixels."""
+"""Outlines of COCO's instances, and those that tools draw: polygons and run lengths, flattened to
+classes of pixels."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from modelyard.families.segmentation.rle import check_runs, from_text
 from modelyard.kit.boxes.annotated import Look
 from modelyard.kit.boxes.coco import Document, Instances, check_once
 from modelyard.kit.boxes.geometry import TURNED
-from modelyard.kit.boxes.scenes import Pictures, split_in
+from modelyard.kit.boxes.scenes import Pictures, Scenes, split_in
 from modelyard.kit.pictures.pixels import PICTURES, Limits
 from modelyard.store.files import File, FileSet
 
@@ -35,6 +37,8 @@ class Outline:
     """Its class."""
     crowd: bool
     segmentation: Any
+    relative: bool = False
+    """Whether the numbers of its polygons are shares of the picture's sides."""
 
 
 def read_outlines(
@@ -83,13 +87,47 @@ def _read_pairs(
             listing.drop("objects: without an outline")
     split = split_in(document.file.name)
     for key, picture, size in document.images(pictures):
-        drawn = _drawn(document, picture, outlines[key], size)
+        drawn = _drawn(document.file.path, picture, outlines[key], size)
         pair = Pair(picture, split, document.file.path, _flattened(drawn), drawn)
         listing.pairs.append(pair)
 
 
+def read_drawn(scenes: Scenes, background: str, raw: Path) -> Pairs:
+    """The pictures of a tool that draws outlines, each with its objects; objects that it has boxes
+    of only are counted.
+
+    Raises:
+        BadData: no object has an outline.
+    """
+    labels: set[str] = set()
+    for scene in scenes.scenes:
+        labels.update(box.label for box in scene.boxes if box.outline and not box.ignored)
+    if not labels:
+        hint = "Boxes are detection's: modelyard run detection"
+        raise BadData(f"{scenes.format}: no object has an outline", file=raw, hint=hint)
+    names = [background, *sorted(labels - {background})]
+    numbers = {name: place for place, name in enumerate(names)}
+    listing = Pairs(scenes.format, [], dict(enumerate(names)))
+    listing.dropped, listing.notes = scenes.dropped, scenes.notes
+    for scene in scenes.scenes:
+        outlines = []
+        for place, box in enumerate(scene.boxes):
+            if not box.outline:
+                listing.drop("objects: without an outline")
+                continue
+            polygons = [list(polygon) for polygon in box.outline]
+            value = numbers.get(box.label, 0)
+            where = f"object {place + 1}"
+            outline = Outline(where, value, box.ignored, polygons, scene.relative)
+            outlines.append(outline)
+        drawn = _drawn(scene.table, scene.picture, outlines, scene.size)
+        pair = Pair(scene.picture, scene.split, scene.table, _flattened(drawn), drawn)
+        listing.pairs.append(pair)
+    return listing
+
+
 def _drawn(
-    document: Instances, picture: File, outlines: list[Outline], said: Size | None
+    table: Path, picture: File, outlines: list[Outline], said: Size | None
 ) -> Callable[[Look], list[Drawn]]:
     def objects(look: Look) -> list[Drawn]:
         size = said or look.size
@@ -97,13 +135,16 @@ def _drawn(
         if size not in (look.size, look.stored):
             seen = f"says that {picture.name} has {size[0]} x {size[1]} pixels, and it has"
             problem = f"{seen} {look.size[0]} x {look.size[1]}"
-            raise BadData(problem, file=document.file.path, hint="It is another picture")
+            raise BadData(problem, file=table, hint="It is another picture")
         found = []
         for outline in outlines:
+            segmentation = outline.segmentation
+            if outline.relative:
+                segmentation = [_scaled(polygon, size) for polygon in segmentation]
             try:
-                mask = encoded(outline.segmentation, size)
+                mask = encoded(segmentation, size)
             except ValueError as error:
-                raise document.wrong(outline.place, f"{error}; {FORMS}") from None
+                raise BadData(f"{outline.place}: {error}; {FORMS}", file=table) from None
             if look.orientation in TURNED:
                 shown = as_shown(coco.decode(mask), look)
                 # pycocotools reads masks column by column.
@@ -126,6 +167,11 @@ def _flattened(
         return flat
 
     return values
+
+
+def _scaled(polygon: list[float], size: Size) -> list[float]:
+    """In pixels of a picture of this width and height."""
+    return [number * size[place % 2] for place, number in enumerate(polygon)]
 
 
 def encoded(segmentation: Any, size: Size) -> dict[str, Any]:

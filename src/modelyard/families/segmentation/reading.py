@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,17 +21,22 @@ from modelyard.families.segmentation.names import (
     split_of,
 )
 from modelyard.kit.boxes.annotated import Look
+from modelyard.kit.boxes.coco import documents
 from modelyard.kit.boxes.geometry import TURNED
+from modelyard.kit.boxes.reading import readers
+from modelyard.kit.boxes.scenes import Scenes
 from modelyard.kit.boxes.voc import listed, stems_of
+from modelyard.kit.boxes.yolo import label_files
 from modelyard.kit.classifier.examples import Listed
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.pictures.pixels import PICTURES, Limits
 from modelyard.store.files import File, FileSet, files_of
 
+Written = Literal["auto", "masks", "coco", "labelme", "cvat", "yolo"]
 LOSSLESS = (".png", ".gif")
 LAYOUTS = (
-    "Read are pictures in images/ with PNG masks of the same names in masks/, and COCO's JSON with "
-    "segmentation; export outlines of LabelMe, CVAT and others as COCO"
+    "Read are pictures in images/ with PNG masks of the same names in masks/, and outlines: COCO's "
+    "JSON with segmentation, LabelMe's JSON, CVAT for images, YOLO's text files"
 )
 
 
@@ -73,7 +79,7 @@ class Pairs(Listed):
 
 def read_pairs(
     raw: Path,
-    format: str,  # noqa: A002
+    format: Written,  # noqa: A002
     background: str,
     ignored: int | None,
     preferred: str = "masks",
@@ -81,41 +87,79 @@ def read_pairs(
     """The pictures of a folder with their masks, in the order of names.
 
     Args:
-        preferred: which of `masks` and `COCO` is read of a folder that holds both.
+        preferred: which of `masks` and `outlines` is read of a folder that holds both.
 
     Raises:
         BadData: with the file, and what in it is wrong; or the folder has no such files.
     """
-    from modelyard.families.segmentation.outlines import read_outlines
-    from modelyard.kit.boxes.coco import documents
-
     raw = Path(raw)
     if not raw.is_dir() or not any(raw.iterdir()):
         raise BadData("holds no files", file=raw, hint=LAYOUTS)
     files = files_of(raw)
-    masks = [file for file in files if format != "coco" and is_mask(file)]
-    masks, unread = of_classes(masks)
-    tables = [file for file in files if file.suffix == ".json" and file.name != "labels.json"]
-    instances = []
-    if format != "masks" and tables:
-        instances = documents(tables)
+    seen = [file for file in files if is_mask(file)]
+    masks, unread = of_classes(seen if format in ("auto", "masks") else [])
     if unread and not masks:
         hint = "Add Cityscapes' files _gtFine_labelIds.png"
         raise BadData("holds masks of colours or objects only", file=raw, hint=hint)
-    if not masks and not instances:
+    by_file = bool(masks) and preferred == "masks"
+    drawn = _outlined(files, format, background, {mask.name for mask in seen}, by_file)
+    if not masks and not drawn:
         raise BadData("holds no masks", file=raw, hint=LAYOUTS)
-    are_preferred = preferred == "masks" or not instances
-    by_file = bool(masks) and are_preferred
-    if by_file:
-        listing = _folders(files, masks, unread, ignored)
+    if by_file or not drawn:
+        listing, read = _folders(files, masks, unread, ignored), "masks"
     else:
-        listing = read_outlines(files, instances, background, {mask.name for mask in masks})
-    if masks and instances:
-        read, other = ("masks", "coco") if by_file else ("coco", "masks")
-        said = f"The folder holds masks and COCO's outlines: read with features.format={read}. "
-        listing.notes.append(f"{said}{other} is the other one.")
+        read, reads = next(iter(drawn.items()))
+        listing = reads()
+    if masks and drawn:
+        others = ", ".join(name for name in ("masks", *drawn) if name != read)
+        said = f"The folder holds masks and outlines: read with features.format={read}. "
+        listing.notes.append(f"{said}{others} is the other one.")
     listing.pairs.sort(key=lambda pair: pair.picture.name)
     return listing
+
+
+def _outlined(
+    files: FileSet,
+    format: Written,  # noqa: A002
+    background: str,
+    masks: Set[str],
+    by_file: bool,
+) -> dict[str, Callable[[], Pairs]]:
+    """What reads the outlines of a folder, by the name of their format.
+
+    Args:
+        masks: names of files that are no pictures.
+        by_file: these masks are read, and outlines only mentioned.
+
+    Raises:
+        BadData: outlines of two formats.
+    """
+    from modelyard.families.segmentation.outlines import read_outlines
+
+    if format == "masks":
+        return {}
+    tables = [file for file in files if file.suffix == ".json" and file.name != "labels.json"]
+    instances = documents(tables) if tables and format in ("auto", "coco") else []
+    if instances:
+        return {"coco": lambda: read_outlines(files, instances, background, masks)}
+    # The tools' files are many: they are not read only to be mentioned.
+    if by_file or format == "coco":
+        return {}
+    found = readers(files, PICTURES, format, masks)
+    # Boxes of Pascal VOC have no outlines, and classes.txt may name the classes of masks.
+    found.pop("voc", None)
+    if not label_files(files):
+        found.pop("yolo", None)
+    if len(found) > 1:
+        hint = f"Type: --set features.format={next(iter(found))}"
+        raise BadData(f"holds outlines of {' and '.join(found)}", file=files.root, hint=hint)
+    return {name: partial(_read, reads, background, files) for name, reads in found.items()}
+
+
+def _read(reads: Callable[[], Scenes], background: str, files: FileSet) -> Pairs:
+    from modelyard.families.segmentation.outlines import read_drawn
+
+    return read_drawn(reads(), background, files.root)
 
 
 def _folders(files: FileSet, masks: list[File], unread: set[str], ignored: int | None) -> Pairs:

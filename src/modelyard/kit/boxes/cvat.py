@@ -80,13 +80,15 @@ def _box(file: File, shape: Element, place: str) -> Box:
         if _number(file, shape.get("rotation") or "0", f"{place}/rotation"):
             problem = f"<{place}/rotation>: a box that is turned is not read"
             raise BadData(problem, file=file.path, hint="Export it as a polygon")
-        return Box(label, left, top, right, bottom)
+        corners = (left, top, right, top, right, bottom, left, bottom)
+        return Box(label, left, top, right, bottom, outline=(corners,))
     across, down = [], []
     for point in (shape.get("points") or "").split(";"):
         x, _, y = point.partition(",")
         across.append(_number(file, x, f"{place}/points"))
         down.append(_number(file, y, f"{place}/points"))
-    return Box(label, min(across), min(down), max(across), max(down))
+    flat = tuple(number for corner in zip(across, down, strict=True) for number in corner)
+    return Box(label, min(across), min(down), max(across), max(down), outline=(flat,))
 
 
 def _number(file: File, text: str | None, place: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,7 +16,11 @@ from modelyard.kit.json_lines import json_value
 from modelyard.store.files import File
 
 LEAST_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2}
-"""Types of shapes that have an area, and the least number of their points."""
+"""Types of shapes that are read, and the least number of their points."""
+IGNORED = "__ignore__"
+"""What LabelMe calls what is neither learnt nor judged."""
+CORNERS = 36
+"""Of the polygon that stands for a circle."""
 
 
 def labelme_documents(files: list[File]) -> list[tuple[File, Document]]:
@@ -43,18 +48,23 @@ def read_labelme(found: list[tuple[File, Document]], pictures: Pictures) -> Scen
     listing = Scenes("LabelMe", [])
     others: Counter[str] = Counter()
     for file, content in found:
-        boxes = []
+        parts: dict[Any, list[Box]] = {}
         for number, shape in enumerate(_shapes(file, content)):
             kind = shape.get("shape_type", "polygon")
             if kind in LEAST_POINTS:
-                boxes.append(_box(file, shape, kind, f"shapes[{number}]"))
+                box = _box(file, shape, kind, f"shapes[{number}]")
+                group = shape.get("group_id")
+                # Parts of an object that something hides have the same number.
+                key = number if group is None else (box.label, str(group))
+                parts.setdefault(key, []).append(box)
             else:
                 others[str(kind)] += 1
+        boxes = [_joined(some) for some in parts.values()]
         picture = _picture(file, content, pictures)
         split = split_in(file.name)
         listing.scenes.append(Scene(picture, tuple(boxes), file.path, split, _size(content)))
     for kind, count in others.items():
-        listing.notes.append(f"{count} shapes of the type {kind!r} have no area: left out.")
+        listing.notes.append(f"{count} shapes of the type {kind!r} are not read: left out.")
     listing.drop("without a JSON file", without(pictures, listing.scenes))
     return listing
 
@@ -95,14 +105,41 @@ def _box(file: File, shape: dict[str, Any], kind: str, place: str) -> Box:
         if not _is_point(point):
             problem = f"{place}.points: {str(point)[:40]} is not [x, y] in pixels"
             raise BadData(problem, file=file.path)
-    across = [float(x) for x, _ in points]
-    down = [float(y) for _, y in points]
+    corners = _corners(points, kind)
+    across, down = zip(*corners, strict=True)
+    flat = tuple(float(number) for corner in corners for number in corner)
+    edges = (float(min(across)), float(min(down)), float(max(across)), float(max(down)))
+    label = label.strip()
+    return Box(label, *edges, ignored=label == IGNORED, outline=(flat,))
+
+
+def _corners(points: list[list[float]], kind: str) -> list[list[float]]:
+    """The corners of a shape."""
     if kind == "circle":
         # Its middle, and a point on it.
-        radius = math.dist(points[0], points[1])
-        across = [across[0] - radius, across[0] + radius]
-        down = [down[0] - radius, down[0] + radius]
-    return Box(label.strip(), min(across), min(down), max(across), max(down))
+        (x, y), radius = points[0], math.dist(points[0], points[1])
+        turns = [2 * math.pi * corner / CORNERS for corner in range(CORNERS)]
+        return [[x + radius * math.cos(turn), y + radius * math.sin(turn)] for turn in turns]
+    if kind == "rectangle":
+        # Drawn from any corner to the opposite one.
+        left, top = (min(some) for some in zip(*points, strict=True))
+        right, bottom = (max(some) for some in zip(*points, strict=True))
+        return [[left, top], [right, top], [right, bottom], [left, bottom]]
+    return points
+
+
+def _joined(parts: list[Box]) -> Box:
+    """The box around the parts of an object."""
+    if len(parts) == 1:
+        return parts[0]
+    return replace(
+        parts[0],
+        left=min(part.left for part in parts),
+        top=min(part.top for part in parts),
+        right=max(part.right for part in parts),
+        bottom=max(part.bottom for part in parts),
+        outline=tuple(polygon for part in parts for polygon in part.outline),
+    )
 
 
 def _is_point(value: Any) -> bool:

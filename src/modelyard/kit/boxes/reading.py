@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from modelyard.kit.boxes.scenes import Pictures, Scenes
 from modelyard.kit.boxes.voc import read_voc
 from modelyard.kit.boxes.yolo import is_yolo, read_yolo
 from modelyard.kit.classifier.kind import FileKind
-from modelyard.store.files import files_of
+from modelyard.store.files import FileSet, files_of
 
 Format = Literal["auto", "coco", "yolo", "voc", "labelme", "cvat"]
 LAYOUTS = (
@@ -34,9 +34,37 @@ def read_scenes(raw: Path, kind: FileKind, format: Format = "auto") -> Scenes:  
     raw = Path(raw)
     if not raw.is_dir() or not any(raw.iterdir()):
         raise BadData("holds no files", file=raw, hint=LAYOUTS)
-    files = files_of(raw)
-    pictures = Pictures(files, kind)
-    found: dict[str, Callable[[], Scenes]] = {}
+    found = readers(files_of(raw), kind, format)
+    if len(found) > 1:
+        names = " and ".join(found)
+        hint = f"Type: --set features.format={next(iter(found))}"
+        raise BadData(f"holds annotations of {names}", file=raw, hint=hint)
+    if not found:
+        raise BadData("holds no annotations of a known format", file=raw, hint=LAYOUTS)
+    listing = next(iter(found.values()))()
+    if not listing.scenes:
+        readable = f"no annotated picture in it (read are {kind.readable})"
+        raise BadData(f"{listing.format}: {readable}", file=raw)
+    listing.scenes.sort(key=lambda scene: scene.picture.name)
+    return listing
+
+
+def readers(
+    files: FileSet,
+    kind: FileKind,
+    format: Format,  # noqa: A002
+    others: Set[str] = frozenset(),
+) -> dict[Format, Callable[[], Scenes]]:
+    """What reads the annotations of a folder, by the format that they have.
+
+    Args:
+        others: names of files that look like pictures and are none.
+
+    Raises:
+        BadData: a JSON or XML file that is none.
+    """
+    pictures = Pictures(files, kind, others)
+    found: dict[Format, Callable[[], Scenes]] = {}
     tables = [file for file in files if file.suffix == ".json"]
     instances = documents(tables) if format in ("auto", "coco") else []
     if instances:
@@ -54,15 +82,4 @@ def read_scenes(raw: Path, kind: FileKind, format: Format = "auto") -> Scenes:  
         found["voc"] = lambda: read_voc(files, pictures)
     if format in ("auto", "yolo") and is_yolo(files):
         found["yolo"] = lambda: read_yolo(files, pictures)
-    if len(found) > 1:
-        names = " and ".join(found)
-        hint = f"Type: --set features.format={next(iter(found))}"
-        raise BadData(f"holds annotations of {names}", file=raw, hint=hint)
-    if not found:
-        raise BadData("holds no annotations of a known format", file=raw, hint=LAYOUTS)
-    listing = next(iter(found.values()))()
-    if not listing.scenes:
-        readable = f"no annotated picture in it (read are {kind.readable})"
-        raise BadData(f"{listing.format}: {readable}", file=raw)
-    listing.scenes.sort(key=lambda scene: scene.picture.name)
-    return listing
+    return found

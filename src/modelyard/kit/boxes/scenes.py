@@ -27,6 +27,8 @@ class Box:
     """Pixels; shares of the picture's sides where its scene is `relative`."""
     ignored: bool = False
     """A crowd or a difficult object: neither found nor missed."""
+    outline: tuple[tuple[float, ...], ...] = ()
+    """The polygons that it was drawn as, each x and y in turn; empty: as a box only."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def read_yolo(files: FileSet, pictures: Pictures) -> Scenes:
     if bare:
         listing.notes.append(f"{bare} pictures have no text file, and so no boxes.")
     if outlines:
-        listing.notes.append(f"{outlines} outlines of objects became the boxes around them.")
+        listing.notes.append(f"{outlines} objects are outlines: their boxes are those around them.")
     return listing
 
 
@@ -243,11 +243,12 @@ def _boxes(file: File, described: _Description) -> tuple[list[Box], int]:
         if len(numbers) == 4:
             x, y, width, height = numbers
             edges = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+            found.append(Box(label, *edges))
         else:
             outlines += 1
             right, down = numbers[::2], numbers[1::2]
             edges = (min(right), min(down), max(right), max(down))
-        found.append(Box(label, *edges))
+            found.append(Box(label, *edges, outline=(tuple(numbers),)))
     return found, outlines
 
 
