@@ -34,9 +34,9 @@ SEARCH: Mapping[str, Range] = {
 class DetectionFeatures(SquareFeatures):
     """From pictures with boxes to pixels."""
 
-    format: Literal["auto", "coco", "yolo", "voc", "labelme", "cvat"] = "auto"
-    """How the boxes are written: COCO's JSON, YOLO's text files, Pascal VOC's XML. `auto`: found
-    from the files."""
+    format: Literal["auto", "coco", "yolo", "voc", "labelme", "cvat", "csv"] = "auto"
+    """How the boxes are written: COCO's JSON, YOLO's text files, Pascal VOC's XML, LabelMe's JSON,
+    CVAT's XML, or a table with a row an object. `auto`: found from the files."""
     most_boxes: int = Field(default=100, ge=1, le=1_000)
     """Boxes of a picture that training looks at, the largest; judging looks at all."""
     sample_pictures: int = Field(default=900, ge=20)

@@ -148,6 +148,7 @@ def _outlined(
     found = readers(files, PICTURES, format, masks)
     # Boxes of Pascal VOC have no outlines, and classes.txt may name the classes of masks.
     found.pop("voc", None)
+    found.pop("csv", None)
     if not label_files(files):
         found.pop("yolo", None)
     if len(found) > 1:

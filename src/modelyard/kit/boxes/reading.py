@@ -10,17 +10,19 @@ from modelyard.errors import BadData
 from modelyard.kit.boxes.coco import documents, read_coco
 from modelyard.kit.boxes.cvat import cvat_files, read_cvat
 from modelyard.kit.boxes.labelme import labelme_documents, read_labelme
+from modelyard.kit.boxes.listed import box_tables, read_listed_boxes
 from modelyard.kit.boxes.scenes import Pictures, Scenes
 from modelyard.kit.boxes.voc import read_voc
 from modelyard.kit.boxes.yolo import is_yolo, read_yolo
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.store.files import FileSet, files_of
 
-Format = Literal["auto", "coco", "yolo", "voc", "labelme", "cvat"]
+Format = Literal["auto", "coco", "yolo", "voc", "labelme", "cvat", "csv"]
 LAYOUTS = (
     "Read are COCO (a .json with images, annotations and categories), Pascal VOC (an .xml file a "
     "picture), YOLO (a .txt file a picture, with data.yaml or classes.txt), LabelMe (a .json file a "
-    "picture) and CVAT for images (annotations.xml)"
+    "picture), CVAT for images (annotations.xml) and a .csv file with a row an object "
+    "(filename,class,xmin,ymin,xmax,ymax)"
 )
 
 
@@ -82,4 +84,8 @@ def readers(
         found["voc"] = lambda: read_voc(files, pictures)
     if format in ("auto", "yolo") and is_yolo(files):
         found["yolo"] = lambda: read_yolo(files, pictures)
+    # Next to another format a table is what somebody made of it.
+    listed = box_tables(list(files)) if format == "csv" or (format == "auto" and not found) else []
+    if listed:
+        found["csv"] = lambda: read_listed_boxes(listed, pictures)
     return found
