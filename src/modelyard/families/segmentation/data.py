@@ -88,7 +88,9 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
         """
         earlier, settings = self.earlier(out), self.config.features
         index = settings.ignore_index
-        listing = read_pairs(raw, settings.format, settings.background, index, self.preferred)
+        listing = read_pairs(
+            raw, settings.format, settings.background, index, self.limits, self.preferred
+        )
         seen = self._looked_at(listing)
         values = _total(list(seen.values())).keys() - {-1}
         ignored = _ignored(listing, values, index)

@@ -24,6 +24,8 @@ MASK_WORDS = frozenset({"mask", "masks", "label", "labels", "annot", "annotation
 """Words of a folder's name that say what it holds: `train_masks`, `trainannot`."""
 ENDS = ("_mask", "_masks", "_label", "_labels", "_seg", "_gt", "_segmentation")
 """What a mask's name may have after that of its picture."""
+OBJECT_WORDS = frozenset({"instance", "instances", "panoptic"})
+"""Words of folders whose masks hold numbers or colours of objects."""
 SAID = IMAGE_WORDS | MASK_WORDS | {"gt", "seg", "segmentation", "sat"}
 """Words of a file's name that say whether it is a picture or a mask."""
 CITYSCAPES = re.compile("_gt(fine|coarse)_([a-z]+)$")
@@ -41,6 +43,8 @@ def is_mask(file: File) -> bool:
     path = PurePosixPath(file.name)
     folders = path.parts[:-1]
     for folder in reversed(folders):
+        if not OBJECT_WORDS.isdisjoint(_words(folder)):
+            return False
         role = _role(folder)[0]
         if role is not None:
             return role == "mask"
@@ -113,16 +117,21 @@ def _role(folder: str) -> tuple[Role | None, str]:
         return "image", ""
     if lower in MASK_FOLDERS:
         return "mask", ""
-    words = []
-    # `imagesTr` is two words, as `images_tr` is.
-    for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", folder):
-        words += _parted(word.lower())
+    words = _words(folder)
     rest = "_".join(word for word in words if word not in IMAGE_WORDS | MASK_WORDS)
     if not MASK_WORDS.isdisjoint(words):
         return "mask", rest
     if not IMAGE_WORDS.isdisjoint(words):
         return "image", rest
     return None, lower
+
+
+def _words(folder: str) -> list[str]:
+    """The words of a name, in lower case: `imagesTr` is two, as `images_tr` is."""
+    words: list[str] = []
+    for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", folder):
+        words += _parted(word.lower())
+    return words
 
 
 def _parted(word: str) -> list[str]:

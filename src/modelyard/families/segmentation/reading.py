@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from modelyard.errors import BadData
+from modelyard.families.segmentation.colours import Palette, palette_of
 from modelyard.families.segmentation.masks import class_names, mask_values
 from modelyard.families.segmentation.names import (
     bare_key,
@@ -82,6 +83,7 @@ def read_pairs(
     format: Written,  # noqa: A002
     background: str,
     ignored: int | None,
+    limits: Limits,
     preferred: str = "masks",
 ) -> Pairs:
     """The pictures of a folder with their masks, in the order of names.
@@ -106,7 +108,7 @@ def read_pairs(
     if not masks and not drawn:
         raise BadData("holds no masks", file=raw, hint=LAYOUTS)
     if by_file or not drawn:
-        listing, read = _folders(files, masks, unread, ignored), "masks"
+        listing, read = _folders(files, masks, unread, ignored, limits), "masks"
     else:
         read, reads = next(iter(drawn.items()))
         listing = reads()
@@ -163,8 +165,11 @@ def _read(reads: Callable[[], Scenes], background: str, files: FileSet) -> Pairs
     return read_drawn(reads(), background, files.root)
 
 
-def _folders(files: FileSet, masks: list[File], unread: set[str], ignored: int | None) -> Pairs:
-    named = class_names(files)
+def _folders(
+    files: FileSet, masks: list[File], unread: set[str], ignored: int | None, limits: Limits
+) -> Pairs:
+    palette = palette_of(masks, files, limits)
+    named = class_names(files) if palette is None else (palette.names, None)
     names = None if named is None else named[0]
     known = {file.name for file in masks} | unread
     pictures: dict[tuple[str, ...], File] = {}
@@ -176,6 +181,9 @@ def _folders(files: FileSet, masks: list[File], unread: set[str], ignored: int |
             raise BadData(problem, file=file.path)
         pictures[key_of(file.name)] = file
     listing = Pairs("masks", [], names)
+    if palette is not None:
+        said = palette.source or "called as they are"
+        listing.notes.append(f"The masks hold colours, and each is a class: {said}.")
     if unread:
         said = f"{len(unread)} files of Cityscapes are no masks of classes (colours, objects)"
         listing.notes.append(f"{said}: read is {PurePosixPath(masks[0].name).name} and its like.")
@@ -203,17 +211,19 @@ def _folders(files: FileSet, masks: list[File], unread: set[str], ignored: int |
             if split is None:
                 listing.drop("in no list of ImageSets/Segmentation")
                 continue
-        values = _of_file(mask, names, ignored)
+        values = _of_file(mask, names, ignored, palette)
         listing.pairs.append(Pair(picture, split, mask.path, values))
     listing.drop("without a mask", len(pictures) - len(taken))
     return listing
 
 
 def _of_file(
-    mask: File, names: dict[int, str] | None, ignored: int | None
+    mask: File, names: dict[int, str] | None, ignored: int | None, palette: Palette | None
 ) -> Callable[[Look, Limits], np.ndarray]:
     def values(look: Look, limits: Limits) -> np.ndarray:
         try:
+            if palette is not None:
+                return as_shown(palette.values(mask, limits), look)
             found = as_shown(mask_values(read_bytes(mask, limits), limits), look)
         except BadData as problem:
             raise BadData(problem.problem, file=mask.path, hint=problem.hint) from None

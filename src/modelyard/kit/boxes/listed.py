@@ -3,6 +3,7 @@ VoTT, Roboflow and competitions have them."""
 
 from __future__ import annotations
 
+import csv
 import math
 import re
 from collections import defaultdict
@@ -11,7 +12,7 @@ from pathlib import PurePosixPath
 
 from modelyard.errors import BadData, first_of
 from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
-from modelyard.kit.classifier.listed import Row, rows_of
+from modelyard.kit.classifier.listed import DELIMITERS, Row, rows_of
 from modelyard.kit.tables import decoded
 from modelyard.store.files import File
 
@@ -60,14 +61,16 @@ def box_tables(files: list[File]) -> list[File]:
     for file in files:
         if file.suffix == ".csv" and file.read(1_000).strip():
             header = decoded(file)[0].lstrip().partition("\n")[0]
-            if roles_of(re.split("[,;\t]", header)) is not None:
+            # As `rows_of` cuts it.
+            delimiter = max(DELIMITERS, key=header.count)
+            if roles_of(next(csv.reader([header], delimiter=delimiter))) is not None:
                 found.append(file)
     return [file for file in found if split_in(file.name)] or found
 
 
 def roles_of(names: list[str]) -> Roles | None:
     """What the columns are by their names; None: no boxes of pictures."""
-    own = {re.sub("[^a-z0-9]", "", name.lower()): name.strip().strip('"') for name in names}
+    own = {re.sub("[^a-z0-9]", "", name.lower()): name.strip() for name in names}
     file = next((own[name] for name in FILES if name in own), None)
     edges = next((four for four in (*EDGES, (BBOX,)) if own.keys() >= set(four)), None)
     if file is None or edges is None:
