@@ -66,6 +66,8 @@ def test_colours_of_cityscapes_only_are_refused(tmp_path: Path) -> None:
     [
         ("train/{}.jpg", "train_masks/{}_mask.gif"),
         ("Data/{}.png", "GroundTruth/{}_segmentation.png"),
+        ("Data/{}.tif", "gt/{}.tif"),
+        ("Data/{}.jpg", "masks/{}.bmp"),
     ],
 )
 def test_pictures_and_masks_may_lie_in_folders_of_any_name(

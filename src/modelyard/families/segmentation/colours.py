@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.segmentation.masks import COLOUR
+from modelyard.families.segmentation.masks import COLOUR, PNG
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.pictures.pixels import Limits, checked
 from modelyard.kit.tables import decoded
@@ -99,7 +99,7 @@ def palette_of(masks: Sequence[File], files: FileSet, limits: Limits) -> Palette
 
 def _has_channels(mask: File) -> bool:
     head = mask.read(COLOUR + 1)
-    return head.startswith(b"\x89PNG") and len(head) > COLOUR and head[COLOUR] in TRUE_COLOUR
+    return head.startswith(PNG) and len(head) > COLOUR and head[COLOUR] in TRUE_COLOUR
 
 
 def _packed_of(mask: File, limits: Limits) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Masks in PNG and GIF files: class numbers of one channel or of a palette, 1 to 16 bits."""
+"""Masks in PNG, GIF, BMP and TIFF files: class numbers of one channel or of a palette, 1 to 16 bits."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NAMES = ("classes.txt", "labels.json")
 """Files that name the classes."""
 LARGEST = 65_535
+PNG = b"\x89PNG"
 DEPTH, COLOUR, GRAY = 24, 25, 0
 """Places in a PNG file of its bits a channel and of its colour type; the type without colour."""
 
@@ -29,17 +30,17 @@ def mask_values(data: bytes, limits: Limits) -> np.ndarray:
         BadData: no such file within the limits, or one that holds colours.
     """
 
-    is_gif = data.startswith(b"GIF8")
+    is_png = data.startswith(PNG)
 
     def values(picture: Image) -> np.ndarray:
         found = _numbers(picture)
         # Pillow spreads few bits over 0 to 255.
-        is_spread = not is_gif and data[COLOUR] == GRAY and data[DEPTH] in (2, 4)
+        is_spread = is_png and data[COLOUR] == GRAY and data[DEPTH] in (2, 4)
         if is_spread:
             found = found // (255 // (2 ** data[DEPTH] - 1))
         return found
 
-    return checked(data, limits, values, ("GIF",) if is_gif else ("PNG",))
+    return checked(data, limits, values, ("PNG", "GIF", "BMP", "TIFF"))
 
 
 def _numbers(picture: Image) -> np.ndarray:

@@ -34,7 +34,7 @@ from modelyard.kit.pictures.pixels import PICTURES, Limits
 from modelyard.store.files import File, FileSet, files_of
 
 Written = Literal["auto", "masks", "coco", "labelme", "cvat", "yolo"]
-LOSSLESS = (".png", ".gif")
+LOSSLESS = (".png", ".gif", ".bmp", ".tif", ".tiff")
 LAYOUTS = (
     "Read are pictures in images/ with PNG masks of the same names in masks/, and outlines: COCO's "
     "JSON with segmentation, LabelMe's JSON, CVAT for images, YOLO's text files"
