@@ -12,7 +12,7 @@ from modelyard.errors import BadData
 from modelyard.kit.boxes.reading import read_scenes
 from modelyard.kit.boxes.scenes import Scenes
 from modelyard.kit.pictures.pixels import PICTURES
-from tests.unit.detection.folders import HEIGHT, WIDTH, boxes_of, picture
+from tests.unit.detection.folders import HEIGHT, WIDTH, boxes_of, picture, voc
 
 
 def labelme(raw: Path, kind: str = "rectangle", count: int = 20) -> None:
@@ -134,3 +134,15 @@ def test_an_element_that_cannot_be_read_is_named(tmp_path: Path, images: str, sa
     with pytest.raises(BadData) as caught:
         read(tmp_path)
     assert said in str(caught.value)
+
+
+def test_pictures_with_drawn_boxes_are_not_taken_for_those_of_the_annotations(
+    tmp_path: Path,
+) -> None:
+    voc(tmp_path)
+    for number in range(20):
+        picture(tmp_path / "AnnotationsVisualization" / f"{number:02}.png", 100 + number)
+        picture(tmp_path / "SegmentationClass" / f"{number:02}.png", 200 + number)
+    listing = read(tmp_path)
+    assert {Path(scene.picture.name).parent.name for scene in listing.scenes} == {"JPEGImages"}
+    assert listing.dropped == {"without an XML file": 40}

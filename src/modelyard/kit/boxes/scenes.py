@@ -14,6 +14,9 @@ from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.store.files import File, FileSet
 
+USUAL = frozenset({"jpegimages", "images", "image", "imgs", "img"})
+"""What folders of pictures are usually called, in lower case."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -103,7 +106,9 @@ class Pictures:
         split = split_in(near.name)
         alike = [file for file in found if split_in(file.name) == split]
         nearby = [file for file in alike if _folder(file.name) == _folder(near.name)]
-        for some in (found, alike, nearby):
+        # Exports bring pictures with the boxes drawn on them, and masks, in folders of their own.
+        usual = [file for file in alike or found if _folder(file.name).name.lower() in USUAL]
+        for some in (found, alike, nearby, usual):
             if len(some) == 1:
                 return some[0]
         where = f"{place}: " if place else ""

@@ -275,6 +275,8 @@ class ClassifierData(Data[C], Generic[C, S]):
             hint = ""
             if is_list(lost[0]) and hasattr(self.config.features, "labels"):
                 hint = f"Should a {kind.one} have any number of labels: --set features.labels=many"
+            elif (listing.raw / lost[0]).is_dir():
+                hint = "If the folder is no class, move it away, or let data.uri name that of the classes"
             raise BadData(problem, file=listing.raw, hint=hint)
 
     def positive_of(self, spec: S) -> Positive | None:

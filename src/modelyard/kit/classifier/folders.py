@@ -248,7 +248,8 @@ def _read_class(
                 listing.examples.append(Example(file.name, file, label, split))
     if not depth:
         problem = f"an empty class: no {kind.one} in it (read are {kind.readable})"
-        raise BadData(problem, file=files.root / folder)
+        hint = "Where it is no class, move it away, or point data.uri at the folder of the classes"
+        raise BadData(problem, file=files.root / folder, hint=hint)
     return depth
 
 
