@@ -146,3 +146,9 @@ def test_pictures_with_drawn_boxes_are_not_taken_for_those_of_the_annotations(
     listing = read(tmp_path)
     assert {Path(scene.picture.name).parent.name for scene in listing.scenes} == {"JPEGImages"}
     assert listing.dropped == {"without an XML file": 40}
+
+
+def test_annotations_without_any_picture_are_told_where_to_point(tmp_path: Path) -> None:
+    voc(tmp_path)
+    with pytest.raises(BadData, match="The data hold no picture: point data.uri at a folder with"):
+        read(tmp_path / "Annotations")

@@ -114,6 +114,8 @@ class Pictures:
         where = f"{place}: " if place else ""
         if not found:
             hint = "Names are relative to this file, or to the data folder"
+            if not self.all:
+                hint = "The data hold no picture: point data.uri at a folder with both"
             raise BadData(f"{where}no such picture: {name!r}", file=near.path, hint=hint)
         several = f"{found[0].name} and {found[1].name}"
         raise BadData(f"{where}{name!r} may be {several}", file=near.path)
