@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,20 @@ def test_months_are_times_and_seasons_are_none(tmp_path: Path) -> None:
     found, table = column(tmp_path, months)
     assert found.role == "time"
     assert str(convert(found, table, required=True)[13])[:10] == "2002-02-01"
+    names = ["Jan 2001", "Feb 2001", "Mar 2001", "Apr 2001"] * 12
+    assert column(tmp_path, names)[0].role == "time"
     seasons = [f"{year}-{(year + 1) % 100:02}" for year in range(2001, 2012)]
     assert column(tmp_path, seasons * 4)[0].role == "category"
+
+
+@pytest.mark.parametrize(
+    "form", ["%d-%b-%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y %H:%M", "%Y/%m/%d %I:%M %p"]
+)
+def test_dates_that_name_their_month_are_times(tmp_path: Path, form: str) -> None:
+    days = [datetime(2026, 1, 31, 8, 0) + timedelta(days=place) for place in range(60)]
+    found, table = column(tmp_path, [f'"{day.strftime(form)}"' for day in days])
+    assert found.role == "time"
+    assert str(convert(found, table, required=True)[1])[:10] == "2026-02-01"
 
 
 def test_a_sign_for_an_empty_cell_is_no_category(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from modelyard.kit.columns.measures import logged
 from modelyard.kit.columns.schema import Column, ColumnSettings
 from modelyard.kit.columns.values import SHORT_FORMATS, TIME_FORMATS, to_times
+from modelyard.kit.moments import is_written_out
 from modelyard.kit.precision import tells_apart
 from modelyard.kit.tables import (
     Table,
@@ -346,7 +347,7 @@ def _short_years(texts: Sequence[str]) -> Literal["none", "clear", "unclear"]:
 
 
 def _looks_dated(texts: Sequence[str]) -> bool:
-    dated = sum(_DATE.match(text) is not None for text in texts)
+    dated = sum(_DATE.match(text) is not None or is_written_out(text) for text in texts)
     return dated >= MOSTLY * len(texts) and not _are_seasons(texts)
 
 
