@@ -32,6 +32,13 @@ def is_written_out(text: str) -> bool:
     return any(pattern.match(text) for pattern in _WRITTEN)
 
 
+def month_of(text: str) -> int | None:
+    """The number of a month by its English name, `Mar` or `March`; None of another text."""
+    if re.fullmatch(_MONTH + r"\.?", text.strip(), re.IGNORECASE) is None:
+        return None
+    return _MONTHS.index(text.strip()[:3].lower()) + 1
+
+
 def moment(text: str) -> datetime:
     """An ISO 8601 date or time, or one such as 31.03.2026 08:00, 2026/3/31 8:00 or Mar 31, 2026; of a
     month, such as Mar 2026, its first day. Without a zone where it has no offset and no zone's name.

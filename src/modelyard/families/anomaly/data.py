@@ -30,6 +30,7 @@ from modelyard.kit.tables import (
     share_date_orders,
     share_decimal,
     table_files,
+    with_time,
 )
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
@@ -45,8 +46,7 @@ class AnomalyData(Data[AnomalyConfig]):
     def check(self, data: Path) -> None:
         """Reads the tables, and looks for the columns that the settings name."""
         if is_quickly_read(data):
-            tables = [read_file(file) for file in table_files(data)]
-            share_date_orders(tables, self.config.features.dates)
+            tables = _read_tables(data, self.config.features)
             settings = named(tables, self.config.features)
             check_measured(tables[0], _columns(tables, settings).measured)
 
@@ -62,9 +62,8 @@ class AnomalyData(Data[AnomalyConfig]):
         earlier = None
         if base is not None:
             earlier = _earlier(base, config)
-        tables = [read_file(file) for file in table_files(Path(raw))]
+        tables = _read_tables(Path(raw), config.features)
         share_decimal(tables)
-        share_date_orders(tables, config.features.dates)
         settings = named(tables, config.features)
         columns = _columns(tables, settings)
         names = columns.measured
@@ -155,6 +154,14 @@ def _earlier(base: Path, config: AnomalyConfig) -> Schema:
     if config.features.step != "found":
         check_same("features.step", config.features.step, schema.step)
     return schema
+
+
+def _read_tables(raw: Path, settings: AnomalyFeatures) -> list[Table]:
+    """The tables of a folder, each with one column of times, whose dates are read alike."""
+    asked = {settings.time_column, settings.label_column, settings.kind_column, settings.entity}
+    tables = [with_time(read_file(file), asked) for file in table_files(raw)]
+    share_date_orders(tables, settings.dates)
+    return tables
 
 
 def _called(file: Path, raw: Path) -> str:

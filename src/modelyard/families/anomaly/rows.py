@@ -15,7 +15,7 @@ from modelyard.families.anomaly.order import in_order
 from modelyard.families.anomaly.resample import resample
 from modelyard.families.anomaly.schema import Column, Schema
 from modelyard.families.anomaly.when import moments
-from modelyard.kit.tables import Notation, Table, is_dated, read_table, rows_of, texts
+from modelyard.kit.tables import Notation, Table, is_dated, read_table, rows_of, texts, with_time
 
 Bodies = list[dict[str, Any]]
 Machines = dict[str | None, np.ndarray]
@@ -34,7 +34,8 @@ def read_bodies(file: Path, schema: Schema, window: int) -> Bodies:
     Raises:
         BadData: a column that is absent, or a cell that is empty or no number.
     """
-    table = read_table(Path(file))
+    asked = {schema.time_column, schema.entity, *schema.names}
+    table = with_time(read_table(Path(file)), asked)
     rows = read_rows(table, schema.columns)
     machines: Machines = {None: np.arange(table.rows)}
     if schema.entity is not None and schema.entity in table.names:

@@ -10,10 +10,10 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.families.forecast.grid import texts
 from modelyard.families.forecast.layout import one_row_a_step, steps_of
-from modelyard.families.forecast.naming import Names, is_numeric
+from modelyard.families.forecast.naming import Names, is_numeric, telling_the_time
 from modelyard.families.forecast.reading import OneSeries, on_grid, read_rows, with_days
 from modelyard.families.forecast.window import Column, Schema, Windows
-from modelyard.kit.tables import read_table, share_date_orders
+from modelyard.kit.tables import read_table, share_date_orders, with_time
 
 
 def body_of(schema: Schema, windows: Windows, number: int, length: int) -> dict[str, Any]:
@@ -35,7 +35,9 @@ def read_bodies(file: Path, schema: Schema) -> list[dict[str, Any]]:
     table = read_table(Path(file))
     if schema.row_names is not None and (steps := steps_of(table)):
         table = one_row_a_step(table, steps, schema.row_names)
-    table = with_days(table)
+    others = [column.name for column in (*schema.past, *schema.known)]
+    asked = {schema.time_column, schema.target, *schema.series_columns, *others}
+    table = with_time(with_days(table), asked)
     if schema.time_column:
         share_date_orders([table], "auto", {schema.time_column: schema.dates})
     past = tuple(column.name for column in schema.past)
@@ -46,6 +48,9 @@ def read_bodies(file: Path, schema: Schema) -> list[dict[str, Any]]:
         aside = {schema.time_column, *past, *known}
         others = [name for name in table.names if name not in aside]
         targets = [name for name in others if is_numeric(table, name)]
+        if schema.time_column is not None and schema.time_column in table.names:
+            says_nothing = telling_the_time(table, schema.time_column, targets)
+            targets = [name for name in targets if name not in says_nothing]
     needed = [*targets, *past, *known]
     if schema.time_column is not None:
         needed.append(schema.time_column)

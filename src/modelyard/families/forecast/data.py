@@ -37,6 +37,7 @@ from modelyard.kit.tables import (
     share_date_orders,
     share_decimal,
     table_files,
+    with_time,
 )
 from modelyard.kit.warm_start import check_same
 from modelyard.store.artifact import write_json
@@ -67,8 +68,12 @@ class ForecastData(Data[ForecastConfig]):
         Raises:
             BadData: with file, row and column.
         """
+        base = base_of(out)
+        before: list[str] = []
+        if base is not None:
+            before = [column.name for column in Schema.load(base / "assets").past]
         tables, row_names, settings = _read(Path(raw), self.config.features)
-        names = find_names(tables, settings)
+        names = find_names(tables, settings, before)
         rows = []
         for table in tables:
             check_same_columns(tables[0], table)
@@ -90,7 +95,6 @@ class ForecastData(Data[ForecastConfig]):
         from modelyard.families.forecast.weights import fit_weights
 
         schema = schema.model_copy(update={"smoothing": fit_weights(panel, schema)})
-        base = base_of(out)
         if base is not None:
             schema = _as_earlier(Schema.load(base / "assets"), schema)
         schema.save(Path(out) / "assets")
@@ -159,9 +163,10 @@ def _read(
     read = of_training({file.name: read_file(file) for file in table_files(raw)})
     share_decimal(read)
     tables, row_names, own = [], None, settings
+    asked = {settings.time_column, settings.target, *settings.series, *settings.known}
     for table in read:
         stepped, row_names, own = by_step(table, settings)
-        tables.append(with_days(stepped))
+        tables.append(with_time(with_days(stepped), asked))
     share_date_orders(tables, settings.dates)
     return tables, row_names, own
 
@@ -201,6 +206,8 @@ def summarize(
     short = [series for series in every if id(series) not in used]
     missing = int(np.isnan(panel.y).sum())
     steps = f"{sum(rows.values()):,} steps of {schema.grid.words}, {len(kept)} series"
+    if names.time is None:
+        steps += "; no column is the time: rows count as equally spaced"
     notes = [
         f"A season is {schema.season} steps, a forecast looks {schema.context} steps back and "
         f"{schema.horizon} ahead. Each series is split by time.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from modelyard.errors import BadData, UsageError, choices, in_shell
 from modelyard.families.forecast.config import ForecastFeatures
+from modelyard.families.forecast.grid import dates, weekday
 from modelyard.kit.tables import (
     Table,
     are_placeholders,
@@ -20,11 +22,27 @@ from modelyard.kit.tables import (
     may_name,
     notation,
     plainly,
+    times,
 )
 from modelyard.kit.tables.notation import MOSTLY
 from modelyard.kit.times import TIME_NAMES
 
-TIMES = frozenset({*TIME_NAMES, "ds", "day", "week", "month", "quarter", "year", "period", "hour"})
+TIMES = frozenset(
+    {
+        *TIME_NAMES,
+        *("ds", "day", "week", "month", "quarter", "year", "period", "hour"),
+        *(
+            "yearmon",
+            "year_month",
+            "yearmonth",
+            "year_week",
+            "timepoint",
+            "time_step",
+            "timestep",
+            "step",
+        ),
+    }
+)
 """Names of a time column that are understood, in any case."""
 TARGETS = (
     "target",
@@ -42,6 +60,7 @@ TARGETS = (
     "consumption",
     "close",
     "count",
+    "cnt",
     "total",
 )
 """Names of a target that are understood, in any case; the first one that is there."""
@@ -81,8 +100,13 @@ class Names:
         return self.past + self.known
 
 
-def find_names(tables: list[Table], settings: ForecastFeatures) -> Names:
+def find_names(
+    tables: list[Table], settings: ForecastFeatures, before: Collection[str] = ()
+) -> Names:
     """The columns of the first table by their parts, as the settings or their names say.
+
+    Args:
+        before: columns that an earlier model has learned from: they stay.
 
     Raises:
         UsageError: a setting names a column that is not there.
@@ -101,7 +125,9 @@ def find_names(tables: list[Table], settings: ForecastFeatures) -> Names:
     left = [name for name in left if name not in (time, *series)]
     numeric = [name for name in left if is_numeric(first, name)]
     if time is not None and len(numeric) > 1:
-        numeric = [n for n in numeric if n in settings.known or not _counts_rows(first, n)]
+        aside = {*settings.known, *before, settings.target}
+        says_nothing = set(telling_the_time(first, time, [n for n in numeric if n not in aside]))
+        numeric = [name for name in numeric if name not in says_nothing]
     free = [name for name in numeric if name not in settings.known]
     others = [name for name in left if name not in settings.known]
     targets = _targets(first, settings, free, others, series)
@@ -162,7 +188,7 @@ def _series(tables: list[Table], time: str, aside: set[str]) -> tuple[str, ...]:
         if is_free and is_text(first.column(name)) and not is_numeric(first, name):
             worded.append(name)
     # The fewest columns that do it: a city that follows from its store adds nothing.
-    possible = [*named, *worded][:MOST_NAMING]
+    possible = list(dict.fromkeys([*named, *single, *worded]))[:MOST_NAMING]
     for count in range(1, len(possible) + 1):
         for some in combinations(possible, count):
             if _once(first, (time, *some)):
@@ -201,10 +227,47 @@ def _targets(
     return tuple(free)
 
 
-def _counts_rows(table: Table, name: str) -> bool:
-    """Whether a column numbers the rows of the file: it says nothing that the time does not."""
-    values = as_numbers(plainly(table.column(name), notation(table, name)).cells)
-    return len(values) > 1 and bool((np.diff(values) == 1).all())
+def telling_the_time(table: Table, time: str, names: list[str]) -> list[str]:
+    """Those of the columns that say nothing which the time does not: numbers of the rows, and the year,
+    quarter, month, day, weekday or hour of a date."""
+    parts: list[np.ndarray] = []
+    if is_dated(table, time):
+        parts = _calendar(times(table, time))
+    found = []
+    for name in names:
+        values = as_numbers(plainly(table.column(name), notation(table, name)).cells)
+        counts = len(values) > 1 and bool((np.diff(values) == 1).all())
+        if counts or any(_is_part(values, part) for part in parts):
+            found.append(name)
+    return found
+
+
+def _calendar(seconds: np.ndarray) -> list[np.ndarray]:
+    """The year of times; and their quarter, month, day of the month, hour and weekday, those that vary."""
+    moments = dates(seconds)
+    years, months, days = (moments.astype(f"datetime64[{unit}]") for unit in "YMD")
+    month = months.astype(np.int64) % 12
+    parts = [
+        month // 3,
+        month,
+        (days - months.astype("datetime64[D]")).astype(np.int64),
+        (moments - days.astype("datetime64[s]")).astype(np.int64) // 3600,
+        weekday(seconds),
+    ]
+    year = years.astype(np.int64) + 1970
+    return [year, *(part for part in parts if len(np.unique(part)) > 1)]
+
+
+def _is_part(values: np.ndarray, part: np.ndarray) -> bool:
+    """Whether numbers are a part of the calendar, counted from whatever number on. A week may begin on any
+    day."""
+    apart = values - part
+    different = len(np.unique(part))
+    if different == 7 and values.max() - values.min() == 6:
+        apart = apart % 7
+    # Of one year the number itself: any constant is apart from it by a constant.
+    begins = 0 if different == 1 else apart[0]
+    return bool((apart == begins).all())
 
 
 def is_numeric(table: Table, name: str) -> bool:

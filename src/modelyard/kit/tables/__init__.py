@@ -36,6 +36,7 @@ from modelyard.kit.tables.files import (
     unsupported,
 )
 from modelyard.kit.tables.header import numbered
+from modelyard.kit.tables.joining import with_time
 from modelyard.kit.tables.notation import (
     PLACEHOLDERS,
     Notation,
@@ -111,5 +112,6 @@ __all__ = [
     "times",
     "unsupported",
     "with_offsets",
+    "with_time",
     "without_offset",
 ]
