@@ -216,6 +216,22 @@ def test_rows_without_a_time_are_judged_whatever_stands_above_them(
     assert 0 <= found.metrics["roc_auc"] <= 1
 
 
+def test_a_validation_split_of_anomalies_only_compares_by_the_probe(
+    trained: TrainedKind, tmp_path: Path
+) -> None:
+    one = trained("iforest")
+    shutil.copytree(one.features, tmp_path / "features")
+    for name in ("validation", "test"):
+        part = Part.load(one.features, name)
+        marks = np.ones(len(part.label), np.int8)
+        Part(**{**vars(part), "label": marks}).save(tmp_path / "features", name)
+    found = one.family.evaluate(one.host, one.run, tmp_path / "features", "validation")
+    assert found.main == "probe_roc_auc"
+    assert found.metrics["probe_roc_auc"] > 0.6
+    with pytest.raises(BadData, match="the test split has no normal row with 12 rows.*window"):
+        one.family.evaluate(one.host, one.run, tmp_path / "features")
+
+
 def test_a_detector_is_judged_on_data_with_its_columns_in_another_order(
     trained: TrainedKind, tmp_path: Path
 ) -> None:

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from modelyard.runtimes.types import Runtime
 
 BASELINE = "largest absolute z-score"
+_JUDGED = "A row is judged by its own label."
+_JUDGED_IN_CONTEXT = (
+    "A row is judged by its own label, with the rows before it as context; the rows within a window after an "
+    "anomaly are left out, for the baseline too."
+)
 DOWN = frozenset({"false_alarm_rate", "score_shift", "detection_delay"})
 """Metrics of which less is better."""
 
@@ -42,6 +47,9 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
     judge = Judge.of(host, run, features)
     part, calibration = Part.load(features, split), Part.load(features, "calibration")
     moments = Moments.of(part, judge.window)
+    # Variants are then compared by the probe, on rows of whatever label.
+    if split != "test" and not (moments.label != 1).any() and len(moments):
+        moments = moments.unlabelled()
     if not (moments.label != 1).any():
         behind = f"{judge.window} rows without a gap or an anomaly behind it"
         hint = "Lower features.window (1: each row stands alone)"
@@ -169,8 +177,7 @@ def _notes(host: AnomalyHost, moments: Moments, scored: Scored, labels: bool) ->
     notes: list[Any] = [
         host.detector.note,
         f"On this split {rate:.2%} of the rows {known} raise an alarm; {stated:.2%} was asked for.",
-        "A row is judged by its own label, with the rows before it as context; the rows within a window after an "
-        "anomaly are left out, for the baseline too.",
+        _JUDGED if moments.window == 1 else _JUDGED_IN_CONTEXT,
         "score_shift is the Kolmogorov-Smirnov distance between the scores of calibration and of this split's normal "
         "rows: near 0 while the machine runs as it did.",
     ]

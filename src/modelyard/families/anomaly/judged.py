@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,11 @@ class Moments:
         ends = part.ends(window)
         ill = part.label[ends] == 1
         return cls(part, ends[ill | ~part.disturbed(ends, window)], window)
+
+    def unlabelled(self) -> Moments:
+        """The same moments, of which nobody said what they are."""
+        labels = np.full(len(self.part.label), -1, np.int8)
+        return replace(self, part=replace(self.part, label=labels))
 
     @property
     def label(self) -> np.ndarray:
