@@ -32,7 +32,9 @@ def _table(info: Any, unit: str) -> Table:
     if info.choice is not None:
         loss = figure(info.choice.max_loss)
         allowed = f", for {info.choice.aim}; {info.gate.metric} may lose {loss}"
-    title = f"variants, compared on {judged}the validation split{allowed}, ✓ serves"
+    # A model may have been fitted on these rows too: its figures here are no estimate of its quality.
+    split = "the validation split (training has used it: only changes count)"
+    title = f"variants, compared on {judged}{split}{allowed}, ✓ serves"
     table = Table(title=title, title_justify="left", title_style="dim")
     table.add_column("variant", no_wrap=True)
     columns = ("size\nload", "p50 / p99\nper second", f"{info.gate.metric}\nchange", "differs\nby")
