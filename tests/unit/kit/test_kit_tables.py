@@ -298,6 +298,7 @@ def test_parts_of_different_types_are_united_where_no_value_changes(tmp_path: Pa
         ("x,y,z", "a header but no row"),
         (GOOD + "1.5,a\n", "row 61: 2 cells where the header has 3"),
         (GOOD.replace("0.5,a,0\n", "0.5,a,0,9\n", 1), "row 1: 4 cells where the header has 3"),
+        ("x,y\n1,2,3\n4,5,6\n", "row 1: 3 cells .* 2 .2 such rows.. Every row has as many: name"),
         (GOOD + '1.5,a,"1\n2.5,b,1\n', "row 61: a quote is opened and never closed"),
         (GOOD + '1.5,"a,1\n2.5,b,1\n', "row 61: a quote is opened and never closed"),
         (GOOD.encode() + b"\x00\x01", "binary, not text"),

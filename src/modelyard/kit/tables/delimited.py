@@ -136,7 +136,7 @@ def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -
             raise BadData(OPEN_QUOTE, file=text.file) from None
         raise BadData(f"cannot be read as CSV: {str(error)[:200]}", file=text.file) from None
     if ragged:
-        raise _ragged(ragged, text, numbers, quoted=quoted)
+        raise _ragged(ragged, text, numbers, quoted=quoted, others=rows.num_rows)
     # A quote inside of a word makes the number odd too, and swallows no line.
     if is_open and len(rows) and any("\n" in str(cells[-1]) for cells in rows.columns):
         # The last cell holds all that follows the quote.
@@ -148,9 +148,10 @@ def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -
 
 
 def _ragged(
-    found: Sequence[Any], text: Text, numbers: Sequence[int] | None, *, quoted: bool
+    found: Sequence[Any], text: Text, numbers: Sequence[int] | None, *, quoted: bool, others: int
 ) -> BadData:
-    """What is wrong with rows that have more or fewer cells than the header, by the first of them."""
+    """What is wrong with rows that have more or fewer cells than the header, by the first of them; next
+    to `others`."""
     first = found[0]
     # pyarrow counts the header, and passes over blank lines.
     row = first.number - 1
@@ -162,6 +163,11 @@ def _ragged(
     if len(found) > 1:
         seen += f" ({len(found)} such rows)"
     hint = f"Quote cells that hold a {_called(text.delimiter)}, or fix the row"
+    if not others and len({row.actual_columns for row in found}) == 1:
+        # As R writes the names of rows, for which the header has no name.
+        hint = (
+            f"Every row has as many: name each of the {first.actual_columns} columns in the header"
+        )
     return BadData(seen, file=text.file, row=row, hint=hint)
 
 
