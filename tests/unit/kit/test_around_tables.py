@@ -58,14 +58,20 @@ def test_a_row_is_counted_from_the_header_below_a_title(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delimiter", [" ", ","])
 def test_the_last_of_several_comments_may_be_the_header(tmp_path: Path, delimiter: str) -> None:
-    content = "# run of Monday\n# x y z\n" + "1 2 3.5\n" * 5
-    table = read(tmp_path, content.replace(" ", delimiter).replace(f"#{delimiter}", "# "))
+    table_lines = "x y z\n" + "1 2 3.5\n" * 5
+    table = read(tmp_path, "# run of Monday\n# " + table_lines.replace(" ", delimiter))
     assert (table.names, table.rows) == (["x", "y", "z"], 5)
 
 
 def test_a_column_may_be_called_by_a_hash(tmp_path: Path) -> None:
     table = read(tmp_path, "#,Name,Type\n" + '1,"Bulba, saur",Grass\n2,Ivy,Grass\n' * 5)
     assert (table.names, table.notes) == (["#", "Name", "Type"], [])
+
+
+def test_rows_that_begin_with_a_hash_are_no_comments(tmp_path: Path) -> None:
+    rows = [f"#love {n}\tgood\n#hate {n}\tbad\nnothing {n}\tgood\n" for n in range(5)]
+    table = read(tmp_path, "".join(rows), "tweets.tsv")
+    assert (table.names, table.rows) == (["#love 0", "good"], 14)
 
 
 def test_a_source_below_a_table_is_left_out_and_said(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ def without_comments(content: str) -> tuple[str, list[str]]:
     """Without lines above the header that begin with `#`, as archives of science write them, and a note.
 
     The last one of several is the header where it has as many cells as the row below it, as numpy
-    writes it. A single line of more than half as many stays as it is: `#` may be the name of a column.
+    writes it. Where the first one has more than half as many, all stay: `#` may be the name of a column, or
+    begin a tweet.
     """
     found = _COMMENTS.match(content)
     if found is None or found.end() == len(content):
@@ -72,26 +73,26 @@ def without_comments(content: str) -> tuple[str, list[str]]:
     comments = [line.strip() for line in found[0].splitlines() if line.strip()]
     below = content[found.end() :]
     header = comments[-1].lstrip("#").strip()
-    widths = _widths(header, below)
-    if len(comments) == 1 and any(header > row / 2 for header, row in widths):
+    if any(first > row / 2 for first, row in _widths(comments[0], below)):
         return content, []
-    if any(header == row for header, row in widths):
+    # Of a table without delimiters, blanks part the cells.
+    widths = _widths(header, below) or [
+        (len(header.split()), len(below.partition("\n")[0].split()))
+    ]
+    if any(last == row for last, row in widths):
         comments = comments[:-1]
         below = f"{header}\n{below}"
     return below, [_note(comments, "above")]
 
 
 def _widths(header: str, below: str) -> list[tuple[int, int]]:
-    """Cells of a line and of the row below it under each separator that parts the row, or of blanks."""
+    """Cells of a line and of the row below it under each delimiter that parts the row."""
     found = []
     for delimiter in DELIMITERS:
         width = _first_width(below, delimiter)
         if width > 1:
             found.append((_first_width(header, delimiter), width))
-    if found:
-        return found
-    cells = below.partition("\n")[0].split()
-    return [(len(header.split()), len(cells))]
+    return found
 
 
 def _lines_above(content: str, delimiter: str) -> int:
