@@ -246,6 +246,7 @@ class TensorRt(Recipe):
         built_for = this_machine()
         assert built_for is not None, "refusal() looked"
         calls = task.recorded().get(source.name, [])
+        # An engine answers shapes within the ranges that it was built for, and no others.
         ranges = ranges_of(source.facts.inputs, calls, task.lengths)
         with tempfile.TemporaryDirectory(prefix="modelyard-engine-") as folder:
             precise = Path(folder) / "source.onnx"

@@ -33,6 +33,7 @@ def run_findings(run: ClusterRun) -> list[Finding]:
         run.look()
     except Unavailable as error:
         rows.append(Finding("warn", "Kubeflow Pipelines", str(error)))
+        # What the cluster itself has of the run is looked at all the same.
         run.kubeflow = None
         if run.reader is not None:
             run.look()
@@ -111,6 +112,7 @@ def _labelled(
 ) -> list[Object]:
     found: dict[str, Object] = {}
     for label in labels:
+        # By uid, for an object may carry several of the labels.
         for labelled in reader.here(plural, group, labelSelector=f"{label}={value}"):
             found[labelled["metadata"]["uid"]] = labelled
     return list(found.values())
@@ -122,6 +124,7 @@ def _owners(reader: Reader, run: str, jobs: list[Object], events: list[Object]) 
     names = {job["metadata"]["name"] for job in jobs}
     owners: list[tuple[str, Object]] = []
     for name in sorted(names):
+        # Trainer makes a JobSet of the training job's name, and that makes the Jobs.
         selector = f"jobset.sigs.k8s.io/jobset-name={name}"
         for job in reader.here("jobs", "batch/v1", labelSelector=selector):
             owners.append(("job", job))

@@ -33,6 +33,7 @@ def pods_refused(owner: Object, kind: str, events: Sequence[Object]) -> Trouble 
 def refused(owner: Object, kind: str, message: str) -> Trouble:
     """Explains the API's refusal of a pod."""
     place = place_of(owner, kind)
+    # All these refusals have the reason FailedCreate: only the API server's words tell them apart.
     if quota := _QUOTA.search(message):
         name, requested, used, limited = quota.groups()
         cause = f"its pods exceed the quota {name}: {requested} requested, {used} used, {limited} allowed"
@@ -75,6 +76,7 @@ def claim_pending(claim: Object, events: Sequence[Object]) -> Trouble | None:
     if claim.get("status", {}).get("phase") != "Pending":
         return None
     place, wanted = place_of(claim, "claim"), claim.get("spec", {}).get("storageClassName")
+    # A claim that waits for its first pod has other events: WaitForFirstConsumer.
     failed = newest_event(list(events), "ProvisioningFailed", "FailedBinding")
     said = one_line(failed.get("message")) if failed else ""
     if "storageclass" in said and "not found" in said:
@@ -109,6 +111,7 @@ def not_admitted(workload: Object) -> Trouble | None:
         return Trouble(
             "queue-stopped", _queued(workload), cause, kubectl(workload, "edit workload")
         )
+    # Kueue has one condition for all that may hold a Workload; its message says what does.
     reserved = condition(workload, "QuotaReserved")
     said, queue = one_line(reserved.get("message")), workload.get("spec", {}).get("queueName", "")
     is_closed = "doesn't exist" in said or "inactive" in said

@@ -52,6 +52,7 @@ def plots(history: History) -> list[Plot]:
     if len(looks) < 2:
         return []
     newest = looks[-1].at
+    # A plot's axis holds numbers, not dates.
     days = [(look.at - newest).total_seconds() / _DAY for look in looks]
     label = "days before the newest look"
     found = []

@@ -110,6 +110,7 @@ class Prompt(BaseModel, extra="forbid"):
     @field_validator("beams")
     @classmethod
     def _beams_do_not_draw(cls, beams: int, info: ValidationInfo) -> int:
+        # Fields that were refused themselves are not in `info.data`.
         if beams > 1 and info.data.get("temperature", 0) > 0:
             raise ValueError("beam search does not sample: leave temperature at 0")
         return beams
