@@ -142,3 +142,12 @@ def test_a_cell_that_is_wrong_is_named(tmp_path: Path, row: str, said: str) -> N
         file.write(f"{row}\n")
     with pytest.raises(BadData, match=said):
         read(tmp_path)
+
+
+def test_a_group_of_open_images_is_a_crowd(tmp_path: Path) -> None:
+    header, form = FORMS["open images"]
+    write(tmp_path, "boxes.csv", f"{header},IsGroupOf", f"{form},0")
+    file = tmp_path / "boxes.csv"
+    file.write_text(file.read_text().replace(",0\n", ",1\n", 1))
+    ignored = [box.ignored for scene in read(tmp_path).scenes for box in scene.boxes]
+    assert ignored.count(True) == 1

@@ -36,6 +36,8 @@ EDGES = (
 )
 BBOX = "bbox"
 """A column that holds `[left, top, width, height]`."""
+GROUP = "isgroupof"
+"""Open Images' column of 1 where a box is around a crowd."""
 ONLY = "object"
 """The class of all boxes of a table that names none."""
 SHOWN = 6
@@ -52,6 +54,8 @@ class Roles:
     """Of left, top, right and bottom, or the one of all four."""
     size: tuple[str, str] | None
     """Of the picture's width and height."""
+    group: str | None = None
+    """Of whether the box is around many objects."""
 
 
 def box_tables(files: list[File]) -> list[File]:
@@ -77,7 +81,7 @@ def roles_of(names: list[str]) -> Roles | None:
         return None
     label = next((own[name] for name in LABELS if name in own), None)
     size = (own["width"], own["height"]) if {"width", "height"} <= own.keys() else None
-    return Roles(file, label, tuple(own[name] for name in edges), size)
+    return Roles(file, label, tuple(own[name] for name in edges), size, own.get(GROUP))
 
 
 def read_listed_boxes(tables: list[File], pictures: Pictures) -> Scenes:
@@ -186,7 +190,8 @@ class _Table:
             label = cells[self.roles.label]
         if not label:
             raise self.wrong(row, str(self.roles.label), "empty")
-        return Box(label, left, top, right, bottom)
+        crowd = self.roles.group is not None and cells[self.roles.group] == "1"
+        return Box(label, left, top, right, bottom, ignored=crowd)
 
     def number(self, row: int, cell: str, column: str) -> float:
         """A cell as a number."""
