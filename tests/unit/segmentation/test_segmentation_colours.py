@@ -1,4 +1,4 @@
-"""Masks whose colours are the classes."""
+"""Masks whose colours are the classes, and masks in JPEG files."""
 
 from __future__ import annotations
 
@@ -109,3 +109,37 @@ def test_panoptic_masks_next_to_coco_are_no_classes(tmp_path: Path) -> None:
         Image.fromarray(COLOURS[truth(number)]).save(file)
     summary, _ = prepared(tmp_path)
     assert set(summary["classes"]) == set(NAMES)
+
+
+def jpegs(raw: Path, numbers: int = 20, light: int = 255) -> None:
+    for number in range(numbers):
+        picture(raw / "images" / f"{number:02}.png", number, (WIDTH, HEIGHT))
+        file = raw / "masks" / f"{number:02}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # One of them is black as a whole.
+        seen = (truth(number) > 0) & (number != 6)
+        Image.fromarray((seen * light).astype(np.uint8)).save(file, quality=75)
+
+
+def test_black_and_white_in_jpeg_files_are_two_classes(tmp_path: Path) -> None:
+    jpegs(tmp_path / "raw")
+    summary, out = prepared(tmp_path / "raw")
+    assert set(summary["classes"]) == {"class 0", "class 255"}
+    assert any("JPEG files of black and white" in note for note in summary["notes"])
+    for number in (0, 3):
+        # Compression blurs edges by less than a pixel.
+        apart = (found(out)[f"{number:02}"] > 0) != (truth(number) > 0)
+        assert apart.mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("light", "said"),
+    [
+        (1, "masks/00.jpg: is a .jpg file: .* and no mask has a white pixel. Save masks as PNG"),
+        (128, "masks/00.jpg: is a .jpg file: .*% of its pixels are neither black nor white"),
+    ],
+)
+def test_other_numbers_in_jpeg_files_are_refused(tmp_path: Path, light: int, said: str) -> None:
+    jpegs(tmp_path, light=light)
+    with pytest.raises(BadData, match=said):
+        prepared(tmp_path)

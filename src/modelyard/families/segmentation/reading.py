@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from modelyard.errors import BadData
+from modelyard.families.segmentation.bilevel import ENDINGS, bilevel, check_bilevel
 from modelyard.families.segmentation.colours import Palette, palette_of
 from modelyard.families.segmentation.masks import class_names, mask_values
 from modelyard.families.segmentation.names import (
@@ -168,6 +169,7 @@ def _read(reads: Callable[[], Scenes], background: str, files: FileSet) -> Pairs
 def _folders(
     files: FileSet, masks: list[File], unread: set[str], ignored: int | None, limits: Limits
 ) -> Pairs:
+    check_bilevel(masks, limits)
     palette = palette_of(masks, files, limits)
     named = class_names(files) if palette is None else (palette.names, None)
     names = None if named is None else named[0]
@@ -181,6 +183,8 @@ def _folders(
             raise BadData(problem, file=file.path)
         pictures[key_of(file.name)] = file
     listing = Pairs("masks", [], names)
+    if masks[0].suffix in ENDINGS:
+        listing.notes.append("The masks are JPEG files of black and white: gray is the nearer one.")
     if palette is not None:
         said = palette.source or "called as they are"
         listing.notes.append(f"The masks hold colours, and each is a class: {said}.")
@@ -202,8 +206,8 @@ def _folders(
         if picture.name in taken:
             raise BadData(f"is a second mask of {picture.name}", file=mask.path)
         taken[picture.name] = mask
-        if mask.suffix not in LOSSLESS:
-            problem = f"is a {mask.suffix} file: such a mask may hold numbers that nobody wrote"
+        if mask.suffix not in (*LOSSLESS, *ENDINGS):
+            problem = f"is a {mask.suffix} file, which is not read as a mask"
             raise BadData(problem, file=mask.path, hint="Save masks as PNG")
         split = split_of(picture.name)
         if splits:
@@ -224,7 +228,10 @@ def _of_file(
         try:
             if palette is not None:
                 return as_shown(palette.values(mask, limits), look)
-            found = as_shown(mask_values(read_bytes(mask, limits), limits), look)
+            if mask.suffix in ENDINGS:
+                found = as_shown(bilevel(mask, limits), look)
+            else:
+                found = as_shown(mask_values(read_bytes(mask, limits), limits), look)
         except BadData as problem:
             raise BadData(problem.problem, file=mask.path, hint=problem.hint) from None
         if names is not None:
