@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData
@@ -25,6 +25,16 @@ _HINTS = {
     (".xlsx", ".xls", ".ods"): "Save the sheet as CSV",
     ARCHIVES: "Unpack it",
     _PLAIN: "Name it .csv: what separates its cells is found out",
+    (
+        ".npy",
+        ".npz",
+        ".mat",
+        ".pkl",
+        ".pickle",
+        ".rds",
+        ".rdata",
+        ".h5",
+    ): "Save its rows as CSV or Parquet",
 }
 """What to do with files of some endings."""
 QUICKLY_READ = 64 * 2**20
@@ -85,8 +95,9 @@ def table_files(raw: Path) -> list[File]:
         # A .json next to tables is a description of them; by itself it may hold the rows.
         if not others and len(lists) == 1:
             return lists
-        if len(files) == 1 and is_plain(files[0].name):
-            return files
+        plain = _plain_tables(files)
+        if plain:
+            return plain
         if len(others) == 1:
             raise unsupported(others[0].path)
         raise BadData(f"holds no table. Allowed: {ALLOWED}", file=raw)
@@ -96,6 +107,18 @@ def table_files(raw: Path) -> list[File]:
         problem = f"holds {' and '.join(sorted(formats))} files at once: {names}"
         raise BadData(problem, file=raw, hint="Keep one of them")
     return found
+
+
+def _plain_tables(files: Sequence[File]) -> list[File]:
+    """The only file of a folder whose name does not say what it holds; or all files, if they are called
+    `.txt`, as the machines of a benchmark are. What tells about them or their licence is none of them."""
+    about = ("readme", "license", "licence", "copying", "notice", "changes")
+    found = [file for file in files if not PurePosixPath(file.name).name.lower().startswith(about)]
+    if len(found) == 1 and is_plain(found[0].name):
+        return found
+    if found and all(file.suffix == ".txt" for file in found):
+        return found
+    return []
 
 
 def is_quickly_read(data: Path) -> bool:
@@ -155,7 +178,8 @@ def is_delimited(name: str) -> bool:
 def is_plain(name: str) -> bool:
     """Whether a name does not say what the file holds. Such a file is taken for a table where it is
     named by itself, or is the only one of a folder."""
-    return name.lower().endswith(_PLAIN) or not PurePosixPath(name).suffix
+    bare = name.lower().removesuffix(".gz")
+    return bare.endswith(_PLAIN) or not PurePosixPath(bare).suffix
 
 
 def _format(name: str) -> str:
