@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +13,7 @@ import kubernetes.client  # noqa: F401 takes seconds, which no test should wait 
 import pytest
 
 from tests.standin.kinds import Cluster
+from tests.standin.listening import Listening
 from tests.standin.server import Api
 
 if TYPE_CHECKING:
@@ -45,3 +49,30 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 
     with working(tmp_path_factory.mktemp("yard")) as found:
         yield found
+
+
+@pytest.fixture
+def pipelines(monkeypatch):
+    """Kubeflow Pipelines, as far as health and runs go."""
+    answers: dict[str, object] = {
+        "/apis/v2beta1/healthz": {"multi_user": False},
+        "/apis/v1beta1/healthz": {"tag_name": "2.14.3", "commit_sha": "c0de"},
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(answers.get(self.path, {"error": "not found"})).encode()
+            self.send_response(200 if self.path in answers else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = Listening(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("KFP_HOST", f"http://127.0.0.1:{server.server_port}")
+    yield answers
+    server.shutdown()
+    server.server_close()
