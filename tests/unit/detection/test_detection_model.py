@@ -16,7 +16,7 @@ from modelyard.families.detection.baseline import load_objects, nearest_boxes, p
 from modelyard.families.detection.config import DetectionConfig
 from modelyard.families.detection.family import Detection, found_in
 from modelyard.families.detection.host import DetectionHost
-from modelyard.families.detection.network import plan
+from modelyard.families.detection.network import build, plan
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.kit.boxes.precision import Judged
 from modelyard.kit.pictures.changes import Changes
@@ -212,3 +212,25 @@ def test_simple_answers_know_the_training_split_alone(features):
     first = prior.rows(prior.picture == 0)
     assert np.array_equal(first.boxes, prior.rows(prior.picture == 1).boxes)
     assert (np.diff(first.score) <= 0).all()
+
+
+def answers(net: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return net(pixels)["logits"]
+
+
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_a_network_answers_as_it_was_trained_to(norm, features, tmp_path):
+    spec = DetectionSpec.load(features / "assets")
+    made = plan(family().config.model, spec) | {"norm": norm}
+    torch.manual_seed(0)
+    net = build(made, spec).train()
+    # The score's weights are near 0 at first: nothing would be seen of what differs.
+    torch.nn.init.normal_(net.score.weight)
+    pixels = next(iter(family().batches(features, "train", 0)))["pixels"]
+    for _ in range(60):
+        trained = answers(net, pixels)
+    apart = (answers(net.eval(), pixels) - trained).abs().mean() / trained.std()
+    # Statistics of a batch in layers that read the maps of all strides are those of none: the
+    # packages of before have them.
+    assert (apart < 0.15) == (norm == "group"), apart.item()

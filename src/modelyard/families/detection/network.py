@@ -25,6 +25,8 @@ Batch = dict[str, torch.Tensor]
 Plan = dict[str, Any]
 STRIDES = [8, 16, 32]
 """Pixels between the places of the cnn's grids."""
+GROUPS = 8
+"""Of a norm's channels, at most."""
 PRIOR = 0.01
 """Share of places that a fresh network takes for an object (Lin et al. 2017, section 4.1)."""
 LARGEST = 6.0
@@ -59,7 +61,9 @@ class Cnn(Detector):
         self.stages = nn.ModuleList(stages)
         inner = 2 * width
         self.sides = nn.ModuleList([nn.Conv2d(after, inner, 1) for after in widths[2:]])
-        self.towers = nn.ModuleList([_tower(inner), _tower(inner)])
+        # A package of before has batch statistics there, and its plan does not say so.
+        norm = made.get("norm", "batch")
+        self.towers = nn.ModuleList([_tower(inner, norm), _tower(inner, norm)])
         self.score = nn.Conv2d(inner, len(spec.classes), 3, padding=1)
         self.box = nn.Conv2d(inner, 4, 3, padding=1)
         nn.init.constant_(self.score.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
@@ -96,10 +100,17 @@ class Cnn(Detector):
         return {"loss": dense_loss(outputs["logits"], outputs["boxes"], objects, places) / usual}
 
 
-def _tower(width: int) -> nn.Sequential:
+def _tower(width: int, norm: str) -> nn.Sequential:
+    """Layers that read the maps of all strides. Batch statistics would be those of the three mixed, which
+    none of them has: norms of groups (Wu and He 2018) look at one map of one picture, as in FCOS."""
     layers: list[nn.Module] = []
     for _ in range(2):
-        layers += [nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers.append(nn.Conv2d(width, width, 3, 1, 1, bias=False))
+        if norm == "group":
+            layers.append(nn.GroupNorm(math.gcd(GROUPS, width), width))
+        else:
+            layers.append(nn.BatchNorm2d(width))
+        layers.append(nn.ReLU())
     return nn.Sequential(*layers)
 
 
@@ -118,7 +129,13 @@ def plan(settings: DetectionModel, spec: DetectionSpec, checkpoint: Path | None 
         from modelyard.families.detection.queries import plan_queries
 
         return plan_queries(settings, spec, checkpoint)
-    return {"kind": "cnn", "width": settings.width, "depth": settings.depth, "strides": STRIDES}
+    return {
+        "kind": "cnn",
+        "width": settings.width,
+        "depth": settings.depth,
+        "strides": STRIDES,
+        "norm": "group",
+    }
 
 
 def build(made: Plan, spec: DetectionSpec, checkpoint: Path | None = None) -> Detector:
