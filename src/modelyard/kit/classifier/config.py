@@ -54,8 +54,9 @@ class TokenFeatures(RowFeatures):
     vocabulary: int = Field(default=8_000, ge=100, le=200_000)
     """Most tokens of the tokenizer that is trained on the training texts; a checkpoint brings its
     own."""
-    lower: bool = True
-    """Whether capitals are read as small letters, where the tokenizer is trained here."""
+    lower: bool | None = None
+    """Whether capitals are read as small letters, where the tokenizer is trained here. None: they are,
+    unless words are tagged, since many names begin with one."""
     length: int | None = Field(default=None, ge=8, le=4_096)
     """Most tokens that the model reads of a text. None: as many as 95 of 100 training texts have,
     256 at most."""

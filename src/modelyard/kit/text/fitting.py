@@ -19,15 +19,24 @@ USUAL = 0.95
 
 
 def fit_tokens(
-    texts: Sequence[str], settings: TokenFeatures, checkpoint: FoundCheckpoint | None
+    texts: Sequence[str],
+    settings: TokenFeatures,
+    checkpoint: FoundCheckpoint | None,
+    *,
+    lower: bool = True,
 ) -> dict[str, Any]:
     """The fields of `TokenSpec` that training texts ask for.
+
+    Args:
+        lower: whether capitals are read as small letters where the settings do not say.
 
     Raises:
         UsageError: a longer text is asked for than the checkpoint reads, or it does not pad.
     """
     if checkpoint is None:
-        tokenizer = trained_tokenizer(texts, settings.vocabulary, lower=settings.lower)
+        if settings.lower is not None:
+            lower = settings.lower
+        tokenizer = trained_tokenizer(texts, settings.vocabulary, lower=lower)
         return fit_length(texts, settings, tokenizer)
     return fit_length(texts, settings, checkpoint.tokenizer, checkpoint.longest)
 

@@ -99,7 +99,7 @@ class TagData(TokensData[TagSpec]):
 
     def fitted(self, classes: list[str], counts: list[int], facts: Sequence[str]) -> TagSpec:
         """The tokenizer, trained on the training sentences or a checkpoint's, and the length."""
-        tokens = fit_tokens(facts, self.config.features, self.checkpoint())
+        tokens = fit_tokens(facts, self.config.features, self.checkpoint(), lower=False)
         return TagSpec(limits=self.limits(), classes=classes, counts=counts, **tokens)
 
     def encoded(self, examples: Sequence[Example], spec: TagSpec) -> np.ndarray:

@@ -28,6 +28,14 @@ class TagText(TagData, OtherNetworks[TagSpec]):
     Recurrent = network.TagRecurrent
     Transformer = network.TagEncoder
 
+    def plan(self, spec: TagSpec) -> network.Plan:
+        """With what neighbouring pieces say, where they are asked for and not too many."""
+        plan = super().plan(spec)
+        weights = network.NEAR * plan["tokens"] * len(spec.classes)
+        if plan["kind"] != "bert" and self.config.model.wide and weights <= network.MOST_WEIGHTS:
+            plan["near"] = True
+        return plan
+
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Minus the log-likelihood of a sentence's tags a word, a scalar."""
         total: torch.Tensor = model(batch[self.Spec.KIND.input], batch["label"])["loss"].sum()
