@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from modelyard.errors import BrokenArtifact, UsageError
+from modelyard.errors import BadData, BrokenArtifact, UsageError
 from modelyard.families.anomaly import networks
 from modelyard.families.anomaly.config import Kind
 from modelyard.families.anomaly.parts import Part
@@ -160,14 +160,15 @@ def test_whitened_columns_are_uncorrelated_and_copies_do_not_explode() -> None:
 def test_assumed_contamination_gives_a_dirty_training_set_its_recall_back(
     kind: str, tmp_path: Path
 ) -> None:
-    dirty = make(kind)
+    # Of anomalies that nobody marked: the sample's marks only judge here.
+    dirty = make(kind, learn_from="all")
     features = dirty.config.features.model_copy(update={"sample_contamination": 0.05})
     dirty = type(dirty)(dirty.config.model_copy(update={"features": features}))
     raw, out = tmp_path / "raw", tmp_path / "features"
     raw.mkdir()
     dirty.sample(raw)
     dirty.features(raw, out)
-    aware = make(kind, contamination=0.05)
+    aware = make(kind, learn_from="all", contamination=0.05)
     (tmp_path / "naive").mkdir()
     (tmp_path / "aware").mkdir()
     recalls = []
@@ -176,6 +177,43 @@ def test_assumed_contamination_gives_a_dirty_training_set_its_recall_back(
         recalls.append(family.evaluate(one.host, one.run, out).metrics["recall"])
     assert "without the strangest" in one.report["headline"]
     assert recalls[1] > recalls[0] + (0.05 if kind == "iforest" else 0.2)
+
+
+@pytest.mark.parametrize("kind", ["iforest", "autoencoder"])
+def test_training_rows_that_are_labelled_anomalies_are_not_learned_from(
+    kind: str, machines: Path, tmp_path: Path
+) -> None:
+    features = tmp_path / "features"
+    shutil.copytree(machines, features)
+    # As in a log of attacks: half of the rows, and much like each other.
+    for name in ("train", "test"):
+        part = Part.load(features, name)
+        part.label[:] = np.arange(len(part.label)) % 2
+        part.x[1::2, :2] = part.x[:, :2].mean(axis=0) + 4 * part.x[:, :2].std(axis=0)
+        part.save(features, name)
+    schema = Schema.load(features / "assets")
+    schema.model_copy(update={"step": None}).save(features / "assets")
+    ranked = {}
+    for name in ("all", "unmarked"):
+        (tmp_path / name).mkdir()
+        one = train(make(kind, learn_from=name), features, tmp_path / name)
+        ranked[name] = one.family.evaluate(one.host, one.run, features).metrics["roc_auc"]
+        left_out = "training rows with labelled anomalies are not learned from"
+        assert (left_out in one.report["headline"]) == (name == "unmarked")
+    assert ranked["unmarked"] > 0.9
+    assert ranked["unmarked"] > ranked["all"] + 0.1
+
+
+def test_windows_that_are_all_marked_say_how_to_learn_from_them(
+    machines: Path, tmp_path: Path
+) -> None:
+    features = tmp_path / "features"
+    shutil.copytree(machines, features)
+    part = Part.load(features, "train")
+    part.label[::2] = 1
+    part.save(features, "train")
+    with pytest.raises(BadData, match="between labelled anomalies.*model.learn_from=all"):
+        train(make("lstm"), features, tmp_path)
 
 
 def test_a_threshold_from_labels_forgets_the_calibration_rows_that_are_anomalies(

@@ -29,7 +29,7 @@ class AnomalyFeatures(Settings):
     the column shows, and none is guessed."""
     label_column: str = "label"
     """Column of 0 and 1 (1: anomaly), if there is one; else the only such column that is called
-    anomaly, is_anomaly, outlier, fault or attack. It judges; it never trains."""
+    anomaly, is_anomaly, outlier, fault or attack. It judges, and what it marks is not learned as normal."""
     kind_column: str = "kind"
     """Column that names the kind of an anomaly, if there is one: what is found is then counted
     by kind."""
@@ -94,6 +94,9 @@ class AnomalyModel(Settings):
     false_alarm_rate: float | None = Field(default=None, gt=0, lt=0.5)
     """Share of normal answers that may raise an alarm: the threshold is chosen for it. None: 0.01, or
     of few calibration answers as few as they can set, up to 0.1."""
+    learn_from: Literal["unmarked", "all"] = "unmarked"
+    """`unmarked`: training rows that are labelled anomalies, and windows that hold one, are not learned
+    from; without labels nothing is left out. `all`: every training row counts as normal."""
     threshold_from: Literal["assumed_normal", "labels"] = "assumed_normal"
     """`assumed_normal`: every calibration row counts as normal. `labels`: those of the
     calibration and validation rows that are labelled 0."""

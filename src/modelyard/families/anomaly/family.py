@@ -60,7 +60,11 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         window, stride = 1, 1
         if kind_of(self.config, schema) in WINDOWED:
             window, stride = schema.window, self.config.model.stride
-        ends = part.ends(window)[::stride]
+        every = part.ends(window)[::stride]
+        ends = self._learned(part, every, window)
+        if split != "train" and not len(ends):
+            # Something must say when to stop.
+            ends = every
         if split == "train":
             ends = ends[~np.isin(ends, list(self.left_out))]
             ends = np.random.default_rng([self.config.seed, epoch]).permutation(ends)
@@ -94,10 +98,14 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         schema = Schema.load(Path(features) / "assets")
         window = window_of(config, schema)
         part = Part.load(features, "train")
-        ends = part.ends(window)
+        ends = self._learned(part, part.ends(window), window)
         if len(ends) < 2:
-            problem = f"{len(ends)} training windows of {window} rows are left between the gaps"
-            raise BadData(problem)
+            between, hint = "the gaps", ""
+            if len(part.ends(window)) >= 2:
+                between = "labelled anomalies"
+                hint = "Learn from them too: --set model.learn_from=all"
+            problem = f"{len(ends)} training windows of {window} rows are left between {between}"
+            raise BadData(problem, hint=hint)
         # Before hours of training.
         answers = len(_normal_windows(config, schema, features, window))
         rate = threshold.rate_of(config.model.false_alarm_rate, answers, config.model.contamination)
@@ -111,6 +119,12 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
             detector = self._calibrated(schema, features, out)
             report["headline"] += f", without the strangest {len(strangest):,} training rows"
         detector.save(out / "assets")
+        apart = len(part.ends(window)) - len(ends)
+        if apart:
+            windows = "rows" if window == 1 else "windows"
+            report["headline"] += (
+                f"; {apart:,} training {windows} with labelled anomalies are not learned from"
+            )
         report["headline"] += _marked(config, features, rate)
         if config.model.false_alarm_rate is None and rate > threshold.USUAL_RATE:
             report["headline"] += (
@@ -156,8 +170,15 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         if self.config.model.kind in TORCH:
             self.left_out = left_out
             return trainer.fit(self, features, out)
-        rows = np.setdiff1d(np.arange(len(part.x)), np.array(sorted(left_out), np.int64))
+        learned = self._learned(part, part.ends(1), 1)
+        rows = np.setdiff1d(learned, np.array(sorted(left_out), np.int64))
         return {"headline": shallow.fit(self.config.model, part.x[rows], out, self.config.seed)}
+
+    def _learned(self, part: Part, ends: np.ndarray, window: int) -> np.ndarray:
+        """Those of the windows with these last rows that are learned from."""
+        if self.config.model.learn_from == "all":
+            return ends
+        return np.asarray(ends[~part.disturbed(ends, window)])
 
     def _calibrated(self, schema: Schema, features: Path, out: Path) -> Detector:
         """The detector with its threshold, from held-out rows that count as normal."""
