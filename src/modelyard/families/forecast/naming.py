@@ -125,8 +125,8 @@ def find_names(
     left = [name for name in left if name not in (time, *series)]
     numeric = [name for name in left if is_numeric(first, name)]
     if time is not None and len(numeric) > 1:
-        aside = {*settings.known, *before, settings.target}
-        says_nothing = set(telling_the_time(first, time, [n for n in numeric if n not in aside]))
+        asked = (*settings.known, *before, settings.target)
+        says_nothing = telling_the_time(first, time, [n for n in numeric if n not in asked])
         numeric = [name for name in numeric if name not in says_nothing]
     free = [name for name in numeric if name not in settings.known]
     others = [name for name in left if name not in settings.known]

@@ -26,6 +26,8 @@ _PARTS = (
     ("minute", frozenset({"minute"}), 0, 59),
 )
 """Names of columns in the order of size, and what their numbers may be."""
+_SMALLEST = [1, 1, 1, 0, 0]
+"""Of a part that is not there."""
 
 
 def with_time(table: Table, asked: Collection[str | None] = ()) -> Table:
@@ -72,7 +74,8 @@ def _clocks(table: Table, name: str) -> list[str] | None:
 
 
 def _from_parts(table: Table, asked: Collection[str | None]) -> Table:
-    columns, names = [], []
+    columns: list[list[int]] = []
+    names: list[str] = []
     for part, called, least, most in _PARTS:
         known = [name for name in table.names if name.strip().casefold() in called]
         if not known:
@@ -85,11 +88,10 @@ def _from_parts(table: Table, asked: Collection[str | None]) -> Table:
     if len(names) < 2:
         return table
     found = []
-    for year, month, *rest in zip(*columns, strict=True):
-        day, hour, minute = (*rest, *(1, 0, 0)[len(rest) :])
-        found.append(
-            f"{year:04}-{month:02}-{day:02}" + (f" {hour:02}:{minute:02}" if len(rest) > 1 else "")
-        )
+    for row in zip(*columns, strict=True):
+        year, month, day, hour, minute = list(row) + _SMALLEST[len(row) :]
+        clock = f" {hour:02}:{minute:02}" if len(row) > 3 else ""
+        found.append(f"{year:04}-{month:02}-{day:02}{clock}")
     return _joined(table, TIME, found, names)
 
 
@@ -109,7 +111,8 @@ def _whole(
         return None
     if values.min() < least or values.max() > most:
         return None
-    return values.astype(np.int64).tolist()
+    found: list[int] = values.astype(np.int64).tolist()
+    return found
 
 
 def _joined(table: Table, name: str, cells: Sequence[str], parts: list[str]) -> Table:
