@@ -8,7 +8,8 @@ from typing import Any
 
 from modelyard.errors import BadData
 from modelyard.kit.classifier.kind import FileKind
-from modelyard.kit.classifier.rows import MOST_UNREADABLE, Rows, flat, rows_in
+from modelyard.kit.classifier.parts import Rows, flat, rows_in
+from modelyard.kit.classifier.rows import MOST_UNREADABLE
 from modelyard.kit.json_lines import JSON, json_rows, read_utf8
 from modelyard.kit.tables import SUFFIXES, decoded
 from modelyard.store.files import File

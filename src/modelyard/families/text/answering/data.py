@@ -28,7 +28,7 @@ from modelyard.kit.classifier.data import Look, Parts
 from modelyard.kit.classifier.divide import SPLITS, without_copies
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import read_bytes
-from modelyard.kit.classifier.rows import Content
+from modelyard.kit.classifier.parts import Content
 from modelyard.kit.classifier.work import each
 from modelyard.kit.splits import save_groups_of, split_of
 from modelyard.kit.text.fitting import fit_tokens

@@ -27,7 +27,7 @@ from modelyard.families.text.tagging.spec import TagSpec, tags_of, words_of
 from modelyard.kit.classes.positive import Positive
 from modelyard.kit.classifier.data import Look, Parts
 from modelyard.kit.classifier.examples import Example, Listing
-from modelyard.kit.classifier.rows import Content
+from modelyard.kit.classifier.parts import Content
 from modelyard.kit.json_lines import JSON
 from modelyard.kit.splits import split_of
 from modelyard.kit.text.fitting import fit_tokens

@@ -31,7 +31,7 @@ from modelyard.families.text.translating.spec import (
 )
 from modelyard.kit.classifier.data import Look, Parts
 from modelyard.kit.classifier.examples import Example, Listing
-from modelyard.kit.classifier.rows import Content
+from modelyard.kit.classifier.parts import Content
 from modelyard.kit.tables import is_quickly_read
 from modelyard.kit.text.fitting import LONGEST, fit_length
 from modelyard.kit.text.spec import as_text

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from modelyard.errors import BadData
 from modelyard.families.text.translating.spec import PAIRS
+from modelyard.kit.classifier.columns import named_columns
 from modelyard.kit.classifier.config import RowFeatures
 from modelyard.kit.classifier.examples import Listing
-from modelyard.kit.classifier.rows import Rows, named_columns, read_rows
+from modelyard.kit.classifier.parts import Rows
+from modelyard.kit.classifier.rows import read_rows
 
 SOURCES = ("source", "src", "input", "from", "text", "original", "question", "quelle")
 TARGETS = ("target", "tgt", "output", "to", "translation", "reference", "answer", "label", "ziel")
