@@ -99,6 +99,7 @@ def test_a_name_that_two_pictures_have_is_not_guessed(tmp_path: Path) -> None:
         ("{split}/{name}.png", "{split}_labels/{name}.png"),
         ("images_prepped_{split}/{name}.png", "annotations_prepped_{split}/{name}.png"),
         ("{split}/images/{name}.png", "{split}/v1.2/labels/{name}.png"),
+        ("test/data/images_{split}/{name}.png", "test/data/masks_{split}/{name}.png"),
         ("{split}Images/image_{name}.png", "{split}Masks/mask_{name}.png"),
         ("semantic_set/{split}/{name}_sat.jpg", "semantic_set/{split}/{name}_mask.png"),
     ],

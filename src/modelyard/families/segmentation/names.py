@@ -72,8 +72,13 @@ def key_of(name: str) -> Key:
 
 
 def split_of(name: str) -> str | None:
-    """The split that the folders of a picture or mask name: `trainannot/1.png`."""
-    return split_in("/".join(key_of(name)[:-1]))
+    """The split that the folders of a picture or mask name, the innermost that does:
+    `trainannot/1.png`."""
+    for folder in reversed(key_of(name)[:-1]):
+        split = split_in(folder)
+        if split is not None:
+            return split
+    return None
 
 
 def bare_key(name: str) -> tuple[str | None, str]:
