@@ -85,6 +85,13 @@ def test_each_tool_says_where_the_objects_are(
         assert seen == wanted
 
 
+def test_a_mask_is_the_box_around_it(tmp_path: Path) -> None:
+    labelme(tmp_path)
+    write(tmp_path, 0, [{"label": "cat", "points": [[3, 4], [9, 7]], "shape_type": "mask"}])
+    (box,) = read(tmp_path).scenes[0].boxes
+    assert (box.left, box.top, box.right, box.bottom, box.outline) == (3, 4, 10, 8, ())
+
+
 def test_a_circle_is_the_box_around_it_and_a_point_is_named(tmp_path: Path) -> None:
     labelme(tmp_path)
     circle = {"label": "cat", "points": [[10, 10], [13, 14]], "shape_type": "circle"}

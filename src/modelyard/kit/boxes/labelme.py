@@ -15,7 +15,7 @@ from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, w
 from modelyard.kit.json_lines import json_value
 from modelyard.store.files import File
 
-LEAST_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2}
+LEAST_POINTS = {"rectangle": 2, "polygon": 3, "circle": 2, "mask": 2}
 """Types of shapes that are read, and the least number of their points."""
 IGNORED = "__ignore__"
 """What LabelMe calls what is neither learnt nor judged."""
@@ -107,10 +107,13 @@ def _box(file: File, shape: dict[str, Any], kind: str, place: str) -> Box:
             raise BadData(problem, file=file.path)
     corners = _corners(points, kind)
     across, down = zip(*corners, strict=True)
-    flat = tuple(float(number) for corner in corners for number in corner)
+    # Of a mask only the box is read: its pixels are a picture within the file.
+    outline: tuple[tuple[float, ...], ...] = ()
+    if kind != "mask":
+        outline = (tuple(float(number) for corner in corners for number in corner),)
     edges = (float(min(across)), float(min(down)), float(max(across)), float(max(down)))
     label = label.strip()
-    return Box(label, *edges, ignored=label == IGNORED, outline=(flat,))
+    return Box(label, *edges, ignored=label == IGNORED, outline=outline)
 
 
 def _corners(points: list[list[float]], kind: str) -> list[list[float]]:
@@ -120,10 +123,13 @@ def _corners(points: list[list[float]], kind: str) -> list[list[float]]:
         (x, y), radius = points[0], math.dist(points[0], points[1])
         turns = [2 * math.pi * corner / CORNERS for corner in range(CORNERS)]
         return [[x + radius * math.cos(turn), y + radius * math.sin(turn)] for turn in turns]
-    if kind == "rectangle":
+    if kind in ("rectangle", "mask"):
         # Drawn from any corner to the opposite one.
         left, top = (min(some) for some in zip(*points, strict=True))
         right, bottom = (max(some) for some in zip(*points, strict=True))
+        if kind == "mask":
+            # Its points are the first and the last pixel.
+            right, bottom = right + 1, bottom + 1
         return [[left, top], [right, top], [right, bottom], [left, bottom]]
     return points
 
