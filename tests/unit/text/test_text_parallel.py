@@ -144,3 +144,10 @@ def test_a_class_that_only_the_test_split_holds_is_left_out_and_counted(tmp_path
     (raw / "test/label").write_text("\n".join(["other"] * 3 + lines[3:]))
     with pytest.raises(BadData, match="class 'other' has no training text. Add training texts"):
         built(raw)
+
+
+def test_data_without_a_training_split_say_so(tmp_path: Path) -> None:
+    raw = slots(tmp_path / "raw")
+    (raw / "train").rename(tmp_path / "train")
+    with pytest.raises(BadData, match="has no training sentences; seen: validation, test. Add the"):
+        built(raw, task="tag")

@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.tagging.network import FORMS, TagRecurrent, form_of
 from modelyard.families.text.tasks.build import build as open_family

@@ -124,6 +124,10 @@ def divide(
         if example.split is not None:
             given[example.split].append(example)
     pool = [example for example in examples if example.split in (None, "train")]
+    if not pool:
+        seen = ", ".join(split for split in SPLITS if given[split])
+        hint = "Add the training split, or give the files names that are no splits, so that splits are drawn"
+        raise BadData(f"has no training {kind.many}; seen: {seen}", file=raw, hint=hint)
     shares = {split: share for split, share in wanted.items() if not given[split]}
     if shares:
         _check_counts(pool, kind, raw)
