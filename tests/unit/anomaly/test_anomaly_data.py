@@ -241,7 +241,11 @@ def test_faulty_cells_are_refused_with_their_place(
 def test_files_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> None:
     raw = write(tmp_path / "raw", "a.csv", table())
     write(raw, "b.csv", table() | {"flow": list(range(ROWS))})
-    assert "b.csv: has other columns than a.csv: 'flow' is only in b.csv" in refused(tmp_path, raw)
+    message = refused(tmp_path, raw)
+    assert "b.csv: has other columns than a.csv: 'flow' is only in b.csv" in message
+    assert message.endswith("--set features.drop=[flow]")
+    summary, _ = built(tmp_path, raw, drop=["flow"])
+    assert "2 series" in summary["headline"]
     assert "flow" not in str(built(tmp_path, raw, drop=["flow"])[0]["tables"])
     write(raw, "b.csv", table(minutes=10))
     assert "b.csv: its rows are 600 apart, those of a.csv 300" in refused(tmp_path, raw)

@@ -318,3 +318,18 @@ def test_series_whose_names_read_alike_are_two(tmp_path: Path) -> None:
         )
     panel, _, _ = read(tmp_path, pd.concat(parts), series=("store", "item"))
     np.testing.assert_array_equal(panel.start, [0, 200, 400])
+
+
+def test_a_column_that_one_file_lacks_may_be_left_out(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    out.mkdir()
+    table = pd.DataFrame({"date": DAYS, "sales": wave()})
+    table.to_csv(raw / "north.csv", index=False)
+    table.assign(note=1.5).to_csv(raw / "south.csv", index=False)
+    data = ForecastData(ForecastConfig(features=ForecastFeatures(horizon=7)))
+    with pytest.raises(BadData, match=r"'note' is only in.*--set features.drop=\[note\]"):
+        data.features(raw, out)
+    settings = ForecastFeatures(horizon=7, drop=("note",))
+    summary = ForecastData(ForecastConfig(features=settings)).features(raw, out)
+    assert "2 series" in summary["headline"]

@@ -20,7 +20,7 @@ def test_atomic_files_say_what_movielens_says(tmp_path: Path) -> None:
     _, expected = built(tmp_path / "a", "ratings.csv", HEADER + text(rows()))
     raw = tmp_path / "b" / "raw"
     raw.mkdir(parents=True)
-    items = [(item, f"Film {item}", 1990 + item % 9, "Drama Crime") for item in range(1, 26)]
+    items = [(item, f"Film {item}", f"{1990 + item % 9}", "Drama Crime") for item in range(1, 26)]
     items[3] = (4, "Film 4", "unknwon", "Drama")
     header = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
     (raw / "ml.item").write_text(header + text(items, "\t"))

@@ -57,8 +57,8 @@ class ForecastData(Data[ForecastConfig]):
     def check(self, data: Path) -> None:
         """Reads the first table, and looks for its columns."""
         if is_quickly_read(data):
-            (table, *_), _, settings = _read(data, self.config.features)
-            names = find_names([table], settings)
+            tables, _, settings = _read(data, self.config.features)
+            names, table = find_names(tables, settings), tables[0]
             read_rows(table, names, table.file.stem)
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class ForecastData(Data[ForecastConfig]):
         names = find_names(tables, settings, before)
         rows = []
         for table in tables:
-            check_same_columns(tables[0], table)
+            check_same_columns(tables[0], table, set(settings.drop))
             rows += read_rows(table, names, table.file.stem)
         # All series have the step of all rows: one network reads them.
         grid = grid_of(rows, names, tables[0].file)

@@ -113,7 +113,7 @@ def find_names(
         BadData: nothing can be forecast, or it is not clear what.
     """
     first = tables[0]
-    _check_settings(first, settings)
+    _check_settings(tables, settings)
     left = [name for name in first.names if name not in settings.drop]
     time = settings.time_column or _time(first, left)
     series = settings.series
@@ -139,8 +139,10 @@ def find_names(
     return Names(time, series, targets, tuple(past), settings.known, tuple(left_out))
 
 
-def _check_settings(table: Table, settings: ForecastFeatures) -> None:
-    """Refuses settings that name a column which the table lacks."""
+def _check_settings(tables: list[Table], settings: ForecastFeatures) -> None:
+    """Refuses settings that name a column which the first table lacks, or to drop one that all lack."""
+    table = tables[0]
+    any_has = dict.fromkeys(name for table in tables for name in table.names)
     named = {
         "target": [settings.target],
         "time_column": [settings.time_column],
@@ -149,9 +151,10 @@ def _check_settings(table: Table, settings: ForecastFeatures) -> None:
         "drop": settings.drop,
     }
     for setting, columns in named.items():
+        allowed = list(any_has) if setting == "drop" else table.names
         for column in columns:
-            if column is not None and column not in table.names:
-                problem = choices("column", column, table.names)
+            if column is not None and column not in allowed:
+                problem = choices("column", column, allowed)
                 raise UsageError(f"setting 'features.{setting}': {problem}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from modelyard.errors import BadData
+from modelyard.errors import BadData, option
 from modelyard.kit.tables.around import AROUND
 from modelyard.settings.family import DateOrder
 
@@ -211,21 +211,24 @@ def joined(tables: list[Table]) -> Table:
     return Table(rows, files, notes, dropped, first.delimiter, renamed=first.renamed)
 
 
-def check_same_columns(first: Table, other: Table, aside: Set[str] = frozenset()) -> None:
-    """Refuses another file of the same data whose columns are others; those in `aside` don't
-    count.
+def check_same_columns(first: Table, other: Table, aside: Set[str] | None = None) -> None:
+    """Refuses another file of the same data whose columns are others; those in `aside`, to which the setting
+    features.drop adds, don't count.
 
     Raises:
         BadData: a column is in one file and not in the other.
     """
-    differing = sorted((set(first.names) ^ set(other.names)) - aside)
+    differing = sorted((set(first.names) ^ set(other.names)) - (aside or set()))
     if differing:
         if differing[0] in first.names:
             where = first.file.name
         else:
             where = other.file.name
         problem = f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
-        raise BadData(problem, file=other.file)
+        hint = ""
+        if aside is not None and len(differing) < len(other.names):
+            hint = f"Leave out what not all files have: {option('features.drop', differing)}"
+        raise BadData(problem, file=other.file, hint=hint)
 
 
 def _check_types(tables: list[Table], name: str) -> None:
