@@ -226,7 +226,7 @@ def check_same_columns(first: Table, other: Table, aside: Set[str] | None = None
             where = other.file.name
         problem = f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
         hint = ""
-        if aside is not None and len(differing) < len(other.names):
+        if aside is not None and len(differing) <= _NAMED:
             hint = f"Leave out what not all files have: {option('features.drop', differing)}"
         raise BadData(problem, file=other.file, hint=hint)
 
