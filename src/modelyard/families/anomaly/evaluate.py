@@ -184,7 +184,7 @@ def _notes(host: AnomalyHost, moments: Moments, scored: Scored, labels: bool) ->
     if labels:
         number = len(events.events(moments))
         notes.append(
-            f"{number} anomalies of {int((moments.label == 1).sum()):,} rows; a delay counts rows."
+            f"Anomalies: {number}, of {int((moments.label == 1).sum()):,} rows; a delay counts rows."
         )
     probed = (
         "probe_roc_auc compares held-out windows with copies in which one column is shifted by 1.5 standard "
