@@ -379,6 +379,7 @@ def test_objects_are_judged_by_point_and_by_box_next_to_a_disc(trained):
     assert seen.metrics["found"] == 1.0
     assert seen.metrics["iou_box"] < 0.3
     assert seen.baseline["iou_box"] == 1.0  # all objects here are rectangles
+    assert seen.notes[-1].startswith("Prompted by a box, the box itself overlaps more: 1.000 to 0.")
     assert 0.3 < seen.baseline["iou"] < 0.85
     assert seen.gains[0].low > 0
     part = one.evaluate_part(host, Drawing(features), features, "test", Part(rows=2))
