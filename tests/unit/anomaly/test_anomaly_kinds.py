@@ -161,14 +161,15 @@ def test_assumed_contamination_gives_a_dirty_training_set_its_recall_back(
     kind: str, tmp_path: Path
 ) -> None:
     # Of anomalies that nobody marked: the sample's marks only judge here.
-    dirty = make(kind, learn_from="all")
+    unaware = {"learn_from": "all", "threshold_from": "assumed_normal"}
+    dirty = make(kind, **unaware)
     features = dirty.config.features.model_copy(update={"sample_contamination": 0.05})
     dirty = type(dirty)(dirty.config.model_copy(update={"features": features}))
     raw, out = tmp_path / "raw", tmp_path / "features"
     raw.mkdir()
     dirty.sample(raw)
     dirty.features(raw, out)
-    aware = make(kind, learn_from="all", contamination=0.05)
+    aware = make(kind, contamination=0.05, **unaware)
     (tmp_path / "naive").mkdir()
     (tmp_path / "aware").mkdir()
     recalls = []
@@ -216,7 +217,7 @@ def test_windows_that_are_all_marked_say_how_to_learn_from_them(
         train(make("lstm"), features, tmp_path)
 
 
-def test_a_threshold_from_labels_forgets_the_calibration_rows_that_are_anomalies(
+def test_calibration_rows_that_are_labelled_anomalies_set_no_threshold(
     machines: Path, tmp_path: Path
 ) -> None:
     features = tmp_path / "features"
@@ -226,7 +227,7 @@ def test_a_threshold_from_labels_forgets_the_calibration_rows_that_are_anomalies
     calibration.label[100:200] = 1
     calibration.save(features, "calibration")
     levels = {}
-    for source in ("assumed_normal", "labels"):
+    for source in ("assumed_normal", "labels", "unmarked"):
         (tmp_path / source).mkdir()
         one = train(make("ocsvm", threshold_from=source), features, tmp_path / source)
         levels[source] = one.host.detector.threshold
@@ -236,8 +237,9 @@ def test_a_threshold_from_labels_forgets_the_calibration_rows_that_are_anomalies
     one = train(make("ocsvm"), machines, tmp_path / "clean")
     clean = one.host.detector.threshold
     assert "threshold_from" not in one.report["headline"]
-    assert levels["labels"] < levels["assumed_normal"]
-    assert abs(levels["labels"] - clean) < 0.3 * (levels["assumed_normal"] - clean)
+    for source in ("labels", "unmarked"):
+        assert levels[source] < levels["assumed_normal"]
+        assert abs(levels[source] - clean) < 0.3 * (levels["assumed_normal"] - clean)
 
 
 def test_a_threshold_from_labels_that_are_not_there_is_refused(

@@ -97,9 +97,10 @@ class AnomalyModel(Settings):
     learn_from: Literal["unmarked", "all"] = "unmarked"
     """`unmarked`: training rows that are labelled anomalies, and windows that hold one, are not learned
     from; without labels nothing is left out. `all`: every training row counts as normal."""
-    threshold_from: Literal["assumed_normal", "labels"] = "assumed_normal"
-    """`assumed_normal`: every calibration row counts as normal. `labels`: those of the
-    calibration and validation rows that are labelled 0."""
+    threshold_from: Literal["unmarked", "labels", "assumed_normal"] = "unmarked"
+    """`unmarked`: calibration rows that are labelled anomalies, and windows that hold one, set no
+    threshold; without labels every one counts as normal. `labels`: those of the calibration and
+    validation rows that are labelled 0. `assumed_normal`: every calibration row counts as normal."""
     contamination: float = Field(default=0.0, ge=0, lt=0.5)
     """Share of the training and calibration rows taken to be anomalies that nobody marked: the
     strangest are left out, and the detector is fitted again. Set too high, false alarms exceed

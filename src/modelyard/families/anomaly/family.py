@@ -244,12 +244,15 @@ def window_of(config: AnomalyConfig, schema: Schema) -> int:
 def _normal_windows(
     config: AnomalyConfig, schema: Schema, features: Path, window: int
 ) -> np.ndarray:
-    """Calibration windows, or with `threshold_from = "labels"` those of calibration and
-    validation that hold no anomaly and end in a row labelled normal; float32 (windows, window,
+    """Calibration windows that count as normal, or with `threshold_from = "labels"` those of calibration
+    and validation that hold no anomaly and end in a row labelled normal; float32 (windows, window,
     columns)."""
     calibration = Part.load(features, "calibration")
-    if config.model.threshold_from == "assumed_normal":
-        return calibration.windows(calibration.ends(window), window)
+    if config.model.threshold_from != "labels":
+        ends = calibration.ends(window)
+        if config.model.threshold_from == "unmarked":
+            ends = calibration.unmarked(ends, window)
+        return calibration.windows(ends, window)
     if not schema.labelled:
         raise UsageError(
             f"setting 'model.threshold_from' = 'labels': the data has no column {config.features.label_column!r}"
@@ -268,8 +271,9 @@ def _marked(config: AnomalyConfig, features: Path, rate: float) -> str:
     settings = config.model
     if settings.threshold_from == "labels" or settings.contamination:
         return ""
-    share = float((Part.load(features, "calibration").label == 1).mean())
-    if share <= rate:
+    marked = Part.load(features, "calibration").label == 1
+    share = float(marked.mean())
+    if share <= rate or (settings.threshold_from == "unmarked" and not marked.all()):
         return ""
     return (
         f"; {share:.1%} of the calibration rows are labelled anomalies, and count as normal: the threshold lies "

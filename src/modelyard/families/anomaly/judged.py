@@ -27,7 +27,7 @@ class Scored:
     """Float64 (moments,)."""
     threshold: float
     calibration: np.ndarray
-    """Scores of the calibration rows, which count as normal."""
+    """Scores of the calibration rows that no label calls an anomaly: they count as normal."""
 
     @property
     def alarm(self) -> np.ndarray:
@@ -125,13 +125,14 @@ class Judge:
 
     def detector(self, moments: Moments, calibration: Part) -> Scored:
         """The host's scores and its own threshold."""
-        normal = self.score(calibration, calibration.ends(self.host.detector.window))
+        window = self.host.detector.window
+        normal = self.score(calibration, calibration.unmarked(calibration.ends(window), window))
         return Scored(self.score(moments.part, moments.ends), self.host.detector.threshold, normal)
 
     def baseline(self, moments: Moments, calibration: Part) -> Scored:
         """The largest absolute z-score of the row, with its threshold for the same false alarm
         rate."""
-        normal = z_score(self.schema, calibration.x)
+        normal = z_score(self.schema, calibration.x[calibration.unmarked(calibration.ends(1), 1)])
         level = threshold.conformal(normal, self.host.detector.false_alarm_rate)
         return Scored(z_score(self.schema, moments.part.x[moments.ends]), level, normal)
 

@@ -49,6 +49,12 @@ class Part:
         before = np.concatenate([[0], np.cumsum(self.label == 1)])
         return np.asarray(before[ends + 1] > before[ends + 1 - window])
 
+    def unmarked(self, ends: np.ndarray, window: int) -> np.ndarray:
+        """Those of the windows with these last rows in which no labelled anomaly lies; all of them where
+        each has one, (windows,)."""
+        kept = np.asarray(ends[~self.disturbed(ends, window)])
+        return kept if len(kept) else ends
+
     def save(self, features: Path, name: str) -> None:
         """Writes `<name>.npz`."""
         np.savez(Path(features) / f"{name}.npz", **vars(self))
