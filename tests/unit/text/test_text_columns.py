@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from modelyard.errors import BadData
+from modelyard.families.text.config import TextConfig
 from modelyard.families.text.tagging.reading import Tagged, read_tagged, read_untagged
+from modelyard.families.text.tasks.data import data as open_data
 from modelyard.store.files import File
 
 UNIVERSAL = """# sent_id = 1
@@ -91,3 +93,10 @@ def test_lines_of_text_are_no_tags(tmp_path: Path) -> None:
     lines = [f"word{n} label{n}" for n in range(300)]
     with pytest.raises(BadData, match="row 1: 'label0' is no tag"):
         read(tmp_path, "\n".join(lines), "a.txt")
+
+
+def test_tags_that_are_read_as_labels_say_which_task_they_are_for(tmp_path: Path) -> None:
+    (tmp_path / "a.conllu").write_text(UNIVERSAL)
+    for raw in (tmp_path, tmp_path / "a.conllu"):
+        with pytest.raises(BadData, match="words and their tags.*Type: --set features.task=tag"):
+            open_data(TextConfig()).check(raw)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from modelyard.errors import BadData
 from modelyard.families.text.checkpoint import TokensData
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.samples import write_sample
 from modelyard.families.text.spec import TEXTS, TextSpec
+from modelyard.families.text.tagging.columns import ONLY_TAGS
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.data import Look, digest_of
 from modelyard.kit.classifier.divide import SPLITS
@@ -20,6 +22,7 @@ from modelyard.kit.tables import is_quickly_read
 from modelyard.kit.text.fitting import fit_tokens
 from modelyard.kit.text.simple import save_simple
 from modelyard.kit.text.spec import as_text
+from modelyard.store.files import files_of
 
 
 class TextData(TokensData[TextSpec]):
@@ -39,7 +42,14 @@ class TextData(TokensData[TextSpec]):
             self.check_labels(self.listing(data), ())
 
     def listing(self, raw: Path) -> Listing:
-        """Rows of tables and JSON, or text files in class folders."""
+        """Rows of tables and JSON, or text files in class folders.
+
+        Raises:
+            BadData: what the files hold, or that they are for another task.
+        """
+        if any(file.suffix in ONLY_TAGS for file in files_of(raw)):
+            problem = "holds words and their tags, no labels of texts"
+            raise BadData(problem, file=Path(raw), hint="Type: --set features.task=tag")
         listing, self._column = read_rows(raw, TEXTS, self.config.features)
         return listing
 

@@ -37,6 +37,10 @@ COLUMNS = TEXTS_TOO | {
     ".test",
 }
 """All endings of files with a word and its tags a line."""
+ONLY_TAGS = frozenset(
+    {UNIVERSAL, ".conll", ".conll03", ".bio", ".iob", ".iob2", ".bioes", ".testa"}
+)
+"""Endings of files that hold nothing but words and tags."""
 DOCUMENT = "-DOCSTART-"
 MOST_WORDS = 5_000
 """A longer sentence is a file without blank lines between its sentences."""
