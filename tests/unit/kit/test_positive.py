@@ -25,6 +25,8 @@ from modelyard.kit.classes.positive import positive_class
         ("flu", "healthy"),
         ("krank", "gesund"),
         ("Disease", "No Disease"),
+        ("irony", "non_irony"),
+        ("Smoker", "not smoker"),
     ],
 )
 def test_a_name_that_means_the_event_is_positive_however_frequent(

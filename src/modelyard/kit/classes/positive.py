@@ -35,6 +35,8 @@ ABSENCES = _listed(
 """Words of a class's name that mean that nothing happened."""
 NEGATIONS = _listed("no non not never un without nicht kein keine ohne pas sans sin")
 """Before a word for the event: it did not happen."""
+_DENIALS = (["non"], ["not"])
+"""First words of a class that denies the other one, `non_irony`. With others it may be the event: `no show`."""
 PAIRS = (("y", "n"), ("t", "f"), ("pos", "neg"), ("+", "-"), ("si", "no"), ("sí", "no"))
 """Short names that mean the event only where the other class has the second of them."""
 
@@ -86,6 +88,8 @@ def positive_class(
     for name, other in pairs:
         if says_absence(other) and not says_absence(name):
             return Positive(name, other, f"as {other} means that nothing happened")
+        if _words(other)[:1] in _DENIALS and _words(other)[1:] == _words(name):
+            return Positive(name, other, f"as {other} denies it")
     if counts[first] == counts[second]:
         return Positive(second, first, "the later by name of two equally frequent ones")
     rarer, other = sorted(counts, key=lambda name: counts[name])
