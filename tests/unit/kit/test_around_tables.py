@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.prepare import target_name
 from modelyard.kit.columns.edits import Edits
 from modelyard.kit.tables import Table, read_table, remarks
+from modelyard.kit.tables.header import told_apart
 from modelyard.settings.family import resolve
 
 ROWS = "".join(f"{n},Rome,{n * 2},1.5,new\n" for n in range(1, 10))
@@ -63,6 +65,17 @@ def test_the_last_of_several_comments_may_be_the_header(tmp_path: Path, delimite
     assert (table.names, table.rows) == (["x", "y", "z"], 5)
 
 
+def test_a_single_comment_may_be_the_header(tmp_path: Path) -> None:
+    table = read(tmp_path, "# x y z\n" + "1 2 3.5\n" * 5)
+    assert (table.names, table.rows, len(table.notes)) == (["x", "y", "z"], 5, 1)
+
+
+@pytest.mark.parametrize("rows", ["1\n2\n3\n", "Rome\nOslo\nBonn\n"])
+def test_a_hash_may_begin_the_name_of_the_only_column(tmp_path: Path, rows: str) -> None:
+    table = read(tmp_path, "#id\n" + rows)
+    assert (table.names, table.rows, table.notes) == (["#id"], 3, [])
+
+
 def test_a_column_may_be_called_by_a_hash(tmp_path: Path) -> None:
     table = read(tmp_path, "#,Name,Type\n" + '1,"Bulba, saur",Grass\n2,Ivy,Grass\n' * 5)
     assert (table.names, table.notes) == (["#", "Name", "Type"], [])
@@ -105,6 +118,15 @@ def test_columns_of_one_name_are_told_apart_and_it_is_said(tmp_path: Path) -> No
     said = "3 columns have the name 'region': the later are region.2, region.3"
     assert table.notes == [said]
     assert said in remarks(table.notes)
+
+
+def test_the_names_of_many_columns_are_told_apart_at_once() -> None:
+    header = [f"gene {place // 2}" for place in range(20_000)]
+    begun = time.monotonic()
+    names, renamed = told_apart(header)
+    assert time.monotonic() - begun < 1
+    assert len(set(names)) == len(header)
+    assert renamed["gene 9999.1"] == "gene 9999"
 
 
 def test_a_target_with_a_namesake_is_refused(tmp_path: Path) -> None:

@@ -29,6 +29,12 @@ def test_one_text_next_to_a_licence_is_the_table(tmp_path: Path) -> None:
     assert read_table(tmp_path).rows == 3
 
 
+@pytest.mark.parametrize("name", ["changes.data", "notices.txt", "readme.txt"])
+def test_the_only_file_of_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(ROWS)
+    assert read_table(tmp_path).rows == 3
+
+
 def test_texts_next_to_a_table_are_none(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("About the table.\n")
     (tmp_path / "table.csv").write_text("a,b\n" + ROWS)

@@ -75,13 +75,19 @@ def without_comments(content: str) -> tuple[str, list[str]]:
     header = comments[-1].lstrip("#").strip()
     if any(first > row / 2 for first, row in _widths(comments[0], below)):
         return content, []
-    # Of a table without delimiters, blanks part the cells.
-    widths = _widths(header, below) or [
-        (len(header.split()), len(below.partition("\n")[0].split()))
-    ]
+    widths = _widths(header, below)
+    if not widths:
+        # Blanks part the cells.
+        first_row = below.splitlines()[0].split()
+        if len(first_row) == 1:
+            # `#id` above a single column may be its name.
+            return content, []
+        widths = [(len(header.split()), len(first_row))]
     if any(last == row for last, row in widths):
         comments = comments[:-1]
         below = f"{header}\n{below}"
+    if not comments:
+        return below, []
     return below, [_note(comments, "above")]
 
 

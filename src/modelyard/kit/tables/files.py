@@ -112,6 +112,8 @@ def table_files(raw: Path) -> list[File]:
 def _plain_tables(files: Sequence[File]) -> list[File]:
     """The only file of a folder whose name does not say what it holds; or all files, if they are called
     `.txt`, as the machines of a benchmark are. What tells about them or their licence is none of them."""
+    if len(files) == 1 and is_plain(files[0].name):
+        return list(files)
     about = ("readme", "license", "licence", "copying", "notice", "changes")
     found = [file for file in files if not PurePosixPath(file.name).name.lower().startswith(about)]
     if len(found) == 1 and is_plain(found[0].name):

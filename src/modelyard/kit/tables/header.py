@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -42,14 +43,18 @@ def told_apart(header: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     name the second is called as pandas calls it, `name.1`."""
     names: list[str] = []
     renamed: dict[str, str] = {}
+    given = set(header)
+    counts: Counter[str] = Counter()
     for name in header:
-        own, count = name, 0
-        # The file may have a column `name.1` too.
-        while name and (own in names or (count and own in header)):
-            count += 1
-            own = f"{name}.{count}"
-        if count:
+        own = name
+        if name and counts[name]:
+            own = f"{name}.{counts[name]}"
+            # The file may have a column `name.1` too.
+            while own in given or own in renamed:
+                counts[name] += 1
+                own = f"{name}.{counts[name]}"
             renamed[own] = name
+        counts[name] += 1
         names.append(own)
     return names, renamed
 
