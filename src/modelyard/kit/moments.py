@@ -14,7 +14,8 @@ _MONTH = (
     r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
 )
-_YEAR = r"(?P<year>\d{4})(?=$|[T ])"
+# A clock may follow; words would be those of a headline.
+_YEAR = r"(?P<year>\d{4})(?=$|[T ] *\d)"
 _WRITTEN = (
     re.compile(
         r"^(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})(?=$|[T ])"

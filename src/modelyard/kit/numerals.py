@@ -26,9 +26,10 @@ _DASHES = frozenset("\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d")
 _MONEY = r"[$€£¥₹]|(?:EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|SEK|NOK|DKK|PLN)(?=[-+\s0-9])"
 _UNIT = r"(?:[^\W\d_]|[%‰$€£¥₹°/]){1,10}"
 _NUMERAL = re.compile(
-    rf"(?P<bound><=|>=|[<>≤≥])?\s*(?P<open>\()?\s*(?P<sign>[-+])?\s*(?P<before>{_MONEY})?\s*"
-    r"(?P<inner>[-+])?(?P<digits>[.,]?[0-9][0-9.,']*+(?: [0-9][0-9.,']*+)*+(?:[eE][-+]?[0-9]++)?)\s*"
-    rf"(?P<after>{_UNIT})?(?P<behind>-)?\s*(?P<close>\))?\s*(?P<outside>{_UNIT})?\s*(?P<more>\+)?"
+    # \s*+ gives no blank back: else a thousand of them next to a number would take seconds.
+    rf"(?P<bound><=|>=|[<>≤≥])?\s*+(?P<open>\()?\s*+(?P<sign>[-+])?\s*+(?P<before>{_MONEY})?\s*+"
+    r"(?P<inner>[-+])?(?P<digits>[.,]?[0-9][0-9.,']*+(?: [0-9][0-9.,']*+)*+(?:[eE][-+]?[0-9]++)?)\s*+"
+    rf"(?P<after>{_UNIT})?(?P<behind>-)?\s*+(?P<close>\))?\s*+(?P<outside>{_UNIT})?\s*+(?P<more>\+)?"
 )
 
 

@@ -53,7 +53,7 @@ _ID_NAME = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(
-    r"\d{4}-\d{1,2}-\d{1,2}|\d{4}-(?:0[1-9]|1[0-2])(?![\d-])|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}"
+    r"\d{4}-\d{1,2}-\d{1,2}|(?:1[5-9]|2[01])\d\d-(?:0[1-9]|1[0-2])(?![\d-])|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}"
 )
 _SEASON = re.compile(r"(?P<year>\d{4})-(?P<next>\d\d)")
 _WORD = re.compile(r"[^\W\d_]")
@@ -155,12 +155,14 @@ class Cells:
 
     def _with_letters(self) -> str:
         """A cell such as `C539104` or `85123A`, where most cells that are no numbers are of that
-        form; empty where there is none. One ending on all of them may be a unit."""
+        form; empty where there is none. One ending, or two letters before all of them, may be a unit."""
         if not is_text(self.there):
             return ""
         others = self.there.filter(pa.array(np.isnan(self.values) & ~are_placeholders(self.there)))
         different = pc.unique(others).to_pylist()
         prefixed = [cell for cell in different if _PREFIXED.fullmatch(cell)]
+        if len({cell[:2].upper() for cell in prefixed}) == 1 and prefixed[0][1].isalpha():
+            prefixed = []
         suffixed = [found for cell in different if (found := _SUFFIXED.fullmatch(cell))]
         endings = {found["letters"].upper() for found in suffixed}
         zeros = any(found["digits"].startswith("0") for found in suffixed)

@@ -200,6 +200,9 @@ def plainly(cells: pa.Array, written: Notation) -> Plain:
     if _count(cells, bounds) > (len(cells) - cells.null_count) / 2:
         # `<50` and `>50` throughout are categories.
         return Plain(cells, {}, [])
+    if any(text.endswith("+") for text in odd) and any(text.endswith("-") for text in odd):
+        # Grades: `2+` is next to `2-`, which is not less than nothing.
+        return Plain(cells, {}, [])
     return Plain(rewritten, odd, bare)
 
 
