@@ -64,12 +64,29 @@ def test_months_may_be_named(tmp_path: Path) -> None:
         ("year,y", "2026,{value}"),
         ("yr,mnth,y", "0,{day},{value}"),
         ("time,year,month,y", "{value},2026,{day},{value}"),
+        ("timestamp,year,month,day,y", "{hour},2026,3,{day},{value}"),
+        ("Time,Year,Month,y", "{hour},2026,{day},{value}"),
+        ("date,hour,y", "2026-03-0{day},9,{value}"),
     ],
 )
 def test_what_is_no_time_in_parts_stays(tmp_path: Path, header: str, form: str) -> None:
     days = rows(form, hours=1) if "{hour}{day}" in form else rows(form)
     before = table(tmp_path, header, days)
     assert with_time(before).names == before.names
+
+
+def test_hours_far_apart_are_those_of_what_happened(tmp_path: Path) -> None:
+    hours = [(1, 8), (1, 17), (1, 20), (2, 9), (2, 12), (2, 14), (3, 7), (3, 8), (3, 19)]
+    before = table(tmp_path, "date,hour,y", [f"2026-03-0{day},{hour},1" for day, hour in hours])
+    assert with_time(before).names == ["date", "hour", "y"]
+
+
+def test_a_time_that_a_setting_names_stands_in_one_column(tmp_path: Path) -> None:
+    clock = table(tmp_path, "t,date,hour,y", rows("{value},2026-03-0{day},{hour},1"))
+    assert with_time(clock, (), "t").names == ["t", "date", "hour", "y"]
+    assert with_time(clock, (), "date").names == ["t", "date", "y"]
+    parts = table(tmp_path, "t,year,month,y", rows("{value},2026,{day},1"))
+    assert with_time(parts, (), "t").names == ["t", "year", "month", "y"]
 
 
 def test_columns_that_a_setting_names_stay(tmp_path: Path) -> None:

@@ -158,8 +158,14 @@ def _earlier(base: Path, config: AnomalyConfig) -> Schema:
 
 def _read_tables(raw: Path, settings: AnomalyFeatures) -> list[Table]:
     """The tables of a folder, each with one column of times, whose dates are read alike."""
-    asked = {settings.time_column, settings.label_column, settings.kind_column, settings.entity}
-    tables = [with_time(read_file(file), asked) for file in table_files(raw)]
+    time_column = None
+    # `time` is only what is usual: next to a date it may hold the clock.
+    if settings.time_column != AnomalyFeatures().time_column:
+        time_column = settings.time_column
+    asked = {time_column, settings.label_column, settings.kind_column, settings.entity}
+    tables = []
+    for file in table_files(raw):
+        tables.append(with_time(read_file(file), asked, time_column))
     share_date_orders(tables, settings.dates)
     return tables
 

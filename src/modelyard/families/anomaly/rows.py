@@ -35,7 +35,7 @@ def read_bodies(file: Path, schema: Schema, window: int) -> Bodies:
         BadData: a column that is absent, or a cell that is empty or no number.
     """
     asked = {schema.time_column, schema.entity, *schema.names}
-    table = with_time(read_table(Path(file)), asked)
+    table = with_time(read_table(Path(file)), asked, schema.time_column)
     rows = read_rows(table, schema.columns)
     machines: Machines = {None: np.arange(table.rows)}
     if schema.entity is not None and schema.entity in table.names:

@@ -37,7 +37,7 @@ def read_bodies(file: Path, schema: Schema) -> list[dict[str, Any]]:
         table = one_row_a_step(table, steps, schema.row_names)
     others = [column.name for column in (*schema.past, *schema.known)]
     asked = {schema.time_column, schema.target, *schema.series_columns, *others}
-    table = with_time(with_days(table), asked)
+    table = with_time(with_days(table), asked, schema.time_column)
     if schema.time_column:
         share_date_orders([table], "auto", {schema.time_column: schema.dates})
     past = tuple(column.name for column in schema.past)

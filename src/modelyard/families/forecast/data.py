@@ -166,7 +166,7 @@ def _read(
     asked = {settings.time_column, settings.target, *settings.series, *settings.known}
     for table in read:
         stepped, row_names, own = by_step(table, settings)
-        tables.append(with_time(with_days(stepped), asked))
+        tables.append(with_time(with_days(stepped), asked, settings.time_column))
     share_date_orders(tables, settings.dates)
     return tables, row_names, own
 

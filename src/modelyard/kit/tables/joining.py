@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,7 @@ from modelyard.kit.moments import month_of
 from modelyard.kit.tables.columns import as_numbers, texts
 from modelyard.kit.tables.table import Table
 from modelyard.kit.tables.times import is_dated
+from modelyard.kit.times import TIME_NAMES
 
 TIME = "time"
 """What a column that year and month make is called."""
@@ -30,20 +33,35 @@ _SMALLEST = [1, 1, 1, 0, 0]
 """Of a part that is not there."""
 
 
-def with_time(table: Table, asked: Collection[str | None] = ()) -> Table:
+def with_time(
+    table: Table, asked: Collection[str | None] = (), time_column: str | None = None
+) -> Table:
     """The table with one column of times where they stand in several, which a note names: the column of
     dates with the clock's cells behind its own, or `time` made of year, month and, where there are any, day, hour and
     minute. As it is where a time stands in one column.
 
     Args:
         asked: columns that settings name: they stay, but for the one of dates.
+        time_column: the one of the times, where settings name it.
     """
     dated = [name for name in table.names if is_dated(table, name)]
+    if time_column in table.names:
+        dated = [name for name in dated if name == time_column]
+        if not dated:
+            return table
     if dated:
         return _with_clock(table, dated[0], asked)
-    if TIME in table.names:
+    if any(_is_time(table, name) for name in table.names):
         return table
     return _from_parts(table, asked)
+
+
+def _is_time(table: Table, name: str) -> bool:
+    """Whether a column is the time by its name: `time`, or `timestamp` with seconds."""
+    called = name.strip().casefold()
+    if called == TIME:
+        return True
+    return called in TIME_NAMES and bool(np.isfinite(as_numbers(table.column(name))).all())
 
 
 def _with_clock(table: Table, date: str, asked: Collection[str | None]) -> Table:
@@ -58,8 +76,28 @@ def _with_clock(table: Table, date: str, asked: Collection[str | None]) -> Table
         if clocks is None or any(day is None or ":" in day for day in dates):
             continue
         found = [f"{day} {clock}" for day, clock in zip(dates, clocks, strict=True)]
+        if not _go_on(dates, clocks):
+            continue
         return _joined(table, date, found, [date, name])
     return table
+
+
+def _go_on(dates: Sequence[str | None], clocks: Sequence[str]) -> bool:
+    """Whether days have several times; where these are whole hours, mostly equally far apart: else each
+    is the hour of something that happened, as of the most sales of a shop."""
+    hours: dict[str | None, set[int]] = {}
+    whole = True
+    for day, clock in zip(dates, clocks, strict=True):
+        hour, _, rest = clock.partition(":")
+        hours.setdefault(day, set()).add(int(hour))
+        whole = whole and not rest.strip("0:")
+    if not whole:
+        return True
+    apart: Counter[int] = Counter()
+    for own in hours.values():
+        ascending = sorted(own)
+        apart.update(then - hour for hour, then in pairwise(ascending))
+    return bool(apart) and max(apart.values()) > apart.total() / 2
 
 
 def _clocks(table: Table, name: str) -> list[str] | None:
