@@ -35,6 +35,17 @@ def test_atomic_files_say_what_movielens_says(tmp_path: Path) -> None:
     assert titles["1"] == "Film 1"
 
 
+def test_movielens_lists_without_a_header_are_not_taken_for_atomic_files(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    films = [(item, f"Film {item}", "01-Jan-1995", "", "http://f", 0, 1) for item in range(1, 26)]
+    (raw / "u.item").write_text(text(films, "|"))
+    (raw / "u.user").write_text(text([(user, 24, "F", "writer") for user in range(1, 31)], "|"))
+    summary, out = built(tmp_path, "u.data", text(rows(), "\t"))
+    assert "columns" not in summary["headline"]
+    assert {item.category for item in Catalog.load(out / "assets").items} == {None}
+
+
 def test_an_atomic_file_by_itself_is_a_log(tmp_path: Path) -> None:
     file = tmp_path / "ml.inter"
     file.write_text(ATOMIC + text(rows(), "\t"))

@@ -36,6 +36,11 @@ def read_form(file: File) -> Text:
     return replace(text, content=text.delimiter.join(types) + "\n" + rows)
 
 
+def is_typed(file: File) -> bool:
+    """Whether each name in a file's header has a type, as RecBole writes them: MovieLens' u.item has none."""
+    return bool(_types(tables.read_text(file)))
+
+
 def categories_of(file: File) -> list[str]:
     """Columns that a header of RecBole's calls tokens: names, whatever their cells look like."""
     types = _types(tables.read_text(file))

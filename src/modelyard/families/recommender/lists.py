@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modelyard.families.recommender.catalog import Item
 from modelyard.families.recommender.config import RecommenderFeatures
-from modelyard.families.recommender.forms import categories_of
+from modelyard.families.recommender.forms import categories_of, is_typed
 from modelyard.families.recommender.naming import (
     ITEM_NAMES,
     ITEMS,
@@ -64,7 +64,10 @@ def read_lists(raw: Path, settings: RecommenderFeatures) -> Lists:
     files = files_in(Path(raw))
     found = Lists()
     for side, one, words, names, order in KINDS:
-        named = [file for file in files if begins(file, words) or file.suffix == LISTS[side]]
+        named = []
+        for file in files:
+            if begins(file, words) or (file.suffix == LISTS[side] and is_typed(file)):
+                named.append(file)
         if not named:
             continue
         table, columns = open_table(named[0], names_of(settings, names, of_list=side), order)
