@@ -94,6 +94,14 @@ def test_a_source_below_a_table_is_left_out_and_said(tmp_path: Path) -> None:
     assert f"1 line below is no part of the table: {source!r}" in table.notes
 
 
+def test_blanks_between_blank_lines_are_read_at_once(tmp_path: Path) -> None:
+    padded = '9,Oslo,"x' + " " * 60_000 + 'y",1.5,new\n'
+    begun = time.monotonic()
+    table = read(tmp_path, HEADER + ROWS + "\n" + padded + "\n" + ROWS)
+    assert time.monotonic() - begun < 2
+    assert table.rows == 19
+
+
 def test_the_end_of_a_cell_with_paragraphs_is_no_source(tmp_path: Path) -> None:
     table = read(tmp_path, "a,b,c\n" + "1,2,x\n" * 5 + '1,2,"hello\n\nbye"\n')
     assert table.column("c").to_pylist()[-1] == "hello\n\nbye"

@@ -16,7 +16,7 @@ AROUND = " no part of the table"
 _SNIFFED_CHARACTERS, _SNIFFED_ROWS = 200_000, 200
 _COMMENTS = re.compile(r"\A#[^\r\n]*(?:\r?\n|\r)(?:#[^\r\n]*(?:\r?\n|\r)|[ \t]*(?:\r?\n|\r))*")
 _FOOTER = re.compile(
-    r"(?:\r?\n|\r)[ \t]*(?:\r?\n|\r)(?P<lines>[^\r\n]+(?:(?:\r?\n|\r)[^\r\n]+)*)\s*\Z"
+    r"(?:\r?\n|\r)[ \t]*(?:\r?\n|\r)(?P<lines>[^\r\n]++(?:(?:\r?\n|\r)[^\r\n]++)*+)\s*+\Z"
 )
 _NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?")
 _YEAR = re.compile(r"(?:1[5-9]|2[01])\d\d")
