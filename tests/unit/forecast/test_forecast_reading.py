@@ -212,6 +212,15 @@ def test_numbers_that_count_have_the_season_of_their_values(tmp_path: Path) -> N
     assert (schema.grid.unit, schema.season) == ("steps", 7)
 
 
+def test_a_step_is_a_time_where_it_counts(tmp_path: Path) -> None:
+    counted = pd.DataFrame({"step": range(0, 400, 2), "y": wave()})
+    _, schema, _ = read(tmp_path / "counted", counted)
+    assert schema.time_column == "step"
+    measured = pd.DataFrame({"step": wave(1), "value": wave()})
+    _, schema, _ = read(tmp_path / "measured", measured)
+    assert (schema.time_column, [column.name for column in schema.past]) == (None, ["step"])
+
+
 def test_several_columns_name_a_series_where_one_does_not(tmp_path: Path) -> None:
     parts = [
         pd.DataFrame({"date": DAYS, "store": store, "item": item, "sales": wave(item)})

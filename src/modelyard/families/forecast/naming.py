@@ -31,19 +31,12 @@ TIMES = frozenset(
     {
         *TIME_NAMES,
         *("ds", "day", "week", "month", "quarter", "year", "period", "hour"),
-        *(
-            "yearmon",
-            "year_month",
-            "yearmonth",
-            "year_week",
-            "timepoint",
-            "time_step",
-            "timestep",
-            "step",
-        ),
+        *("yearmon", "year_month", "yearmonth", "year_week", "timepoint", "time_step", "timestep"),
     }
 )
 """Names of a time column that are understood, in any case."""
+COUNTED = "step"
+"""Name of one with whole numbers; others are measurements."""
 TARGETS = (
     "target",
     "y",
@@ -159,13 +152,22 @@ def _check_settings(tables: list[Table], settings: ForecastFeatures) -> None:
 
 
 def _time(table: Table, names: list[str]) -> str | None:
-    called = [name for name in names if name.strip().casefold() in TIMES]
+    called = []
+    for name in names:
+        usual = name.strip().casefold()
+        if usual in TIMES or (usual == COUNTED and _is_whole(table, name)):
+            called.append(name)
     dated = [name for name in names if is_dated(table, name)]
     both = [name for name in called if name in dated]
     for found in (both, dated, called):
         if found:
             return found[0]
     return None
+
+
+def _is_whole(table: Table, name: str) -> bool:
+    # Of what is no number the remainder is none either, and differs from 0.
+    return bool((as_numbers(table.column(name)) % 1 == 0).all())
 
 
 def _series(tables: list[Table], time: str, aside: set[str]) -> tuple[str, ...]:
