@@ -45,10 +45,13 @@ ORDER = ("test", "validation", "train")
 
 
 def split_of(file: File) -> str | None:
-    """The split that a file's name says, or else the nearest of its folders: `train.conll`, `eng.testa`,
-    `dev-v2.0.json`, `train/seq.in`."""
-    for part in reversed(PurePosixPath(file.name).parts):
-        if split := split_in(part):
+    """The split that a word of a file's name says, or else the nearest folder that is called as a split:
+    `train.conll`, `eng.testa`, `dev-v2.0.json`, `train/seq.in`; none of `test_corpus/a.conll`."""
+    *folders, name = PurePosixPath(file.name).parts
+    if split := split_in(name):
+        return split
+    for folder in reversed(folders):
+        if split := WORDS_OF_SPLITS.get(folder.lower()):
             return split
     return None
 

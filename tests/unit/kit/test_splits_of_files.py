@@ -11,6 +11,7 @@ from modelyard.families.language.documents import Document
 from modelyard.kit.classifier.divide import divide
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.pictures.pixels import PICTURES
+from modelyard.kit.splits import split_of
 from modelyard.store.files import File
 
 WANTED = {"validation": 0.15, "test": 0.2}
@@ -69,3 +70,15 @@ def test_a_grown_corpus_is_judged_on_next_to_no_text_that_trained():
     learned = {document.text for document in old["train"]}
     known = sum(len(one.text) for one in new["test"] if one.text in learned)
     assert known < 0.03 * sum(len(one.text) for one in new["test"])
+
+
+def test_a_folder_that_is_called_as_a_split_says_it_and_a_word_of_a_file_does() -> None:
+    said = {
+        "train/seq.in": "train",
+        "Test/a.conll": "test",
+        "test/train.conll": "train",
+        "eng.testa": "validation",
+        "test_corpus/a.conll": None,
+        "dev 2020/b/a.conll": None,
+    }
+    assert {name: split_of(File(Path("raw"), name)) for name in said} == said
