@@ -464,3 +464,17 @@ def test_a_folder_without_masks_is_refused_with_what_is_read(tmp_path):
         BadData, match="the training masks hold 1 class.*background.*2 to 255. 255 is ignored"
     ):
         prepared(one)
+
+
+@pytest.mark.parametrize("folder", ["annotations", "my_labels"])
+@pytest.mark.parametrize("format", ["auto", "coco"])
+def test_pictures_may_lie_next_to_the_outlines_in_a_folder_called_as_those_of_masks(
+    tmp_path: Path, folder: str, format: str
+) -> None:
+    raw = tmp_path / "raw"
+    outlines(raw)
+    (raw / "images").rename(raw / folder)
+    (raw / "instances.json").rename(raw / folder / "instances.json")
+    summary, _ = prepared(raw, format=format)
+    assert summary["headline"].startswith("COCO: 20 pictures")
+    assert summary["dropped"] == {}

@@ -130,3 +130,54 @@ def test_masks_of_objects_next_to_those_of_classes_are_left_out(tmp_path: Path) 
     summary, _ = prepared(raw)
     assert set(summary["classes"]) == {"class 0", "class 1", "class 2"}
     assert summary["dropped"] == {"without a mask": 20}
+
+
+@pytest.mark.parametrize(
+    ("pictures", "masks"),
+    [
+        ("my labels/{}.jpg", "my labels/{}_mask.png"),
+        ("JPEGImages/img1/{}.jpg", "Annotations/img1/{}.png"),
+        ("images/instance_1/{}.jpg", "masks/instance_1/{}.png"),
+        ("photos/дом{}.jpg", "masks/дом{}.png"),
+        ("photos/{}森.jpg", "masks/{}森.png"),
+    ],
+)
+def test_words_of_folders_count_only_where_they_give_masks_a_picture(
+    tmp_path: Path, pictures: str, masks: str
+) -> None:
+    raw = tmp_path / "raw"
+    for number in range(20):
+        picture(raw / pictures.format(number), number, (WIDTH, HEIGHT))
+        save(as_palette(truth(number)), raw / masks.format(number))
+    summary, _ = prepared(raw)
+    assert sum(summary["rows"].values()) == 20
+    assert summary["dropped"] == {}
+
+
+@pytest.mark.parametrize(
+    "names", [("лес", "дом", "сад"), ("a-1", "a_1", "a 1"), ("sat", "image", "label")]
+)
+def test_a_mask_belongs_to_the_picture_of_its_whole_name_first(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    raw = tmp_path / "raw"
+    for number in range(21):
+        # A folder of each number, so that only its names tell its pictures apart.
+        name = names[number % 3] + "x" * (number // 3)
+        picture(raw / f"photos/{name}.jpg", number, (WIDTH, HEIGHT))
+        save(as_palette(truth(number)), raw / f"masks/{name}.png")
+    _, out = prepared(raw)
+    for number in (3, 4, 5):
+        name = names[number % 3] + "x" * (number // 3)
+        assert np.array_equal(found(out)[name], truth(number))
+
+
+def test_a_mask_in_other_letters_is_not_that_of_any_picture(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    for number in range(20):
+        picture(raw / f"photos/{number}.jpg", number, (WIDTH, HEIGHT))
+        save(as_palette(truth(number)), raw / f"masks/{number}.png")
+    picture(raw / "photos/дом.jpg", 30, (WIDTH, HEIGHT))
+    save(as_palette(truth(30)), raw / "masks/лес.png")
+    with pytest.raises(BadData, match="лес.png: is the mask of no picture"):
+        prepared(raw)

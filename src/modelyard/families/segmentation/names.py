@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -36,13 +37,46 @@ Role = Literal["image", "mask"]
 Key = tuple[str, ...]
 
 
-def is_mask(file: File) -> bool:
-    """Whether a file is a mask: the innermost folder that says something counts."""
-    if not PICTURES.reads(file.name):
+def masks_in(files: Iterable[File]) -> list[File]:
+    """The masks among the files: by folders that are called as such, or by words in the names of
+    folders, whichever gives more masks a picture: `my labels/` may hold pictures too."""
+    readable = [file for file in files if PICTURES.reads(file.name)]
+    found: list[File] = []
+    most = -1
+    for is_mask in (_is_mask, _is_mask_by_words):
+        masks = [file for file in readable if is_mask(file)]
+        names = {mask.name for mask in masks}
+        paired = pictures_of(masks, [file for file in readable if file.name not in names])
+        if len(paired) > most:
+            found, most = masks, len(paired)
+    return found
+
+
+def pictures_of(masks: Iterable[File], pictures: Iterable[File]) -> dict[str, File]:
+    """The picture of each mask, by the mask's name; masks without one are left out."""
+    found: dict[str, File] = {}
+    left = list(masks)
+    # Folders may be called anything, and names may say which of both they are of.
+    for key in (key_of, _stem_key, _bare_key):
+        # Most data need the first key only, and have many files.
+        if left:
+            known = _by_key(pictures, key)
+            found |= {mask.name: known[key(mask.name)] for mask in left if key(mask.name) in known}
+            left = [mask for mask in left if mask.name not in found]
+    return found
+
+
+def _is_mask(file: File) -> bool:
+    path = PurePosixPath(file.name.lower())
+    if not IMAGE_FOLDERS.isdisjoint(path.parts[:-1]):
         return False
+    return not MASK_FOLDERS.isdisjoint(path.parts[:-1]) or path.stem.endswith(ENDS)
+
+
+def _is_mask_by_words(file: File) -> bool:
+    """The innermost folder that says something counts."""
     path = PurePosixPath(file.name)
-    folders = path.parts[:-1]
-    for folder in reversed(folders):
+    for folder in reversed(path.parts[:-1]):
         if not OBJECT_WORDS.isdisjoint(_words(folder)):
             return False
         role = _role(folder)[0]
@@ -81,25 +115,31 @@ def split_of(name: str) -> str | None:
     return None
 
 
-def bare_key(name: str) -> tuple[str | None, str]:
+def _stem_key(name: str) -> Key:
     """The same of a picture and its mask whatever their folders are called: their split, and the
-    name without words such as `image` and `mask`."""
-    words = re.split("[^a-z0-9]+", _stem(name))
-    return split_of(name), "_".join(word for word in words if word not in SAID)
+    name without endings."""
+    return split_of(name) or "", _stem(name)
 
 
-def by_bare_key(pictures: Iterable[File]) -> dict[tuple[str | None, str], File]:
-    """Pictures by their bare keys, where no other one has the same; of several the one in a folder
-    of pictures."""
-    found: dict[tuple[str | None, str], list[File]] = {}
+def _bare_key(name: str) -> Key:
+    """The same without words such as `image` and `mask`."""
+    split, stem = _stem_key(name)
+    words = [word for word in re.split(r"[\W_]+", stem) if word not in SAID]
+    return split, "_".join(words) or stem
+
+
+def _by_key(pictures: Iterable[File], key: Callable[[str], Key]) -> dict[Key, File]:
+    """Pictures by their keys, where no other one has the same; of several the one in a folder of
+    pictures."""
+    found: dict[Key, list[File]] = {}
     for file in pictures:
-        found.setdefault(bare_key(file.name), []).append(file)
+        found.setdefault(key(file.name), []).append(file)
     chosen = {}
-    for key, files in found.items():
+    for own, files in found.items():
         if len(files) > 1:
             files = [file for file in files if _is_image(file.name)]
         if len(files) == 1:
-            chosen[key] = files[0]
+            chosen[own] = files[0]
     return chosen
 
 
@@ -115,6 +155,7 @@ def _stem(name: str) -> str:
     return stem
 
 
+@cache
 def _role(folder: str) -> tuple[Role | None, str]:
     """What a folder holds by its name, and the rest of the name."""
     lower = folder.lower()
@@ -131,6 +172,7 @@ def _role(folder: str) -> tuple[Role | None, str]:
     return None, lower
 
 
+@cache
 def _words(folder: str) -> list[str]:
     """The words of a name, in lower case: `imagesTr` is two, as `images_tr` is."""
     words: list[str] = []

@@ -15,11 +15,10 @@ from modelyard.families.segmentation.bilevel import ENDINGS, bilevel, check_bile
 from modelyard.families.segmentation.colours import Palette, palette_of
 from modelyard.families.segmentation.masks import class_names, mask_values
 from modelyard.families.segmentation.names import (
-    bare_key,
-    by_bare_key,
-    is_mask,
     key_of,
+    masks_in,
     of_classes,
+    pictures_of,
     split_of,
 )
 from modelyard.kit.boxes.annotated import Look
@@ -99,13 +98,15 @@ def read_pairs(
     if not raw.is_dir() or not any(raw.iterdir()):
         raise BadData("holds no files", file=raw, hint=LAYOUTS)
     files = files_of(raw)
-    seen = [file for file in files if is_mask(file)]
+    seen = masks_in(files)
     masks, unread = of_classes(seen if format in ("auto", "masks") else [])
     if unread and not masks:
         hint = "Add Cityscapes' files _gtFine_labelIds.png"
         raise BadData("holds masks of colours or objects only", file=raw, hint=hint)
-    by_file = bool(masks) and preferred == "masks"
-    drawn = _outlined(files, format, background, {mask.name for mask in seen}, by_file)
+    # Without a picture of its name a file is none: the picture itself may lie in `annotations/`.
+    paired = _paired(files, seen)
+    by_file = not paired.isdisjoint(mask.name for mask in masks) and preferred == "masks"
+    drawn = _outlined(files, format, background, paired, by_file)
     if not masks and not drawn:
         raise BadData("holds no masks", file=raw, hint=LAYOUTS)
     if by_file or not drawn:
@@ -113,12 +114,19 @@ def read_pairs(
     else:
         read, reads = next(iter(drawn.items()))
         listing = reads()
-    if masks and drawn:
+    if masks and paired and drawn:
         others = ", ".join(name for name in ("masks", *drawn) if name != read)
         said = f"The folder holds masks and outlines: read with features.format={read}. "
         listing.notes.append(f"{said}{others} is the other one.")
     listing.pairs.sort(key=lambda pair: pair.picture.name)
     return listing
+
+
+def _paired(files: FileSet, masks: list[File]) -> Set[str]:
+    """The names of masks that have a picture."""
+    names = {mask.name for mask in masks}
+    others = [file for file in files if PICTURES.reads(file.name) and file.name not in names]
+    return pictures_of(masks, others).keys()
 
 
 def _outlined(
@@ -194,12 +202,10 @@ def _folders(
     # Pascal VOC has other lists for other tasks.
     lists = [file for file in files if "segmentation" in file.name.lower()]
     splits = listed(lists, stems_of(files))
-    by_bare = by_bare_key(pictures.values())
+    paired = pictures_of(masks, pictures.values())
     taken: dict[str, File] = {}
     for mask in masks:
-        picture = pictures.get(key_of(mask.name))
-        if picture is None:
-            picture = by_bare.get(bare_key(mask.name))
+        picture = paired.get(mask.name)
         if picture is None:
             hint = "It is called as its picture, in a folder of its own: images/a.jpg, masks/a.png"
             raise BadData("is the mask of no picture", file=mask.path, hint=hint)
