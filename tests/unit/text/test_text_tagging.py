@@ -223,6 +223,27 @@ def every_way(chain: Chain, emissions: np.ndarray) -> dict[tuple[int, ...], floa
     return found
 
 
+@pytest.mark.parametrize("low", [torch.bfloat16, torch.float16])
+def test_half_precision_leaves_the_chain_s_loss_and_gradient_as_they_are(low: torch.dtype) -> None:
+    classes = ["O", *(f"{prefix}-{name}" for name in range(40) for prefix in "BI")]
+    chain = TorchChain(classes)
+    # A network that is sure of itself, and long sentences.
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        chain.transitions.copy_(torch.randn(chain.transitions.shape, generator=generator))
+    logits = 10 * torch.randn(2, 200, len(classes), generator=generator)
+    tags = torch.zeros(2, 200, dtype=torch.int64)
+    found = []
+    for enabled in (False, True):
+        given = logits.clone().requires_grad_()
+        with torch.autocast("cpu", low, enabled=enabled):
+            loss = chain(given, tags)
+        (gradient,) = torch.autograd.grad(loss.sum(), given)
+        found.append((loss.detach(), gradient))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
 def test_the_chain_s_loss_is_that_of_all_ways_counted() -> None:
     chain, emissions = random_chain(0)
     # Words begin at the tokens 1, 2 and 4 of the first, and at 0 of the second.

@@ -55,7 +55,9 @@ class TorchChain(nn.Module):
         emissions, tags, words = _words_first(logits, tags)
         counts = words.sum(1)
         some = counts > 0
-        scores = self._total(emissions, words) - self._own(emissions, tags, words, counts)
+        # In half precision TINY is 0, whose log has no gradient, and sums over a sentence are rough.
+        with torch.autocast(logits.device.type, enabled=False):
+            scores = self._total(emissions, words) - self._own(emissions, tags, words, counts)
         # Times 0, not 0 itself: what has no word still has a gradient, which is 0.
         return torch.where(some, scores, scores * 0)
 
