@@ -151,3 +151,38 @@ def test_a_group_of_open_images_is_a_crowd(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace(",0\n", ",1\n", 1))
     ignored = [box.ignored for scene in read(tmp_path).scenes for box in scene.boxes]
     assert ignored.count(True) == 1
+
+
+def test_a_row_without_a_size_and_shares_a_little_over_the_edge_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "raw", "a.csv", HEADER, "{file}.png,,,{label},{x1},{y1},{x2},{y2}")
+    table = tmp_path / "raw/a.csv"
+    table.write_text(table.read_text() + "03.png,,,square,0,0,1.000001,1\n")
+    scenes = read(tmp_path / "raw").scenes
+    assert all(scene.relative and scene.size is None for scene in scenes)
+
+
+def test_rows_name_the_split_of_their_picture(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    write(raw, "a.csv", "image,class,x1,y1,x2,y2,split", "{file},{label},1,1,9,9,Val", range(5))
+    assert {scene.split for scene in read(raw).scenes} == {"validation"}
+    (raw / "a.csv").write_text("image,class,x1,y1,x2,y2,split\n01,square,1,1,9,9,third\n")
+    with pytest.raises(BadData, match="row 1, column 'split': .*third"):
+        read(raw)
+
+
+def test_names_of_classes_count_more_than_their_numbers(tmp_path: Path) -> None:
+    write(
+        tmp_path / "raw", "a.csv", "image,class,class_name,x1,y1,x2,y2", "{file},3,{label},1,1,9,9"
+    )
+    boxes = [box for scene in read(tmp_path / "raw").scenes for box in scene.boxes]
+    assert "3" not in {box.label for box in boxes}
+
+
+def test_a_picture_that_rows_call_by_two_names_is_one(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    write(raw, "a.csv", "image,class,x1,y1,x2,y2", "{file},{label},1,1,9,9")
+    (raw / "a.csv").write_text(
+        "image,class,x1,y1,x2,y2\n01,square,1,1,9,9\nimages/01.png,square,2,2,8,8\n"
+    )
+    (scene,) = read(raw).scenes
+    assert len(scene.boxes) == 2

@@ -159,3 +159,13 @@ def test_annotations_without_any_picture_are_told_where_to_point(tmp_path: Path)
     voc(tmp_path)
     with pytest.raises(BadData, match="The data hold no picture: point data.uri at a folder with"):
         read(tmp_path / "Annotations")
+
+
+def test_shapes_without_a_group_stay_apart_and_parts_of_one_are_counted(tmp_path: Path) -> None:
+    labelme(tmp_path)
+    shape = {"label": "cat", "shape_type": "rectangle", "points": [[1, 1], [5, 5]]}
+    write(tmp_path, 0, [shape | {"group_id": ""}, shape | {"group_id": ""}])
+    write(tmp_path, 1, [shape | {"group_id": 0}, shape | {"group_id": 0}])
+    listing = read(tmp_path)
+    assert [len(scene.boxes) for scene in listing.scenes[:2]] == [2, 1]
+    assert "2 shapes are parts of 1 objects: they share label and group_id." in listing.notes

@@ -83,3 +83,24 @@ def test_lists_of_pictures_are_splits(tmp_path: Path, tool: str) -> None:
     )
     assert listing.dropped == {"in no list of pictures": 2}
     assert len(listing.scenes[3].boxes) == len(boxes_of(3))
+
+
+def test_what_a_list_names_and_the_folder_lacks_is_counted(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    yolo(raw)
+    (raw / "data.yaml").write_text("{train: train.txt, names: [square, disc]}")
+    names = [f"./images/{number:02}.png" for number in range(20)]
+    (raw / "train.txt").write_text("\n".join([*names, "./images/99.png"]))
+    listing = read(raw)
+    assert len(listing.scenes) == 20
+    assert listing.dropped == {"listed, and not in the folder": 1}
+
+
+def test_boxes_of_a_picture_called_as_a_list_are_no_list(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    yolo(raw)
+    (raw / "data.yaml").unlink()
+    (raw / "obj.names").write_text("square\ndisc\n")
+    (raw / "images/03.png").rename(raw / "images/train.png")
+    (raw / "labels/03.txt").rename(raw / "labels/train.txt")
+    assert len(read(raw).scenes) == 20

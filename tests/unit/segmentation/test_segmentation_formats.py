@@ -467,14 +467,14 @@ def test_a_folder_without_masks_is_refused_with_what_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["annotations", "my_labels"])
-@pytest.mark.parametrize("format", ["auto", "coco"])
+@pytest.mark.parametrize("written", ["auto", "coco"])
 def test_pictures_may_lie_next_to_the_outlines_in_a_folder_called_as_those_of_masks(
-    tmp_path: Path, folder: str, format: str
+    tmp_path: Path, folder: str, written: str
 ) -> None:
     raw = tmp_path / "raw"
     outlines(raw)
     (raw / "images").rename(raw / folder)
     (raw / "instances.json").rename(raw / folder / "instances.json")
-    summary, _ = prepared(raw, format=format)
+    summary, _ = prepared(raw, format=written)
     assert summary["headline"].startswith("COCO: 20 pictures")
     assert summary["dropped"] == {}

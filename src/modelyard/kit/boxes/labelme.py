@@ -47,6 +47,7 @@ def read_labelme(found: list[tuple[File, Document]], pictures: Pictures) -> Scen
     """
     listing = Scenes("LabelMe", [])
     others: Counter[str] = Counter()
+    joined = groups = 0
     for file, content in found:
         parts: dict[Any, list[Box]] = {}
         for number, shape in enumerate(_shapes(file, content)):
@@ -55,16 +56,22 @@ def read_labelme(found: list[tuple[File, Document]], pictures: Pictures) -> Scen
                 box = _box(file, shape, kind, f"shapes[{number}]")
                 group = shape.get("group_id")
                 # Parts of an object that something hides have the same number.
-                key = number if group is None else (box.label, str(group))
+                key = number if group in (None, "") else (box.label, str(group))
                 parts.setdefault(key, []).append(box)
             else:
                 others[str(kind)] += 1
         boxes = [_joined(some) for some in parts.values()]
+        joined += sum(len(some) for some in parts.values() if len(some) > 1)
+        groups += sum(len(some) > 1 for some in parts.values())
         picture = _picture(file, content, pictures)
         split = split_in(file.name)
         listing.scenes.append(Scene(picture, tuple(boxes), file.path, split, _size(content)))
     for kind, count in others.items():
         listing.notes.append(f"{count} shapes of the type {kind!r} are not read: left out.")
+    if groups:
+        listing.notes.append(
+            f"{joined} shapes are parts of {groups} objects: they share label and group_id."
+        )
     listing.drop("without a JSON file", without(pictures, listing.scenes))
     return listing
 

@@ -10,9 +10,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from modelyard.errors import BadData, first_of
+from modelyard.errors import BadData, choices, first_of
 from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
 from modelyard.kit.classifier.listed import DELIMITERS, Row, rows_of
+from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.kit.tables import decoded
 from modelyard.store.files import File
 
@@ -27,7 +28,7 @@ FILES = (
     "path",
     "img",
 )
-LABELS = ("class", "label", "labelname", "classname", "category", "name")
+LABELS = ("classname", "labelname", "categoryname", "class", "label", "category", "name")
 """Usual names of the columns, the likeliest first, without case and signs."""
 EDGES = (
     ("xmin", "ymin", "xmax", "ymax"),
@@ -38,6 +39,12 @@ BBOX = "bbox"
 """A column that holds `[left, top, width, height]`."""
 GROUP = "isgroupof"
 """Open Images' column of 1 where a box is around a crowd."""
+SPLIT = "split"
+"""A column of the splits of pictures."""
+YES = frozenset({"1", "true", "yes"})
+"""Cells of `GROUP`, in lower case."""
+OUTSIDE = 0.01
+"""By how much a share of a side may lie beyond 1."""
 ONLY = "object"
 """The class of all boxes of a table that names none."""
 SHOWN = 6
@@ -56,11 +63,11 @@ class Roles:
     """Of the picture's width and height."""
     group: str | None = None
     """Of whether the box is around many objects."""
+    split: str | None = None
 
 
 def box_tables(files: list[File]) -> list[File]:
-    """The tables whose header names a picture and the edges of a box. Where the names of some say
-    their split, only those: another one holds the rows of all."""
+    """The tables whose header names a picture and the edges of a box."""
     found = []
     for file in files:
         if file.suffix == ".csv" and file.read(1_000).strip():
@@ -69,7 +76,7 @@ def box_tables(files: list[File]) -> list[File]:
             delimiter = max(DELIMITERS, key=header.count)
             if roles_of(next(csv.reader([header], delimiter=delimiter))) is not None:
                 found.append(file)
-    return [file for file in found if split_in(file.name)] or found
+    return found
 
 
 def roles_of(names: list[str]) -> Roles | None:
@@ -81,18 +88,25 @@ def roles_of(names: list[str]) -> Roles | None:
         return None
     label = next((own[name] for name in LABELS if name in own), None)
     size = (own["width"], own["height"]) if {"width", "height"} <= own.keys() else None
-    return Roles(file, label, tuple(own[name] for name in edges), size, own.get(GROUP))
+    places = tuple(own[name] for name in edges)
+    return Roles(file, label, places, size, own.get(GROUP), own.get(SPLIT))
 
 
 def read_listed_boxes(tables: list[File], pictures: Pictures) -> Scenes:
-    """The pictures that tables name, each with the boxes of its rows.
+    """The pictures that tables name, each with the boxes of its rows. Where the names of some tables say
+    their split, only those are read: another one holds the rows of all.
 
     Raises:
         BadData: with the table, the row and the column.
     """
     listing = Scenes("CSV", [])
     seen: dict[str, File] = {}
-    for table in tables:
+    chosen = [table for table in tables if split_in(table.name)] or tables
+    unread = [table.path.name for table in tables if table not in chosen]
+    if unread:
+        said = f"Not read: {first_of(unread, SHOWN)}"
+        listing.notes.append(f"{said}, since the names of other tables say their splits.")
+    for table in chosen:
         names, rows, notes = rows_of(table)
         listing.notes += notes
         # The header was read as one before, and columns keep their names but for their case.
@@ -125,28 +139,34 @@ class _Table:
 
     def scenes(self, rows: list[Row], pictures: Pictures) -> list[Scene]:
         """The pictures, in the order of their first rows."""
-        split = split_in(self.file.name)
         found: dict[str, File] = {}
+        called: dict[str, File] = {}
+        splits: dict[str, str | None] = {}
         sizes: dict[str, tuple[int, int] | None] = {}
         boxes: dict[str, list[Box]] = defaultdict(list)
         largest = 0.0
         for row, cells in rows:
-            name = cells[self.roles.file]
+            given = cells[self.roles.file]
+            if given not in called:
+                called[given] = self.picture(row, given, pictures)
+            # Rows may call a picture with its folder and without.
+            name = called[given].name
             if name not in found:
-                found[name] = self.picture(row, name, pictures)
+                found[name] = called[given]
                 sizes[name] = self.size(row, cells)
+                splits[name] = self.split(row, cells)
             box = self.box(row, cells)
             # Tables may list pictures without a box, their cells empty.
             if box is not None:
                 boxes[name].append(box)
                 largest = max(largest, box.right, box.bottom)
         # Shares of the sides, as in Open Images: in pixels no box of a whole table is so small.
-        relative = 0 < largest <= 1
+        relative = 0 < largest <= 1 + OUTSIDE
         scenes = []
         for name, picture in found.items():
             size = None if relative else sizes[name]
             inside = tuple(boxes[name])
-            scenes.append(Scene(picture, inside, self.file.path, split, size, relative))
+            scenes.append(Scene(picture, inside, self.file.path, splits[name], size, relative))
         return scenes
 
     def picture(self, row: int, name: str, pictures: Pictures) -> File:
@@ -160,9 +180,19 @@ class _Table:
         except BadData as problem:
             raise self.wrong(row, self.roles.file, problem.problem) from None
 
+    def split(self, row: int, cells: dict[str, str]) -> str | None:
+        """As the row says, else the name of the table."""
+        column = self.roles.split
+        if column is None or not cells[column]:
+            return split_in(self.file.name)
+        given = cells[column].lower()
+        if given not in SPLIT_NAMES:
+            raise self.wrong(row, column, choices("split", given, SPLIT_NAMES))
+        return SPLIT_NAMES[given]
+
     def size(self, row: int, cells: dict[str, str]) -> tuple[int, int] | None:
-        """Width and height of the picture; None where they are not given, or are 0."""
-        if self.roles.size is None:
+        """Width and height of the picture; None where they are not given, empty or 0."""
+        if self.roles.size is None or not all(cells[name] for name in self.roles.size):
             return None
         width, height = (self.number(row, cells[name], name) for name in self.roles.size)
         # Shares come with the size of a box in columns that are called so.
@@ -190,7 +220,7 @@ class _Table:
             label = cells[self.roles.label]
         if not label:
             raise self.wrong(row, str(self.roles.label), "empty")
-        crowd = self.roles.group is not None and cells[self.roles.group] == "1"
+        crowd = self.roles.group is not None and cells[self.roles.group].lower() in YES
         return Box(label, left, top, right, bottom, ignored=crowd)
 
     def number(self, row: int, cell: str, column: str) -> float:

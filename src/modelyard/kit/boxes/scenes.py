@@ -72,7 +72,7 @@ class Pictures:
 
     def __init__(self, files: FileSet, kind: FileKind, others: Set[str] = frozenset()) -> None:
         """`others` are the names of files that look like pictures and are none: masks."""
-        self.files = files
+        self.files, self.kind = files, kind
         self.all = [file for file in files if kind.reads(file.name) and file.name not in others]
         self._by_end: dict[str, list[File]] = defaultdict(list)
         self._by_stem: dict[str, list[File]] = defaultdict(list)
@@ -87,15 +87,27 @@ class Pictures:
         Raises:
             BadData: there is none, or there are several; `place` says where in `near`.
         """
+        return self._only(self._called(name, near), name, near, place)
+
+    def find(self, name: str, near: File) -> File | None:
+        """The same, and None where there is none.
+
+        Raises:
+            BadData: there are several.
+        """
+        found = self._called(name, near)
+        return self._only(found, name, near, "") if found else None
+
+    def _called(self, name: str, near: File) -> list[File]:
         name = name.replace("\\", "/").removeprefix("./")
         for folder in (PurePosixPath(near.name).parent, PurePosixPath()):
             file = self.files.get((folder / name).as_posix())
             if file is not None:
-                return file
+                return [file]
         ends = self._by_end[PurePosixPath(name).name]
         # With its folders if it can be, else by its last part: paths of another machine are common.
         whole = [file for file in ends if f"/{file.name}".endswith(f"/{name}")]
-        return self._only(whole or ends, name, near, place)
+        return whole or ends
 
     def of_stem(self, stem: str, near: File) -> File:
         """The picture that is called as the annotation file `near`, but for its ending."""

@@ -28,7 +28,8 @@ LISTS = {"train.txt": "train", "val.txt": "validation", "valid.txt": "validation
 OUTSIDE = 0.01
 """By how much a number may lie beyond 0 and 1: outlines and turned boxes lean over the edge."""
 UNLISTED = "in no list of pictures"
-_NAMES = re.compile(r"""^[{"' ]{0,2}names["']?\s*:""", re.MULTILINE)
+ABSENT = "listed, and not in the folder"
+_NAMES = re.compile(r"""(?:^|[{,]) {0,2}["']?names["']?\s*:""", re.MULTILINE)
 """The key of a YAML file that describes pictures. Others, as conda's environment.yml, lack it."""
 
 
@@ -55,8 +56,8 @@ def read_yolo(files: FileSet, pictures: Pictures) -> Scenes:
         BadData: with the file and its line.
     """
     described = _described(files)
-    listed = _listed(files, described, pictures)
     listing = Scenes("YOLO", [])
+    listed = _listed(files, described, pictures, listing)
     bare = outlines = 0
     passed = set()
     for picture in pictures.all:
@@ -143,15 +144,25 @@ def _points(file: File, shape: Any) -> int:
     return math.prod(int(side) for side in shape)
 
 
-def _listed(files: FileSet, described: _Description, pictures: Pictures) -> dict[str, str]:
-    """Splits by the name of the picture, by text files that list the pictures of a split."""
+def _listed(
+    files: FileSet, described: _Description, pictures: Pictures, listing: Scenes
+) -> dict[str, str]:
+    """Splits by the name of the picture, by text files that list the pictures of a split. What they list
+    and the folder lacks is counted."""
     found: dict[str, str] = {}
     for name, split in described.lists.items():
         for file in files:
-            if f"/{file.name}".endswith(f"/{name}") and file.read().strip():
-                for line in decoded(file)[0].splitlines():
-                    if line.strip():
-                        found.setdefault(pictures.named(line.strip(), file).name, split)
+            if not f"/{file.name}".endswith(f"/{name}") or not file.read().strip():
+                continue
+            for line in decoded(file)[0].splitlines():
+                # The boxes of a picture that is called train.jpg are no list.
+                if not pictures.kind.reads(line.strip()):
+                    continue
+                picture = pictures.find(line.strip(), file)
+                if picture is None:
+                    listing.drop(ABSENT)
+                else:
+                    found.setdefault(picture.name, split)
     return found
 
 
