@@ -303,3 +303,24 @@ def test_answers_that_are_none_to_learn_are_left_out(
 def test_a_list_within_one_object_is_the_rows(tmp_path: Path) -> None:
     (tmp_path / "chat.json").write_text(json.dumps({"version": 1, "data": ROWS["openai"]}))
     assert [document.messages for document in read(tmp_path)] == [messages(0), messages(1)]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"label": False}, {"chosen": 1, "rejected": 0}, {"chosen": SAID[0], "rejected": None}],
+    ids=["another label", "numbers", "nothing rejected"],
+)
+def test_a_label_or_choice_of_anything_else_leaves_a_dialogue(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    as_list(tmp_path / "rows.json", [{"question": ASKED[0], "answer": SAID[0], **more}])
+    documents, dropped = read_documents(tmp_path, "text", None)
+    assert [document.messages for document in documents] == [messages(0)]
+    assert dropped == {}
+
+
+def test_names_of_preferred_answers_may_have_any_case(tmp_path: Path) -> None:
+    as_list(tmp_path / "dpo.json", [{"Prompt": ASKED[0], "Chosen": SAID[0], "Rejected": "No."}])
+    documents, dropped = read_documents(tmp_path, "text", None)
+    assert [document.messages for document in documents] == [messages(0)]
+    assert dropped == {"answers: another one was preferred": 1}

@@ -59,7 +59,7 @@ def dialogue_of(value: Any, file: Path, row: int) -> list[Message] | None:
     # Tables of questions call their columns Question and Answer.
     names = {name.strip().lower(): name for name in value}
     known = _preferred({name: value[own] for name, own in names.items()})
-    names = {name: names.get(name, CHOSEN) for name in known}
+    names = {name: names.get(name) or names[CHOSEN] for name in known}
     for column in MESSAGES:
         if column in known:
             messages = _with_system(_plain(known[column]), known)
@@ -127,8 +127,10 @@ def not_for_learning(value: Any) -> str | None:
         return None
     if calls_tools(value):
         return TOOLS_CALLED
-    # As the rows of KTO are marked, which says no answer is better, but which is good.
-    if value.get("label") is False:
+    # As the rows of KTO are marked, which says no answer is better, but which is good. Next to a question
+    # and its answer a label may be of anything.
+    is_kto = "completion" in value or not value.keys().isdisjoint(MESSAGES)
+    if is_kto and value.get("label") is False:
         return MARKED_BAD
     if any(value.get(name) for name in SENSES):
         return ABOUT_OTHERS
@@ -136,8 +138,12 @@ def not_for_learning(value: Any) -> str | None:
 
 
 def has_preference(value: Any) -> bool:
-    """Whether a row holds two answers, of which one was preferred."""
-    return isinstance(value, dict) and CHOSEN in value and REJECTED in value
+    """Whether a row holds two answers, of which one was preferred: texts or messages. Numbers are those
+    of a choice between others."""
+    if not isinstance(value, dict):
+        return False
+    known = {name.strip().lower(): cell for name, cell in value.items()}
+    return all(isinstance(known.get(name), (str, list, dict)) for name in (CHOSEN, REJECTED))
 
 
 def _preferred(known: dict[str, Any]) -> dict[str, Any]:
