@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from modelyard.families.anomaly.order import MOST_TWICE
 from modelyard.families.anomaly.parts import PARTS, Part
@@ -57,3 +58,34 @@ def test_many_times_that_stand_twice_are_of_several_machines(tmp_path: Path) -> 
     message = refused(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
     assert "stands twice, with different measurements" in message
     assert "features.entity=NAME" in message
+
+
+@pytest.mark.parametrize("form", ["shuffled", "months of several rows"])
+def test_a_year_and_a_month_by_which_rows_do_not_follow_are_measurements(
+    tmp_path: Path, form: str
+) -> None:
+    number = np.arange(ROWS)
+    months = number // 5
+    if form == "shuffled":
+        months = np.random.default_rng(0).permutation(number)
+    columns = table() | {
+        "month": (months % 12 + 1).tolist(),
+        "year": (1990 + months // 12).tolist(),
+    }
+    del columns["time"]
+    summary, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
+    schema = Schema.load(out / "assets")
+    assert {"year", "month"} <= set(schema.names)
+    assert schema.time_column is None
+    assert "by them rows do not follow each other" in str(summary)
+
+
+def test_a_year_and_a_month_at_the_end_of_a_row_are_its_time(tmp_path: Path) -> None:
+    number = np.arange(ROWS)
+    columns = table() | {
+        "month": (number % 12 + 1).tolist(),
+        "year": (1990 + number // 12).tolist(),
+    }
+    del columns["time"]
+    _, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
+    assert Schema.load(out / "assets").time_column == "time"

@@ -48,6 +48,12 @@ def test_a_date_and_a_clock_are_one_time(
     assert note.startswith(f"{column}: the time stands in {header.split(',')[0]}")
 
 
+def test_parts_may_stand_in_any_order_behind_other_columns(tmp_path: Path) -> None:
+    found = with_time(table(tmp_path, "y,month,year", ["112,1,1949", "118,2,1949"]))
+    assert texts(found, "time") == ["1949-01-01", "1949-02-01"]
+    assert found.names == ["y", "time"]
+
+
 def test_months_may_be_named(tmp_path: Path) -> None:
     found = with_time(table(tmp_path, "year,month,y", ["1949,January,112", "1949,Feb,118"]))
     assert texts(found, "time") == ["1949-01-01", "1949-02-01"]

@@ -10,6 +10,7 @@ import numpy as np
 from modelyard.errors import BadData, UsageError, choices, option
 from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig, AnomalyFeatures
 from modelyard.families.anomaly.naming import check_measured, named
+from modelyard.families.anomaly.order import timed
 from modelyard.families.anomaly.overview import summarize
 from modelyard.families.anomaly.parts import PARTS, Part, join
 from modelyard.families.anomaly.regular import check_steps, lost_windows
@@ -30,7 +31,6 @@ from modelyard.kit.tables import (
     share_date_orders,
     share_decimal,
     table_files,
-    with_time,
 )
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
@@ -165,7 +165,7 @@ def _read_tables(raw: Path, settings: AnomalyFeatures) -> list[Table]:
     asked = {time_column, settings.label_column, settings.kind_column, settings.entity}
     tables = []
     for file in table_files(raw):
-        tables.append(with_time(read_file(file), asked, time_column))
+        tables.append(timed(read_file(file), asked, time_column))
     share_date_orders(tables, settings.dates)
     return tables
 

@@ -3,15 +3,48 @@ stand twice."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from modelyard.errors import option
-from modelyard.kit.tables import Table, is_local
+from modelyard.families.anomaly.naming import MACHINE
+from modelyard.families.anomaly.words import holds_words
+from modelyard.kit.tables import Table, is_local, texts, with_time
+from modelyard.kit.tables.joining import TIME
 
 MOST_TWICE = 0.01
 """Share of a series' rows that may stand at the time of another one, as loggers that restart write
 them. More are of several machines."""
 _MACHINES = "name the column of several machines: --set features.entity=NAME"
+
+
+def timed(table: Table, asked: Collection[str | None], time_column: str | None) -> Table:
+    """The table with the column of times that it has in several. Year, month and the like stay measurements,
+    with a note, where rows do not follow each other by them and no column may name machines.
+
+    Args:
+        asked, time_column: as of `with_time`.
+    """
+    joined = with_time(table, asked, time_column)
+    if TIME in table.names or TIME not in joined.names:
+        return joined
+    for name in joined.names:
+        is_name = MACHINE.fullmatch(name) or holds_words(joined, name)
+        if name != TIME and is_name:
+            return joined
+    # As they are written, later ones are greater.
+    written = np.array(texts(joined, TIME), np.str_)
+    forth = int((written[1:] > written[:-1]).sum())
+    back = int((written[1:] < written[:-1]).sum())
+    same = table.rows - 1 - forth - back
+    if min(forth, back) + same <= MOST_TWICE * table.rows:
+        return joined
+    parts = ", ".join(name for name in table.names if name not in joined.names)
+    table.note(
+        f"{table.file.name}: {parts} are measurements: by them rows do not follow each other"
+    )
+    return table
 
 
 def in_order(table: Table, column: str, time: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -154,7 +154,9 @@ def _whole(
 
 
 def _joined(table: Table, name: str, cells: Sequence[str], parts: list[str]) -> Table:
-    place = table.names.index(parts[0])
+    # Where the first of them stood, among what is left.
+    before = table.names[: table.names.index(parts[0])]
+    place = sum(other not in parts for other in before)
     arrow = table.arrow.drop_columns(parts)
     arrow = arrow.add_column(place, name, pa.array(cells, pa.string()))
     joined = replace(table, arrow=arrow, notes=list(table.notes), looks={})
