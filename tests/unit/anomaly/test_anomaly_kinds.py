@@ -194,15 +194,18 @@ def test_training_rows_that_are_labelled_anomalies_are_not_learned_from(
         part.save(features, name)
     schema = Schema.load(features / "assets")
     schema.model_copy(update={"step": None}).save(features / "assets")
-    ranked = {}
+    ranked, simply = {}, {}
     for name in ("all", "unmarked"):
         (tmp_path / name).mkdir()
         one = train(make(kind, learn_from=name), features, tmp_path / name)
-        ranked[name] = one.family.evaluate(one.host, one.run, features).metrics["roc_auc"]
+        judged = one.family.evaluate(one.host, one.run, features)
+        ranked[name], simply[name] = judged.metrics["roc_auc"], judged.baseline["roc_auc"]
         left_out = "training rows with labelled anomalies are not learned from"
         assert (left_out in one.report["headline"]) == (name == "unmarked")
     assert ranked["unmarked"] > 0.9
     assert ranked["unmarked"] > ranked["all"] + 0.1
+    # The baseline learns from the same rows.
+    assert simply["unmarked"] > simply["all"] + 0.1
 
 
 def test_windows_that_are_all_marked_say_how_to_learn_from_them(

@@ -146,3 +146,12 @@ def test_a_format_that_is_set_is_read_next_to_masks(
     summary, _ = prepared(tmp_path, format=name)
     assert set(summary["classes"]) == set(NAMES)
     assert sum(summary["rows"].values()) == 20
+
+
+def test_a_polygon_of_fewer_than_three_corners_has_no_outline(tmp_path: Path) -> None:
+    cvat(tmp_path)
+    table = tmp_path / "annotations.xml"
+    lines = "".join(f'<polygon label="cat" points="{p}"/>' for p in ("1,1", "1,1;5,5"))
+    table.write_text(table.read_text().replace("</image>", f"{lines}</image>", 1))
+    summary, _ = prepared(tmp_path)
+    assert summary["dropped"] == {"objects: without an outline": 2}

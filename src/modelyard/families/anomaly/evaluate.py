@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from modelyard.errors import BadData
 from modelyard.families.anomaly import events, plots, probe
-from modelyard.families.anomaly.judged import Judge, Moments, Scored, z_score
+from modelyard.families.anomaly.judged import Judge, Moments, Scored, Usual
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.schema import Schema
 from modelyard.judging.curves import roc_auc
@@ -33,13 +33,18 @@ DOWN = frozenset({"false_alarm_rate", "score_shift", "detection_delay"})
 """Metrics of which less is better."""
 
 
-def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+def evaluate(
+    host: AnomalyHost, run: Runtime, features: Path, split: Split = "test", *, marked: bool = False
+) -> Evaluation:
     """Metrics beside those of the largest absolute z-score, whose threshold is chosen in the same
     way.
 
     With anomalies and normal rows among the labels the main metric is `roc_auc` over the judged
     moments. Without, it is `probe_roc_auc`: windows disturbed on purpose against themselves, see
     `probe`.
+
+    Args:
+        marked: the baseline learns from training rows that are labelled anomalies too.
 
     Raises:
         BadData: the split lacks a column that the host needs, or has no whole window for it.
@@ -54,10 +59,12 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
         behind = f"{judge.window} rows without a gap or an anomaly behind it"
         hint = "Lower features.window (1: each row stands alone)"
         raise BadData(f"the {split} split has no normal row with {behind}", hint=hint)
-    model, simple = judge.detector(moments, calibration), judge.baseline(moments, calibration)
+    usual = Usual.of(features, marked=marked)
+    model = judge.detector(moments, calibration)
+    simple = judge.baseline(moments, calibration, usual)
     made = probe.make(moments, judge.schema)
     windows, truth, kinds = made.windows(), made.truth(), judge.schema.kinds
-    probed, simply = judge.windows(windows), z_score(judge.schema, windows[:, -1])
+    probed, simply = judge.windows(windows), usual.z_score(windows[:, -1])
     # Normal rows and anomalies: with one of them only there is nothing to rank.
     labels = {0, 1} <= set(moments.label.tolist())
     metrics = _metrics(model, moments, labels, truth, probed, kinds)

@@ -162,7 +162,8 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         self, host: AnomalyHost, run: Runtime, features: Path, split: Split = "test"
     ) -> Evaluation:
         """Judges a detector on a split, with labels or without."""
-        return evaluate(host, run, features, split)
+        marked = self.config.model.learn_from == "all"
+        return evaluate(host, run, features, split, marked=marked)
 
     def _fit_kind(
         self, features: Path, out: Path, trainer: Trainer, part: Part, left_out: frozenset[int]
@@ -196,7 +197,8 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
             detector = detector.model_copy(update={"error_scale": scale.tolist()})
         else:
             # Only reconstructions say of themselves which column is strange.
-            weights = expectation(Part.load(features, "train").x)
+            part = Part.load(features, "train")
+            weights = expectation(part.x[self._learned(part, part.ends(1), 1)])
             detector = detector.model_copy(update={"expectation": weights.tolist()})
         if "embedding" in outputs:
             detector = detector.model_copy(update={"centre": _centre(out)})

@@ -129,16 +129,39 @@ class Judge:
         normal = self.score(calibration, calibration.unmarked(calibration.ends(window), window))
         return Scored(self.score(moments.part, moments.ends), self.host.detector.threshold, normal)
 
-    def baseline(self, moments: Moments, calibration: Part) -> Scored:
+    def baseline(self, moments: Moments, calibration: Part, usual: Usual) -> Scored:
         """The largest absolute z-score of the row, with its threshold for the same false alarm
         rate."""
-        normal = z_score(self.schema, calibration.x[calibration.unmarked(calibration.ends(1), 1)])
+        kept = calibration.unmarked(calibration.ends(1), 1)
+        normal = usual.z_score(calibration.x[kept])
         level = threshold.conformal(normal, self.host.detector.false_alarm_rate)
-        return Scored(z_score(self.schema, moments.part.x[moments.ends]), level, normal)
+        return Scored(usual.z_score(moments.part.x[moments.ends]), level, normal)
 
 
-def z_score(schema: Schema, x: np.ndarray) -> np.ndarray:
-    """Largest distance from a column's training mean in its training standard deviations, of
-    rows (rows, columns)."""
-    z = (x - schema.figures("mean")) / schema.figures("spread")
-    return np.asarray(np.abs(z).max(axis=1))
+@dataclass(frozen=True)
+class Usual:
+    """What the baseline learns of each column."""
+
+    mean: np.ndarray
+    """Float64 (columns,)."""
+    spread: np.ndarray
+    """Standard deviations, float64 (columns,)."""
+
+    @classmethod
+    def of(cls, features: Path, *, marked: bool) -> Usual:
+        """Of the training rows: with those that are labelled anomalies where these are `marked`, so that
+        the baseline learns from the rows that the detector learns from."""
+        part = Part.load(features, "train")
+        x = part.x.astype(np.float64)
+        mean, spread = x.mean(axis=0), x.std(axis=0)
+        normal = x[part.label != 1]
+        if not marked and len(normal) > 1:
+            # A column that only anomalies move keeps its spread: there is no other.
+            own = normal.std(axis=0)
+            mean, spread = normal.mean(axis=0), np.where(own > 0, own, spread)
+        return cls(mean, np.where(spread > 0, spread, 1.0))
+
+    def z_score(self, x: np.ndarray) -> np.ndarray:
+        """Largest distance from a column's mean in its standard deviations, of rows (rows,
+        columns)."""
+        return np.asarray(np.abs((x - self.mean) / self.spread).max(axis=1))

@@ -166,7 +166,11 @@ def build(config: AnomalyConfig, assets: Path) -> Net:
     train = Path(assets).parent / "train.npz"
     if not train.is_file():
         return DeepSvdd(mean, matrix, settings.hidden, settings.embedding)
-    x = Part.load(train.parent, "train").x
+    part = Part.load(train.parent, "train")
+    x = part.x
+    if settings.learn_from == "unmarked":
+        # Some are left: `fit` refuses data of anomalies only before it trains.
+        x = x[part.label != 1]
     if settings.whiten:
         matrix = whitening(x)
     net = DeepSvdd(mean, matrix, settings.hidden, settings.embedding)

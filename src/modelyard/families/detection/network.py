@@ -61,7 +61,7 @@ class Cnn(Detector):
         self.stages = nn.ModuleList(stages)
         inner = 2 * width
         self.sides = nn.ModuleList([nn.Conv2d(after, inner, 1) for after in widths[2:]])
-        # A package of before has batch statistics there, and its plan does not say so.
+        # The plan of a package with batch statistics does not name them.
         norm = made.get("norm", "batch")
         self.towers = nn.ModuleList([_tower(inner, norm), _tower(inner, norm)])
         self.score = nn.Conv2d(inner, len(spec.classes), 3, padding=1)

@@ -14,6 +14,8 @@ from modelyard.kit.boxes.voc import root_of
 from modelyard.store.files import File, FileSet
 
 ROOT = "annotations"
+LEAST_CORNERS = 3
+"""Of a polygon."""
 EDGES = ("xtl", "ytl", "xbr", "ybr")
 
 
@@ -87,8 +89,11 @@ def _box(file: File, shape: Element, place: str) -> Box:
         x, _, y = point.partition(",")
         across.append(_number(file, x, f"{place}/points"))
         down.append(_number(file, y, f"{place}/points"))
-    flat = tuple(number for corner in zip(across, down, strict=True) for number in corner)
-    return Box(label, min(across), min(down), max(across), max(down), outline=(flat,))
+    outline: tuple[tuple[float, ...], ...] = ()
+    # With fewer corners it is a line, which encloses nothing.
+    if len(across) >= LEAST_CORNERS:
+        outline = (tuple(number for corner in zip(across, down, strict=True) for number in corner),)
+    return Box(label, min(across), min(down), max(across), max(down), outline=outline)
 
 
 def _number(file: File, text: str | None, place: str) -> float:
