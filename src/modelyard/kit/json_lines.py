@@ -18,7 +18,7 @@ LIST = ".json"
 JSON = ROWS | {LIST}
 """Endings of files that hold JSON."""
 ENVELOPES = ("data", "rows", "records", "items", "examples")
-"""Fields of one object that holds the rows, as services and pandas write it."""
+"""Fields of one object that is mostly the rows below it, as services and pandas write them."""
 HALF = "holds half of a surrogate pair"
 
 
@@ -99,7 +99,7 @@ def _members(text: str, file: Path, splits: bool) -> list[Any] | None:
         if splits and (rows := _of_splits(value)):
             return rows
         for name in ENVELOPES:
-            if _is_objects(value.get(name)):
+            if _is_objects(value.get(name)) and _is_most(value[name], value):
                 return list(value[name])
     if "\n" not in text.strip():
         return None  # one line
@@ -109,6 +109,11 @@ def _members(text: str, file: Path, splits: bool) -> list[Any] | None:
 
 def _is_objects(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _is_most(part: Any, value: Any) -> bool:
+    """Whether a field is most of an object: a row may hold a list of items next to its text."""
+    return len(json.dumps(part)) > len(json.dumps(value)) / 2
 
 
 def _of_splits(value: dict[str, Any]) -> list[dict[str, Any]]:

@@ -300,6 +300,13 @@ def test_answers_that_are_none_to_learn_are_left_out(
         read(tmp_path)
 
 
+def test_a_list_next_to_a_text_is_part_of_its_row(tmp_path: Path) -> None:
+    row = {"text": "A long story of a shop. " * 9, "items": [{"name": "tea"}, {"name": "milk"}]}
+    (tmp_path / "story.json").write_text(json.dumps(row))
+    (document,) = read(tmp_path)
+    assert document.text.startswith("A long story")
+
+
 def test_a_list_within_one_object_is_the_rows(tmp_path: Path) -> None:
     (tmp_path / "chat.json").write_text(json.dumps({"version": 1, "data": ROWS["openai"]}))
     assert [document.messages for document in read(tmp_path)] == [messages(0), messages(1)]
