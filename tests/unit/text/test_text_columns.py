@@ -68,7 +68,7 @@ def test_words_that_nobody_sees_are_left_out_and_counted(tmp_path: Path) -> None
     assert said(found) == [(["Ada"], ["B-PER"]), (["met"], ["O"])]
     found = read(tmp_path, "Ada\tB-PER\n\ufeff\tO\nRome\tB-LOC\n")
     assert said(found) == [(["Ada", "Rome"], ["B-PER", "B-LOC"])]
-    assert found.notes[0] == "a.conll: 1 lines without a word are left out."
+    assert found.notes[0] == "a.conll: lines without a word are left out (1)."
 
 
 def test_files_called_as_splits_need_no_ending(tmp_path: Path) -> None:
@@ -78,6 +78,15 @@ def test_files_called_as_splits_need_no_ending(tmp_path: Path) -> None:
     assert [one.words[2] for one in found.sentences] == ["dev", "test", "train"]
     assert found.sentences[0].words == ["Ada", ":", "dev"]
     assert "dev: de: before every word is left out." in found.notes
+
+
+def test_a_file_to_answer_is_read_as_the_training_data_are(tmp_path: Path) -> None:
+    lines = "de:Ada\tB-PER\nde:said\tO\n\nde:Rome\tB-LOC\n \tO\n"
+    (tmp_path / "a.conll").write_text(lines)
+    words = [one.words for one in read_tagged(tmp_path).sentences]
+    assert words == [["Ada", "said"], ["Rome"]]
+    bodies = read_untagged(File(tmp_path, "a.conll"))
+    assert bodies == [{"text": " ".join(some)} for some in words]
 
 
 def test_a_test_split_is_not_left_out_for_its_ending(tmp_path: Path) -> None:

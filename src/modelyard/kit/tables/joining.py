@@ -97,7 +97,7 @@ def _go_on(dates: Sequence[str | None], clocks: Sequence[str]) -> bool:
     for own in hours.values():
         ascending = sorted(own)
         apart.update(then - hour for hour, then in pairwise(ascending))
-    return bool(apart) and max(apart.values()) > apart.total() / 2
+    return bool(apart) and max(apart.values()) >= apart.total() / 2
 
 
 def _clocks(table: Table, name: str) -> list[str] | None:

@@ -123,8 +123,23 @@ def from_columns(file: File) -> tuple[list[Words], list[str]]:
         if words:
             found.append(Words(rows, words, tags, some.document))
     if blank:
-        notes.append(f"{file.name}: {blank} lines without a word are left out.")
+        notes.append(f"{file.name}: lines without a word are left out ({blank}).")
     return _without_language(found, file, notes), notes
+
+
+def words_in(file: File) -> list[list[str]]:
+    """The words of each sentence of a file, as `from_columns` reads them; tags are not looked at.
+
+    Raises:
+        BadData: with the row.
+    """
+    layout = layout_of(file)
+    found = []
+    for some in sentences_of(file, layout):
+        words = [cells[layout.word] for cells in some.cells if cells[layout.word]]
+        if words:
+            found.append(Words(some.rows, words, [], some.document))
+    return [one.words for one in _without_language(found, file, [])]
 
 
 def layout_of(file: File) -> Layout:

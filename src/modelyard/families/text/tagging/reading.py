@@ -16,6 +16,7 @@ from modelyard.families.text.tagging.columns import (
     from_columns,
     layout_of,
     sentences_of,
+    words_in,
 )
 from modelyard.families.text.tagging.schemes import (
     OUTSIDE,
@@ -172,12 +173,7 @@ def read_untagged(file: File) -> list[dict[str, Any]] | None:
         return None
     if file.suffix in TEXTS_TOO and not _has_tags(file):
         return None
-    bodies = []
-    layout = layout_of(file)
-    for some in sentences_of(file, layout):
-        words = [cells[layout.word] for cells in some.cells]
-        bodies.append({"text": " ".join(words)})
-    return bodies
+    return [{"text": " ".join(words)} for words in words_in(file)]
 
 
 def _body(value: Any, file: File, row: int) -> dict[str, Any]:
