@@ -118,6 +118,13 @@ def test_a_header_with_names_for_some_columns_stays_one(tmp_path: Path) -> None:
     assert (table.names, table.rows) == (["a", "b"], 6)
 
 
+def test_a_remark_behind_a_row_makes_no_header_of_it(tmp_path: Path) -> None:
+    rows = [f"Ada {n},a{n}@example.org,,,,\n" for n in range(20)]
+    rows[7] = "Bob,bob@example.org,,,,moved\n"
+    table = read(tmp_path, "name,mail,,,,\n" + "".join(rows))
+    assert (table.names, table.rows) == (["name", "mail"], 20)
+
+
 def test_columns_of_one_name_are_told_apart_and_it_is_said(tmp_path: Path) -> None:
     content = "region,x,region,region.1,region\n" + "a,1,b,c,d\n" * 6
     table = read(tmp_path, content)

@@ -121,6 +121,10 @@ def _lines_above(content: str, delimiter: str) -> int:
     steady = sum(len(row) == width for row in below)
     if steady < max(_LEAST_ROWS, _STEADY * len(below)):
         return 0
+    full = sum(_filled(row) > width / 2 for row in below)
+    if full <= len(below) / 2:
+        # They are as the lines above: rows of a table with columns that are nearly empty.
+        return 0
     if not _is_header(rows[place], below):
         return 0
     return ends[place - 1]
