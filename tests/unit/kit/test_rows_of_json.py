@@ -45,3 +45,12 @@ def test_an_object_is_refused_where_they_hold_text(tmp_path: Path) -> None:
     raw = written(tmp_path)
     with pytest.raises(BadData, match="holds lists or objects; a graph is a text"):
         read_rows(raw, kind(".txt"), RowFeatures(), lambda *_: ("graph", "label"))
+
+
+def test_files_of_json_in_class_folders_are_examples(tmp_path: Path) -> None:
+    for label in ("small", "large"):
+        (tmp_path / label).mkdir()
+        for number in range(3):
+            (tmp_path / label / f"{number}.json").write_text(json.dumps({"nodes": number}))
+    listing, _ = read_rows(tmp_path, kind(".json"), RowFeatures())
+    assert sorted(example.label for example in listing.examples) == ["large"] * 3 + ["small"] * 3

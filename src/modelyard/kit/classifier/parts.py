@@ -64,8 +64,12 @@ class Rows:
     """Whether the order of its columns means something."""
 
 
-def tables_of(files: FileSet) -> list[File]:
-    """The files that hold rows."""
+def tables_of(files: FileSet, *, documents: bool) -> list[File]:
+    """The files that hold rows.
+
+    Args:
+        documents: whether each `.json` in a class folder is an example by itself.
+    """
     tables = [file for file in files if is_rows(file.name)]
     if tables:
         return tables
@@ -76,7 +80,9 @@ def tables_of(files: FileSet) -> list[File]:
         return [file for file in files if file.suffix == LIST] or plain
     # Nothing but lists in JSON: they are the rows themselves, in parts.
     lists = [file for file in files if file.suffix == LIST]
-    if lists and all(file in lists or file.suffix in (".md", ".dvc") for file in files):
+    in_folders = any("/" in file.name for file in lists)
+    only_lists = all(file in lists or file.suffix in (".md", ".dvc") for file in files)
+    if lists and only_lists and not (documents and in_folders):
         return lists
     at_top = all("/" not in file.name and _split_of(file.path) for file in plain)
     others = [file for file in files if file not in plain and file.suffix not in (".md", ".dvc")]

@@ -52,7 +52,7 @@ def read_rows(
     """
     raw = Path(raw)
     files = files_of(raw)
-    tables = tables_of(files)
+    tables = tables_of(files, documents=kind.is_json)
     together = [] if tables else _parallel_rows(files, kind, find)
     if find is not None and not (tables or together):
         allowed = (

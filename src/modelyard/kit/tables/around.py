@@ -103,8 +103,8 @@ def _widths(header: str, below: str) -> list[tuple[int, int]]:
 
 def _lines_above(content: str, delimiter: str) -> int:
     """How many lines stand above the header: as spreadsheets and the World Bank write a title, a date
-    or a source. Each fills at most half of the columns, all rows below the header have one width,
-    and the header names them in words."""
+    or a source. Each fills at most half of the columns. Nearly all rows below the header have one
+    width and most fill more than half of it, and the header names them in words."""
     rows, ends = _rows(content, delimiter)
     widths = Counter(len(row) for row in rows if row)
     if not widths:
@@ -181,8 +181,8 @@ def _sniff(text: str) -> tuple[str, float]:
 
 
 def _rows(text: str, delimiter: str) -> tuple[list[list[str]], list[int]]:
-    """The first rows, and the line after which each ends: a quoted cell may have several. None where
-    a cell goes on and on, as after a quote that nothing closes."""
+    """The first rows, and the line after which each ends: a quoted cell may have several. No rows
+    where a cell goes on and on, as after a quote that nothing closes."""
     reader = csv.reader(io.StringIO(text[:_SNIFFED_CHARACTERS], newline=""), delimiter=delimiter)
     rows, ends = [], []
     try:

@@ -36,9 +36,9 @@ _SMALLEST = [1, 1, 1, 0, 0]
 def with_time(
     table: Table, asked: Collection[str | None] = (), time_column: str | None = None
 ) -> Table:
-    """The table with one column of times where they stand in several, which a note names: the column of
-    dates with the clock's cells behind its own, or `time` made of year, month and, where there are any, day, hour and
-    minute. As it is where a time stands in one column.
+    """The table with one column of times where they stand in several, which a note names: the column
+    of dates with the clock's cells behind its own, or `time` made of year, month and, where there are
+    any, day, hour and minute. As it is where a time stands in one column.
 
     Args:
         asked: columns that settings name: they stay, but for the one of dates.
