@@ -25,6 +25,10 @@ _WRITTEN = (
 )
 """2026-3-1 and 2026/03/01; 1-Mar-2026; Mar 1, 2026 and, of a month, March 2026."""
 _HOUR = re.compile(r"[T ](\d)(?=:)")
+_HALF = re.compile(
+    r"[T ](?P<hour>0?[1-9]|1[0-2])(?P<rest>:\d\d(?::\d\d)?) ?(?P<half>[ap])\.?m\.?$", re.IGNORECASE
+)
+"""4:05 PM."""
 
 
 def is_written_out(text: str) -> bool:
@@ -70,7 +74,7 @@ def moment(text: str) -> datetime:
 
 
 def _in_iso(text: str) -> str:
-    """The text with its date, and an hour of one digit, as ISO 8601 writes them."""
+    """The text with its date, and an hour of one digit or of half a day, as ISO 8601 writes them."""
     for pattern in _WRITTEN:
         match = pattern.match(text)
         if match is None:
@@ -81,6 +85,12 @@ def _in_iso(text: str) -> str:
         day = match["day"] or "1"
         text = f"{match['year']}-{month:0>2}-{day:0>2}{text[match.end() :]}"
         break
+    half = _HALF.search(text)
+    if half is not None:
+        hour = int(half["hour"]) % 12
+        if half["half"].lower() == "p":
+            hour += 12
+        return f"{text[: half.start()]} {hour:02}{half['rest']}"
     return _HOUR.sub(r" 0\1", text, count=1)
 
 
