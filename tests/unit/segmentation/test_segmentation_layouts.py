@@ -142,7 +142,7 @@ def test_masks_of_objects_next_to_those_of_classes_are_left_out(tmp_path: Path) 
         ("photos/{}森.jpg", "masks/{}森.png"),
     ],
 )
-def test_words_of_folders_count_only_where_they_give_masks_a_picture(
+def test_words_of_folders_count_only_where_they_give_more_pictures_a_mask(
     tmp_path: Path, pictures: str, masks: str
 ) -> None:
     raw = tmp_path / "raw"
@@ -181,3 +181,15 @@ def test_a_mask_in_other_letters_is_not_that_of_any_picture(tmp_path: Path) -> N
     save(as_palette(truth(30)), raw / "masks/лес.png")
     with pytest.raises(BadData, match="лес.png: is the mask of no picture"):
         prepared(raw)
+
+
+@pytest.mark.parametrize("folder", ["masks_color", "coloured labels", "mask_overlays"])
+def test_masks_to_look_at_are_left_out(tmp_path: Path, folder: str) -> None:
+    raw = tmp_path / "raw"
+    for number in range(20):
+        picture(raw / f"images/{number}.jpg", number, (WIDTH, HEIGHT))
+        save(as_palette(truth(number)), raw / f"masks/{number}.png")
+        picture(raw / f"{folder}/{number}.png", number + 100, (WIDTH, HEIGHT))
+    summary, _ = prepared(raw)
+    assert sum(summary["rows"].values()) == 20
+    assert summary["dropped"] == {"without a mask": 20}

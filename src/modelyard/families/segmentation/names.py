@@ -39,16 +39,18 @@ Key = tuple[str, ...]
 
 def masks_in(files: Iterable[File]) -> list[File]:
     """The masks among the files: by folders that are called as such, or by words in the names of
-    folders, whichever gives more masks a picture: `my labels/` may hold pictures too."""
+    folders, whichever gives more pictures a mask: `my labels/` may hold pictures too, and `masks_color/`
+    masks to look at."""
     readable = [file for file in files if PICTURES.reads(file.name)]
     found: list[File] = []
     most = -1
     for is_mask in (_is_mask, _is_mask_by_words):
         masks = [file for file in readable if is_mask(file)]
         names = {mask.name for mask in masks}
-        paired = pictures_of(masks, [file for file in readable if file.name not in names])
-        if len(paired) > most:
-            found, most = masks, len(paired)
+        pictures = [file for file in readable if file.name not in names]
+        masked = {picture.name for picture in pictures_of(masks, pictures).values()}
+        if len(masked) > most:
+            found, most = masks, len(masked)
     return found
 
 
