@@ -193,3 +193,14 @@ def test_masks_to_look_at_are_left_out(tmp_path: Path, folder: str) -> None:
     summary, _ = prepared(raw)
     assert sum(summary["rows"].values()) == 20
     assert summary["dropped"] == {"without a mask": 20}
+
+
+def test_pictures_of_two_folders_of_like_names_are_told_apart(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    for number in range(20):
+        picture(raw / f"train/images/{number}.jpg", number, (WIDTH, HEIGHT))
+        save(as_palette(truth(number)), raw / f"train/masks/{number}.png")
+        picture(raw / f"train_images/{number}.jpg", number + 100, (WIDTH, HEIGHT))
+    summary, _ = prepared(raw)
+    assert sum(summary["rows"].values()) == 20
+    assert summary["dropped"] == {"without a mask": 20}

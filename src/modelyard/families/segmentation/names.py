@@ -59,7 +59,7 @@ def pictures_of(masks: Iterable[File], pictures: Iterable[File]) -> dict[str, Fi
     found: dict[str, File] = {}
     left = list(masks)
     # Folders may be called anything, and names may say which of both they are of.
-    for key in (key_of, _stem_key, _bare_key):
+    for key in (key_of, _key_by_words, _stem_key, _bare_key):
         # Most data need the first key only, and have many files.
         if left:
             known = _by_key(pictures, key)
@@ -101,8 +101,14 @@ def of_classes(masks: list[File]) -> tuple[list[File], set[str]]:
 
 
 def key_of(name: str) -> Key:
-    """The same of a picture and its mask: folders without what says which of both they hold, and
-    the name without endings."""
+    """The same of a picture and its mask: folders but for those that are called as such of pictures or of
+    masks, and the name without endings."""
+    folders = PurePosixPath(name.lower()).parts[:-1]
+    return *(part for part in folders if part not in IMAGE_FOLDERS | MASK_FOLDERS), _stem(name)
+
+
+def _key_by_words(name: str) -> Key:
+    """The same: folders without words that say which of both they hold."""
     folders = [_role(folder)[1] for folder in PurePosixPath(name).parts[:-1]]
     return *filter(None, folders), _stem(name)
 
@@ -110,7 +116,7 @@ def key_of(name: str) -> Key:
 def split_of(name: str) -> str | None:
     """The split that the folders of a picture or mask name, the innermost that does:
     `trainannot/1.png`."""
-    for folder in reversed(key_of(name)[:-1]):
+    for folder in reversed(_key_by_words(name)[:-1]):
         split = split_in(folder)
         if split is not None:
             return split
