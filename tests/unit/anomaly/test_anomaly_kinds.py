@@ -313,3 +313,24 @@ def test_without_a_time_or_with_more_columns_rows_are_judged(
     features.mkdir()
     auto.features(one_column(tmp_path / "raw", times=False), features)
     assert kind_of(auto.config, Schema.load(features / "assets")) == "autoencoder"
+
+
+def test_the_centre_of_deepsvdd_is_that_of_rows_that_are_learned_from(
+    machines: Path, tmp_path: Path
+) -> None:
+    centres = {}
+    for marked in (False, True):
+        features = tmp_path / str(marked)
+        shutil.copytree(machines, features)
+        part = Part.load(features, "train")
+        if marked:
+            part.x[::3] += 20 * part.x.std(axis=0)
+            part.label[::3] = 1
+            part.save(features, "train")
+        for learned in ("all", "unmarked"):
+            torch.manual_seed(0)
+            net = make("deepsvdd", learn_from=learned, whiten=False).model(features / "assets")
+            centres[learned, marked] = net.get_buffer("centre").numpy()
+    usual = centres["unmarked", False]
+    apart = {name: float(np.abs(centres[name, True] - usual).max()) for name in ("all", "unmarked")}
+    assert apart["unmarked"] < apart["all"] / 5
