@@ -95,11 +95,11 @@ def test_american_dates_give_the_same_series_as_iso(tmp_path: Path, form: str) -
 
 
 def test_unclear_dates_ask_for_the_setting_and_answers_follow_the_training(tmp_path: Path) -> None:
-    # The first of each month: nothing shows which number is the day.
-    months = pd.date_range("2009-01-01", periods=POINTS, freq="MS")
-    table = panel_table(3, months.strftime("%d/%m/%Y"))
+    # One day of each year: nothing shows which number is the day.
+    years = pd.date_range("1700-02-01", periods=POINTS, freq="YS-FEB")
+    table = panel_table(3, years.strftime("%d/%m/%Y"))
     (tmp_path / "a").mkdir()
-    with pytest.raises(BadData, match="'01/02/2009' may have the day or the month first"):
+    with pytest.raises(BadData, match="'01/02/1700' may have the day or the month first"):
         trained(tmp_path / "a", table)
     (tmp_path / "b").mkdir()
     out, _ = trained(tmp_path / "b", table, dates="day_first")
@@ -107,7 +107,7 @@ def test_unclear_dates_ask_for_the_setting_and_answers_follow_the_training(tmp_p
     assert (schema.dates, schema.grid.unit) == ("day_first", "months")
     bodies = ForecastHost(out / "assets").read_file(tmp_path / "b" / "raw" / "table.csv")
     assert bodies is not None
-    assert bodies[0]["times"][-1] == months[-1].isoformat()
+    assert bodies[0]["times"][-1] == years[-1].isoformat()
 
 
 def test_the_quantiles_of_the_model_are_trained_and_named_whatever_the_features_say(
