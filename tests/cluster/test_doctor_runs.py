@@ -1,4 +1,4 @@
-"""`modelyard doctor RUN`: steps, jobs and served models in trouble, each told with its cause."""
+"""`modelyard doctor RUN`: steps, jobs and served models in trouble, each with its cause."""
 
 from __future__ import annotations
 

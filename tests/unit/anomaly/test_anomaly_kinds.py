@@ -245,6 +245,23 @@ def test_calibration_rows_that_are_labelled_anomalies_set_no_threshold(
         assert abs(levels[source] - clean) < 0.3 * (levels["assumed_normal"] - clean)
 
 
+def test_too_few_calibration_rows_without_a_label_say_how_to_count_the_others(
+    machines: Path, tmp_path: Path
+) -> None:
+    features = tmp_path / "features"
+    shutil.copytree(machines, features)
+    calibration = Part.load(features, "calibration")
+    calibration.label[20:] = 1
+    calibration.save(features, "calibration")
+    (tmp_path / "m").mkdir()
+    said = "20 calibration answers cannot set .* --set model.threshold_from=assumed_normal"
+    with pytest.raises(BadData, match=said):
+        train(make("ocsvm"), features, tmp_path / "m")
+    (tmp_path / "all").mkdir()
+    one = train(make("ocsvm", threshold_from="assumed_normal"), features, tmp_path / "all")
+    assert one.host.detector.threshold > 0
+
+
 def test_a_threshold_from_labels_that_are_not_there_is_refused(
     machines: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.prepare import target_name
 from modelyard.kit.columns.edits import Edits
 from modelyard.kit.tables import Table, read_table, remarks
-from modelyard.kit.tables.header import told_apart
+from modelyard.kit.tables.header import distinct_names
 from modelyard.settings.family import resolve
 
 ROWS = "".join(f"{n},Rome,{n * 2},1.5,new\n" for n in range(1, 10))
@@ -138,7 +138,7 @@ def test_columns_of_one_name_are_told_apart_and_it_is_said(tmp_path: Path) -> No
 def test_the_names_of_many_columns_are_told_apart_at_once() -> None:
     header = [f"gene {place // 2}" for place in range(20_000)]
     begun = time.monotonic()
-    names, renamed = told_apart(header)
+    names, renamed = distinct_names(header)
     assert time.monotonic() - begun < 1
     assert len(set(names)) == len(header)
     assert renamed["gene 9999.1"] == "gene 9999"

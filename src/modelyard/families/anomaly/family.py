@@ -108,7 +108,7 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
             raise BadData(problem, hint=hint)
         # Before hours of training.
         answers = len(_normal_windows(config, schema, features, window))
-        rate = threshold.rate_of(config.model.false_alarm_rate, answers, config.model.contamination)
+        rate = self._rate(answers, features, window)
         some = ends[np.linspace(0, len(ends) - 1, 8).astype(int)]
         np.save(out / EXAMPLES, part.windows(some, window))
         report = self._fit_kind(features, out, trainer, part, frozenset())
@@ -174,6 +174,23 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         learned = self._learned(part, part.ends(1), 1)
         rows = np.setdiff1d(learned, np.array(sorted(left_out), np.int64))
         return {"headline": shallow.fit(self.config.model, part.x[rows], out, self.config.seed)}
+
+    def _rate(self, answers: int, features: Path, window: int) -> float:
+        """The share of normal answers that may raise an alarm.
+
+        Raises:
+            BadData: too few calibration answers for it.
+        """
+        settings = self.config.model
+        try:
+            return threshold.rate_of(settings.false_alarm_rate, answers, settings.contamination)
+        except BadData as error:
+            calibration = Part.load(features, "calibration")
+            if settings.threshold_from != "unmarked" or answers == len(calibration.ends(window)):
+                raise
+            hint = f"{error.hint}; to count those that are labelled anomalies as normal too: "
+            hint += "--set model.threshold_from=assumed_normal"
+            raise BadData(error.problem, hint=hint) from None
 
     def _learned(self, part: Part, ends: np.ndarray, window: int) -> np.ndarray:
         """Those of the windows with these last rows that are learned from."""

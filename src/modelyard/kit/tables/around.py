@@ -23,7 +23,7 @@ _YEAR = re.compile(r"(?:1[5-9]|2[01])\d\d")
 _LEAST_ROWS = 3
 """Rows of one width below a header, which make a table of it."""
 _NARROWEST = 3
-"""Columns of a table that a title can be told from."""
+"""Columns of the narrowest table above which a title is recognised."""
 _STEADY = 0.95
 """Share of the rows that have a table's width; the others are errors to name."""
 _LONGEST_FOOTER = 5

@@ -14,7 +14,7 @@ import pyarrow.csv
 
 from modelyard.errors import BadData
 from modelyard.kit.tables.around import DELIMITERS
-from modelyard.kit.tables.header import holds_numbers, is_data, told_apart, with_names
+from modelyard.kit.tables.header import distinct_names, holds_numbers, is_data, with_names
 from modelyard.kit.tables.table import TWICE, Table, TableFile, cells_of, without_blanks
 from modelyard.kit.tables.text import Text
 
@@ -55,7 +55,7 @@ def _below_header(text: Text) -> Table:
     if is_data(first, rows, text, numbers):
         return _below_header(with_names(text))
     header, notes = without_blanks(text.first_row(), text.file)
-    header, renamed = told_apart(header)
+    header, renamed = distinct_names(header)
     for name in dict.fromkeys(renamed.values()):
         others = [own for own, given in renamed.items() if given == name]
         notes.append(f"{1 + len(others)} {TWICE} {name!r}: the later are {', '.join(others)}")

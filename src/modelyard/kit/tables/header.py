@@ -38,7 +38,7 @@ def with_names(text: Text) -> Text:
     return replace(text, content=f"{header}\n{text.content}", notes=[*text.notes, note])
 
 
-def told_apart(header: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+def distinct_names(header: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Names of columns of which each stands once, and those that are new: of several columns with one
     name the second is called as pandas calls it, `name.1`."""
     names: list[str] = []

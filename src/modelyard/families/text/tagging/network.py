@@ -22,7 +22,7 @@ NEAR = 3
 MOST_WEIGHTS = 2**23
 """Of these pieces; with more tags or tokens they have no part of their own."""
 TINY = 1e-37
-"""The smallest share of a sentence's probability that is told from none, float32."""
+"""The smallest share of a sentence's probability that differs from none in float32."""
 FORMS = 12
 """Ways to write a piece."""
 BEGIN = "▁"
