@@ -229,11 +229,12 @@ def test_calibration_rows_that_are_labelled_anomalies_set_no_threshold(
     calibration.x[100:200] *= 3
     calibration.label[100:200] = 1
     calibration.save(features, "calibration")
-    levels = {}
+    levels, judged = {}, {}
     for source in ("assumed_normal", "labels", "unmarked"):
         (tmp_path / source).mkdir()
         one = train(make("ocsvm", threshold_from=source), features, tmp_path / source)
         levels[source] = one.host.detector.threshold
+        judged[source] = one.family.evaluate(one.host, one.run, features)
         asked = "--set model.threshold_from=labels" in one.report["headline"]
         assert asked == (source == "assumed_normal")
     (tmp_path / "clean").mkdir()
@@ -243,6 +244,12 @@ def test_calibration_rows_that_are_labelled_anomalies_set_no_threshold(
     for source in ("labels", "unmarked"):
         assert levels[source] < levels["assumed_normal"]
         assert abs(levels[source] - clean) < 0.3 * (levels["assumed_normal"] - clean)
+    # The baseline's threshold, and what scores are compared with, come from the other rows too.
+    untouched = one.family.evaluate(one.host, one.run, machines)
+    seen = judged["unmarked"]
+    assert seen.metrics["score_shift"] == pytest.approx(untouched.metrics["score_shift"], abs=0.02)
+    rate = untouched.baseline["false_alarm_rate"]
+    assert seen.baseline["false_alarm_rate"] == pytest.approx(rate, abs=0.003)
 
 
 def test_too_few_calibration_rows_without_a_label_say_how_to_count_the_others(

@@ -113,9 +113,16 @@ def test_a_row_that_is_cut_short_is_refused(tmp_path: Path) -> None:
         read(tmp_path, HEADER + ROWS + "10\n")
 
 
-def test_a_header_with_names_for_some_columns_stays_one(tmp_path: Path) -> None:
-    table = read(tmp_path, "a,b,,,,\n" + "1,2,x,y,z,\n" * 6)
-    assert (table.names, table.rows) == (["a", "b"], 6)
+@pytest.mark.parametrize("row", ["1,2,x,y,z,", "bob,red,x,y,z,", "1999,2001,2002,2003,2004,"])
+def test_a_header_with_names_for_some_columns_stays_one(tmp_path: Path, row: str) -> None:
+    table = read(tmp_path, "a,b,,,,\n" + f"{row}\n" + "5,6,7,8,z,\n1,red,3,y,9,\n" * 3 + f"{row}\n")
+    assert (table.names, table.rows) == (["a", "b"], 8)
+
+
+def test_a_header_below_a_title_may_be_one_word_and_years(tmp_path: Path) -> None:
+    rows = "".join(f"Land {n},{n},{n + 1},{n + 2}\n" for n in range(6))
+    table = read(tmp_path, "People by year\ncountry,1960,1961,1962\n" + rows)
+    assert (table.names, table.rows) == (["country", "1960", "1961", "1962"], 6)
 
 
 def test_a_remark_behind_a_row_makes_no_header_of_it(tmp_path: Path) -> None:

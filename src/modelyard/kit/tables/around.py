@@ -143,7 +143,7 @@ def _is_header(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
             words.append(name)
             if any(place < len(other) and other[place].strip() == name for other in below):
                 return False
-    return len(words) > 1
+    return bool(words)
 
 
 def _without_footer(content: str, delimiter: str) -> tuple[str, list[str]]:
