@@ -229,12 +229,11 @@ def test_calibration_rows_that_are_labelled_anomalies_set_no_threshold(
     calibration.x[100:200] *= 3
     calibration.label[100:200] = 1
     calibration.save(features, "calibration")
-    levels, judged = {}, {}
+    levels = {}
     for source in ("assumed_normal", "labels", "unmarked"):
         (tmp_path / source).mkdir()
         one = train(make("ocsvm", threshold_from=source), features, tmp_path / source)
         levels[source] = one.host.detector.threshold
-        judged[source] = one.family.evaluate(one.host, one.run, features)
         asked = "--set model.threshold_from=labels" in one.report["headline"]
         assert asked == (source == "assumed_normal")
     (tmp_path / "clean").mkdir()
@@ -245,11 +244,14 @@ def test_calibration_rows_that_are_labelled_anomalies_set_no_threshold(
         assert levels[source] < levels["assumed_normal"]
         assert abs(levels[source] - clean) < 0.3 * (levels["assumed_normal"] - clean)
     # The baseline's threshold, and what scores are compared with, come from the other rows too.
+    calibration.x[200::2] *= 3
+    calibration.label[200::2] = 1
+    calibration.save(features, "calibration")
     untouched = one.family.evaluate(one.host, one.run, machines)
-    seen = judged["unmarked"]
-    assert seen.metrics["score_shift"] == pytest.approx(untouched.metrics["score_shift"], abs=0.02)
+    seen = one.family.evaluate(one.host, one.run, features)
+    assert seen.metrics["score_shift"] == pytest.approx(untouched.metrics["score_shift"], abs=0.05)
     rate = untouched.baseline["false_alarm_rate"]
-    assert seen.baseline["false_alarm_rate"] == pytest.approx(rate, abs=0.003)
+    assert seen.baseline["false_alarm_rate"] == pytest.approx(rate, abs=0.005)
 
 
 def test_too_few_calibration_rows_without_a_label_say_how_to_count_the_others(
