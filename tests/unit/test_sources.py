@@ -4,12 +4,15 @@ import contextlib
 import functools
 import hashlib
 import importlib.util
+import io
 import re
 import shutil
 import socket
 import subprocess
+import tarfile
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
@@ -74,19 +77,63 @@ def test_a_file_is_copied_not_linked(tmp_path: Path) -> None:
     assert source.kind == "path"
 
 
-@pytest.mark.parametrize("name", ["Bilder März.zip", "a.tar.gz", "b.7z"])
-def test_an_archive_is_refused_with_what_to_do(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("Bilder März.zip", "cannot be unpacked: .*. Is it complete"),
+        ("a.tar.gz", "cannot be unpacked: .*. Is it complete"),
+        ("b.7z", "is an archive; those that are opened: .zip, .*. Unpack it, and give the folder"),
+    ],
+)
+def test_an_archive_that_cannot_be_opened_is_refused_with_what_to_do(
+    tmp_path: Path, name: str, problem: str
+) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / name).write_bytes(b"PK")
     for place, uri in enumerate((folder, folder / name)):
-        with pytest.raises(
-            BadData, match="is an archive. Unpack it, and give the folder"
-        ) as caught:
+        with pytest.raises(BadData, match=problem) as caught:
             get(tmp_path / str(place), uri=str(uri))
         assert str(caught.value).startswith((f"{name}: ", f"{folder / name}: "))
     (folder / "a.csv").write_text("x\n1\n")
     assert len(get(tmp_path / "both", uri=str(folder)).files) == 2
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz", "tar.xz"])
+def test_the_files_of_a_single_archive_are_the_data(tmp_path: Path, ending: str) -> None:
+    tree = tmp_path / "tree/flowers-main"
+    for name in ("train/rose/1.txt", "train/tulip/2.txt", ".hidden"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(name)
+    (tmp_path / "tree/__MACOSX").mkdir()
+    (tmp_path / "tree/__MACOSX/._1.txt").write_text("of macOS")
+    kind = {"zip": "zip", "tar": "tar", "tar.gz": "gztar", "tar.xz": "xztar"}[ending]
+    shutil.make_archive(str(tmp_path / "flowers"), kind, tmp_path / "tree")
+    archive = tmp_path / f"flowers.{ending}"
+    names = ["rose/1.txt", "tulip/2.txt"]
+    sums = {archive.name: artifact.sha256(archive)}
+    source = get(tmp_path / "raw", uri=str(archive), sha256=sums)
+    assert list(source.files) == artifact.file_names(tmp_path / "raw") == names
+    assert source.headline.endswith(f"unpacked from {archive.name}")
+    with pytest.raises(BadData, match=f"{archive.name}: sha256 is .*, expected 0000"):
+        get(tmp_path / "other", uri=str(archive), sha256={archive.name: "0" * 64})
+
+
+def test_many_files_of_an_archive_become_shards(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for place in range(5):
+            archive.writestr(f"{place}.txt", str(place))
+    source = get(tmp_path / "raw", uri=str(tmp_path / "many.zip"), plain_files=3)
+    assert (source.shards, len(source.files)) == (1, 5)
+
+
+def test_no_member_of_an_archive_leads_out_of_its_folder(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        member = tarfile.TarInfo("../../evil.csv")
+        archive.addfile(member, io.BytesIO())
+    with pytest.raises(BadData, match="cannot be unpacked: .*outside the destination"):
+        get(tmp_path / "raw", uri=str(tmp_path / "evil.tar"))
+    assert not list(tmp_path.rglob("evil.csv"))
 
 
 def test_a_folder_keeps_its_tree_and_leaves_out_what_is_not_data(tmp_path: Path) -> None:

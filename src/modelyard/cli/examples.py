@@ -19,9 +19,9 @@ from modelyard.cli.writing import notes
 from modelyard.errors import BadData, UsageError
 from modelyard.kit.json_lines import HALF, ROWS, is_broken, json_rows, read_utf8
 from modelyard.packages.package import Package
-from modelyard.store.files import File
+from modelyard.store.files import WORKBOOKS, File
 
-TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", *WORKBOOKS)
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ def _read_table(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]
 
 
 def _read_text(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]]:
-    """The rows of a CSV in any usual encoding and with any usual separator. Its cells are text where the
-    request's field takes text: a user `007` is not the user `7`."""
+    """The rows of a workbook, or of a CSV in any usual encoding and with any usual separator. Its cells are
+    text where the request's field takes text: a user `007` is not the user `7`."""
     from modelyard.kit.tables import read_file
 
     table = read_file(File(file.parent, file.name))

@@ -87,7 +87,7 @@ def predict(
         typer.Option(
             "--file",
             "-f",
-            help="Examples: .csv, .parquet, .jsonl or .json; a picture, or a folder of them.",
+            help="Examples: .csv, .xlsx, .parquet, .jsonl or .json; a picture, or a folder of them.",
         ),
     ] = None,
     out: Annotated[

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from modelyard.errors import BadData, UsageError
 from modelyard.settings.base import refuse_credentials
 from modelyard.settings.uri import git_address, is_git, is_remote, local_path
+from modelyard.sources.archive import check_no_other_archive, is_unpacked, unpack
 from modelyard.sources.git import fetch_git, fetch_local_git
-from modelyard.sources.local import check_no_archive, check_there, fetch_local
+from modelyard.sources.local import check_there, fetch_local
 from modelyard.sources.remote import fetch_remote
 from modelyard.sources.transfer import Destination, FileInfo, Report
 from modelyard.store import artifact
@@ -43,7 +44,7 @@ class Source(BaseModel):
     files: dict[str, FileInfo]
     """By relative name."""
     note: str | None = None
-    """Whether a local path is what the `.dvc` file beside it says."""
+    """Whether a local path is what the `.dvc` file beside it says, and which archive held the files."""
     shards: int = 0
     """How many hold the files. 0: they are plain."""
 
@@ -90,7 +91,8 @@ def fetch(
     companions: dict[str, Path] | None = None,
     progress: Report = lambda done, total: None,
 ) -> Source:
-    """Brings the data that `data` names into the folder `into`, and verifies its sums.
+    """Brings the data that `data` names into the folder `into`, and verifies its sums. Of a single archive
+    its files are brought.
 
     `sample` writes the built-in data, for a `data.uri` of None; `companions` are local files to
     bring too, by the name they get; `progress(done, total)` counts bytes.
@@ -109,15 +111,19 @@ def fetch(
         source = _sample(data, target, sample)
     else:
         source = _fetch(data, data.uri, target)
-    if data.uri is not None:
-        check_no_archive(list(source.files))
+    packed = {}
+    if data.uri is not None and len(source.files) == 1:
+        check_no_other_archive(Path(*source.files))
+        if is_unpacked(*source.files):
+            packed = source.files
+            source = _unpacked(source, target)
     if len(source.files) > data.plain_files:
         shards = len(list(into.glob("shard-*.tar")))
         source = source.model_copy(update={"shards": shards})
     if not source.files:
         raise BadData("holds no files", file=data.uri or "the built-in sample")
     source = _add(source, companions or {}, into)
-    _verify(data, source)
+    _verify(data, packed | source.files)
     return source
 
 
@@ -190,12 +196,26 @@ def _sample(data: DataSettings, target: Destination, sample: Callable[[Path], No
     return Source(kind="sample", uri=None, rev=None, resolved=None, files=files)
 
 
-def _verify(data: DataSettings, source: Source) -> None:
+def _unpacked(source: Source, target: Destination) -> Source:
+    """The same with the files that its only one, an archive, holds."""
+    (name,) = source.files
+    into = target.folder
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".archive.") as folder:
+        archive = into.rename(Path(folder) / "fetched") / name
+        inside = unpack(archive, Path(folder) / "unpacked", name)
+        into.mkdir()
+        files, _ = fetch_local(inside, target)
+    notes = [source.note] if source.note else []
+    note = ", ".join([*notes, f"unpacked from {name}"])
+    return source.model_copy(update={"files": files, "note": note})
+
+
+def _verify(data: DataSettings, files: dict[str, FileInfo]) -> None:
     for name, expected in data.sha256.items():
-        if name not in source.files:
-            shown = ", ".join(list(source.files)[:8])
+        if name not in files:
+            shown = ", ".join(list(files)[:8])
             raise BadData(f"data.sha256 expects this file; there: {shown}", file=name)
-        seen = source.files[name].sha256
+        seen = files[name].sha256
         if seen != expected.lower():
             hint = "The data changed: check it, then set data.sha256 again"
             raise BadData(f"sha256 is {seen}, expected {expected.lower()}", file=name, hint=hint)

@@ -6,15 +6,16 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import yaml
 
 from modelyard.errors import BadData, UsageError
+from modelyard.sources.archive import check_no_other_archive
 from modelyard.sources.transfer import Destination, Entry, FileInfo, copy_all, wanted
-from modelyard.store.files import ARCHIVES, File, FileSet, files_of
+from modelyard.store.files import File, FileSet, files_of
 
 NAMED = 8
 """Files that are named where the one that was asked for is missing."""
@@ -53,19 +54,7 @@ def check_there(path: Path) -> None:
     if not path.exists():
         raise UsageError(_missing(path))
     if path.is_file():
-        check_no_archive([path.name], path.parent)
-
-
-def check_no_archive(names: Sequence[str], folder: Path = Path()) -> None:
-    """Refuses data that are one archive: nothing looks into it.
-
-    Raises:
-        BadData: which.
-    """
-    if len(names) == 1 and names[0].lower().endswith(ARCHIVES):
-        raise BadData(
-            "is an archive", file=folder / names[0], hint="Unpack it, and give the folder"
-        )
+        check_no_other_archive(path)
 
 
 def local_files(path: Path) -> Iterator[tuple[str, str]]:

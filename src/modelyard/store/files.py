@@ -18,6 +18,8 @@ from modelyard.store.shards import INDEX, Member, is_sharded, read_index, read_m
 
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 """Endings of files that hold files."""
+WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+"""Endings of spreadsheets."""
 
 
 class File:

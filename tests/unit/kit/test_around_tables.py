@@ -11,7 +11,7 @@ from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.prepare import target_name
 from modelyard.kit.columns.edits import Edits
-from modelyard.kit.tables import Table, read_table, remarks
+from modelyard.kit.tables import Table, numbers, read_table, remarks
 from modelyard.kit.tables.header import distinct_names
 from modelyard.settings.family import resolve
 
@@ -46,6 +46,27 @@ def test_lines_above_a_table_are_left_out_and_said(tmp_path: Path, above: str, l
     assert "above" in note
     assert "no part of the table" in note
     assert note in remarks(table.notes)
+
+
+def test_lines_that_a_spreadsheet_fills_up_with_delimiters_are_no_rows(tmp_path: Path) -> None:
+    below = ',,,,\n"Source: the ministry, 2026",,,,\n,,,,\n'
+    table = read(tmp_path, HEADER + ROWS + below)
+    assert (table.names, table.rows) == (NAMES, 9)
+    assert table.notes == ["1 line below is no part of the table: '\"Source: the ministry, 2026\"'"]
+
+
+def test_rows_without_a_filled_cell_are_counted_and_no_rows(tmp_path: Path) -> None:
+    broken = "10,Rome,many,1.5,new\n"
+    table = read(tmp_path, HEADER + ROWS + ",,,,\n , ,,,\n" + broken)
+    assert table.rows == 10
+    assert table.notes == ["2 rows are blank in table.csv and no part of the table"]
+    # Their rows count where one is named, as a spreadsheet shows it.
+    with pytest.raises(BadData, match="row 12, column 'sales'"):
+        numbers(table, "sales")
+
+
+def test_an_empty_cell_of_a_single_column_stays_a_row(tmp_path: Path) -> None:
+    assert read(tmp_path, 'note\na\n""\nb\n').rows == 3
 
 
 def test_the_delimiter_is_the_tables_not_the_titles(tmp_path: Path) -> None:

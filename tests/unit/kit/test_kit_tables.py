@@ -177,7 +177,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_other_files_and_folders_are_refused(tmp_path: Path) -> None:
-    assert "files named *.xlsx are not supported" in refused(tmp_path, b"PK", "table.xlsx")
+    assert "files named *.mat are not supported" in refused(tmp_path, b"MATLAB", "table.mat")
     folder = tmp_path / "raw"
     (folder / "data.csv").mkdir(parents=True)
     with pytest.raises(BadData, match=r"data\.csv: is a folder, not a file"):

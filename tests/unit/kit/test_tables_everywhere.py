@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import openpyxl
 import pyarrow.parquet
 import pytest
 
@@ -121,6 +123,20 @@ FAMILIES: dict[str, Callable[[Path, Path], Seen]] = {
     "anomaly": anomaly,
     "recommender": recommender,
 }
+
+
+def workbook() -> bytes:
+    """The rows as Excel saves them: numbers as numbers."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(HEADER)
+    for user, item, time, rating, dwell, click in rows():
+        sheet.append([user, item, int(time), float(rating), float(dwell), int(click)])
+    stream = BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
 PLAIN = text()
 SEMICOLONS = text(";", decimal=",")
 TABLES: dict[str, tuple[str, bytes, str]] = {
@@ -136,6 +152,7 @@ TABLES: dict[str, tuple[str, bytes, str]] = {
     "quoted": ("log.csv", text(quote='"').encode(), ""),
     "Windows' line ends": ("log.csv", PLAIN.replace("\n", "\r\n").encode(), ""),
     "blank lines": ("log.csv", f"\n{PLAIN}\n\n".replace("\nRen", "\n\nRen").encode(), ""),
+    "a workbook": ("log.xlsx", workbook(), ""),
     "compressed": ("log.csv.gz", gzip.compress(PLAIN.encode()), ""),
 }
 

@@ -155,7 +155,7 @@ def test_columns_of_any_name_are_those_that_the_settings_name(tmp_path: Path) ->
     ("name", "hint"),
     [
         ("log.zip", "Unpack it"),
-        ("a.xlsx", "Save the sheet as CSV"),
+        ("a.npy", "Save its rows as CSV or Parquet"),
     ],
 )
 def test_a_file_that_is_no_table_says_how_it_becomes_one(

@@ -22,7 +22,7 @@ from modelyard.families.language.dialogues import (
     not_for_learning,
 )
 from modelyard.kit.json_lines import JSON, LIST, ROWS, json_rows, read_utf8, text_of
-from modelyard.store.files import File, files_of
+from modelyard.store.files import WORKBOOKS, File, files_of
 
 _ENDINGS = (
     "c cfg cpp cs css go h html ini java js kt lua md php pl py r rb rs rst scala sh sql swift tex"
@@ -34,7 +34,7 @@ REJECTED = "answers: another one was preferred"
 """What is left out of rows for DPO."""
 ABOUT = ("readme", "license", "licence", "citation", "notice", "changelog")
 """Beginnings of names of files that are about others."""
-TABLES = frozenset({LIST, ".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz"})
+TABLES = frozenset({LIST, ".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz", *WORKBOOKS})
 """Endings of files that hold rows and may lie next to texts."""
 
 

@@ -20,8 +20,8 @@ def read_bodies(file: Path, fields: set[str], own: str) -> list[dict[str, Any]] 
         BadData: with file and row.
     """
     source = File(file.parent, file.name)
-    is_table = tables.is_delimited(file.name) or tables.is_parquet(file.name)
-    if not is_table and source.suffix not in ROWS:
+    is_typed = tables.is_parquet(file.name) or tables.is_workbook(file.name)
+    if not (is_typed or tables.is_delimited(file.name) or source.suffix in ROWS):
         return None
     table = tables.read_file(source)
     names: Names = {"user": (own, *NAMES["user"])}

@@ -17,9 +17,18 @@ from modelyard.families.recommender.requests import LONGEST_ID
 from modelyard.kit import tables
 from modelyard.kit.json_lines import JSON, ROWS
 from modelyard.kit.tables import Table, Text
-from modelyard.store.files import File, files_of
+from modelyard.store.files import WORKBOOKS, File, files_of
 
-SUFFIXES = (*tables.SUFFIXES, *sorted(ROWS), ".dat", ".data", ".txt", ".inter", ".rating")
+SUFFIXES = (
+    *tables.SUFFIXES,
+    *WORKBOOKS,
+    *sorted(ROWS),
+    ".dat",
+    ".data",
+    ".txt",
+    ".inter",
+    ".rating",
+)
 LISTS = {"item": ".item", "user": ".user"}
 """Endings of RecBole's lists, which lie next to an `.inter`."""
 LOGS = ("interactions", "ratings", "u.data", "events")
@@ -182,7 +191,7 @@ def open_table(
         BadData: the file cannot be read, or its header lacks a column that is needed.
     """
     file = source.path
-    if tables.is_parquet(source.name) or source.suffix in JSON:
+    if _names_columns(source):
         # These name their columns; text may come without a header.
         table = tables.read_file(source)
     else:
@@ -290,9 +299,14 @@ def _unnamed(
 
 def is_log(file: File, names: Names) -> bool:
     """Whether a text file names columns of users and items."""
-    if tables.is_parquet(file.name) or file.suffix in JSON or not file.size:
+    if _names_columns(file) or not file.size:
         return False
     return {"user", "item"} <= understood(read_form(file).header(), names).keys()
+
+
+def _names_columns(file: File) -> bool:
+    is_typed = tables.is_parquet(file.name) or tables.is_workbook(file.name)
+    return is_typed or file.suffix in JSON
 
 
 def _spelt(name: str) -> str:

@@ -12,7 +12,7 @@ from modelyard.kit.classifier.parts import Rows, flat, rows_in
 from modelyard.kit.classifier.rows import MOST_UNREADABLE
 from modelyard.kit.json_lines import JSON, json_rows, read_utf8
 from modelyard.kit.tables import SUFFIXES, decoded
-from modelyard.store.files import File
+from modelyard.store.files import WORKBOOKS, File
 
 _NUMBERED = re.compile(r"c[1-9]\d*")
 """Names of columns that a file without a header has."""
@@ -27,7 +27,7 @@ def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]]
         return [{kind.field: decoded(source, MOST_UNREADABLE)[0]}]
     if source.suffix in JSON:
         return _renamed(source, kind.field, column)
-    if not file.name.lower().endswith(SUFFIXES):
+    if not file.name.lower().endswith((*SUFFIXES, *WORKBOOKS)):
         return None
     if _NUMBERED.fullmatch(column):
         rows = _without_header(source, {column, kind.field})

@@ -18,6 +18,7 @@ from modelyard.kit.tables import (
     SUFFIXES,
     as_texts,
     is_plain,
+    is_workbook,
     read_file,
     texts,
 )
@@ -73,6 +74,9 @@ def tables_of(files: FileSet, *, documents: bool) -> list[File]:
     tables = [file for file in files if is_rows(file.name)]
     if tables:
         return tables
+    beside = [file for file in files if file.suffix not in (".md", ".dvc")]
+    if beside and all(is_workbook(file.name) for file in beside):
+        return beside
     # A .json or .txt next to other files describes them, or is a text; by itself it may hold the rows, and
     # so may files that are called as splits.
     plain = [file for file in files if is_plain(file.name)]

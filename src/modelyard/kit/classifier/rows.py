@@ -30,7 +30,7 @@ from modelyard.kit.tables import (
     unsupported,
 )
 from modelyard.kit.tables.competition import beside_training
-from modelyard.store.files import FileSet, files_of
+from modelyard.store.files import WORKBOOKS, FileSet, files_of
 
 MOST_UNREADABLE = 0.02
 """Share of a document's characters that may be unreadable: old mails hold some. Pictures and archives
@@ -113,7 +113,7 @@ def _parallel_rows(files: FileSet, kind: FileKind, find: Find | None) -> list[Ro
 def _check_folder(raw: Path, files: FileSet, kind: FileKind) -> None:
     """Refuses what holds neither tables nor such files."""
     if raw.is_file():
-        allowed = ", ".join((*SUFFIXES, *sorted(ROWS), LIST))
+        allowed = ", ".join((*SUFFIXES, *sorted(ROWS), LIST, *WORKBOOKS))
         hint = f"Allowed: {allowed}, or a folder <class>/<file> of {kind.readable} files"
         raise BadData(f"is no table of {kind.many}", file=raw, hint=hint)
     others = [file for file in files if file.suffix not in (".md", ".dvc")]

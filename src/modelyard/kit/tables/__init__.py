@@ -1,4 +1,4 @@
-"""Tables as people save them: CSV and TSV in any usual encoding, also compressed, and Parquet.
+"""Tables as people save them: CSV and TSV in any usual encoding, also compressed, Parquet, and workbooks.
 
     table = read_table(raw)         # one file, or a folder of files with the same columns
     table.column("price")           # arrow: text or null from a CSV, the file's types from Parquet
@@ -60,6 +60,7 @@ from modelyard.kit.tables.times import (
     with_offsets,
     without_offset,
 )
+from modelyard.kit.tables.workbooks import is_workbook
 
 __all__ = [
     "DELIMITERS",
@@ -89,6 +90,7 @@ __all__ = [
     "is_plain",
     "is_quickly_read",
     "is_text",
+    "is_workbook",
     "leading_zero",
     "may_name",
     "notation",

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -15,9 +15,6 @@ AROUND = " no part of the table"
 
 _SNIFFED_CHARACTERS, _SNIFFED_ROWS = 200_000, 200
 _COMMENTS = re.compile(r"\A#[^\r\n]*(?:\r?\n|\r)(?:#[^\r\n]*(?:\r?\n|\r)|[ \t]*(?:\r?\n|\r))*")
-_FOOTER = re.compile(
-    r"(?:\r?\n|\r)[ \t]*(?:\r?\n|\r)(?P<lines>[^\r\n]++(?:(?:\r?\n|\r)[^\r\n]++)*+)\s*+\Z"
-)
 _NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?")
 _YEAR = re.compile(r"(?:1[5-9]|2[01])\d\d")
 _LEAST_ROWS = 3
@@ -41,16 +38,16 @@ class Found:
     notes: list[str]
 
 
-def sniffed(content: str) -> Found:
-    """The table in a text, what separates its cells, and notes on the lines around it."""
+def sniffed(content: str, delimiters: Iterable[str] = DELIMITERS) -> Found:
+    """The table in a text, which of the delimiters separates its cells, and notes on the lines around it."""
     notes = []
-    delimiter, share = _sniff(content)
+    delimiter, share = _sniff(content, delimiters)
     # Of a title that stands above the table, the delimiter is chance.
-    others = [] if share >= _STEADY else list(DELIMITERS)
+    others = [] if share >= _STEADY else list(delimiters)
     for candidate in (delimiter, *others):
         lines = _lines_above(content, candidate)
         if lines:
-            above, content = _parted(content, lines)
+            above, content = _parted(content, lines, candidate)
             notes.append(_note(above, "above"))
             delimiter = candidate
             break
@@ -147,30 +144,38 @@ def _is_header(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
 
 
 def _without_footer(content: str, delimiter: str) -> tuple[str, list[str]]:
-    """Without the lines below the last blank one where each is a single cell, as a source is."""
-    found = _FOOTER.search(content[-_SNIFFED_CHARACTERS:])
-    if found is None:
+    """Without the lines below the last blank one where each is a single cell, as a source is.
+    Spreadsheets fill both up with delimiters."""
+    if _first_width(content, delimiter) < _NARROWEST:
         return content, []
-    lines = found["lines"].splitlines()
-    single_cells = all(len(row) == 1 for row in _rows(found["lines"], delimiter)[0])
-    narrow = _first_width(content, delimiter) < _NARROWEST
-    if narrow or not single_cells or len(lines) > _LONGEST_FOOTER:
+    blanks = f" \t\r\n{delimiter}"
+    tail = content[-_SNIFFED_CHARACTERS:]
+    lines = io.StringIO(tail.rstrip(blanks), newline="").readlines()
+    below: list[str] = []
+    while lines and lines[-1].strip(blanks) and len(below) <= _LONGEST_FOOTER:
+        below.insert(0, lines.pop())
+    if not lines or not below or len(below) > _LONGEST_FOOTER:
         return content, []
-    start = len(content) - len(content[-_SNIFFED_CHARACTERS:]) + found.start()
-    if content.count('"', 0, start) % 2:
+    cells, _ = _rows("".join(below), delimiter)
+    if not cells or any(_filled(row) > 1 for row in cells):
+        return content, []
+    while lines and not lines[-1].strip(blanks):
+        lines.pop()
+    end = len(content) - len(tail) + len("".join(lines))
+    if content.count('"', 0, end) % 2:
         # The end of a cell with paragraphs.
         return content, []
-    return content[:start] + "\n", lines
+    return content[:end], [line.strip(blanks) for line in below]
 
 
-def _sniff(text: str) -> tuple[str, float]:
+def _sniff(text: str, delimiters: Iterable[str]) -> tuple[str, float]:
     """The delimiter under which most first rows have as many cells as the header, at least two; and
     that share.
 
     A comma where there is none: a file may have one column.
     """
     best, score = ",", (0.0, 0)
-    for delimiter in DELIMITERS:
+    for delimiter in delimiters:
         widths = [len(row) for row in _rows(text, delimiter)[0] if row]
         if widths and widths[0] > 1:
             share = sum(width == widths[0] for width in widths) / len(widths)
@@ -213,11 +218,11 @@ def _filled(row: Sequence[str]) -> int:
     return filled
 
 
-def _parted(content: str, lines: int) -> tuple[list[str], str]:
-    """The first lines, and what stands below them."""
+def _parted(content: str, lines: int, delimiter: str) -> tuple[list[str], str]:
+    """The first lines without delimiters that fill them up, and what stands below them."""
     # As csv counts lines: str.splitlines knows further ends of them.
     stream = io.StringIO(content, newline="")
-    above = [stream.readline().strip() for _ in range(lines)]
+    above = [stream.readline().strip(f" \t\r\n{delimiter}") for _ in range(lines)]
     return [line for line in above if line], stream.read()
 
 

@@ -8,12 +8,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
 from modelyard.errors import BadData
-from modelyard.kit.tables.around import DELIMITERS
+from modelyard.kit.tables.around import AROUND, DELIMITERS
 from modelyard.kit.tables.header import distinct_names, holds_numbers, is_data, with_names
 from modelyard.kit.tables.table import TWICE, Table, TableFile, cells_of, without_blanks
 from modelyard.kit.tables.text import Text
@@ -52,6 +53,7 @@ def _below_header(text: Text) -> Table:
         numbers = _row_numbers(text.content, text.delimiter, quoted=quoted)
     first = text.header()
     rows = _parse(text, len(first), numbers, quoted=quoted)
+    rows, numbers, unfilled = _without_unfilled(rows, numbers)
     if is_data(first, rows, text, numbers):
         return _below_header(with_names(text))
     header, notes = without_blanks(text.first_row(), text.file)
@@ -73,6 +75,9 @@ def _below_header(text: Text) -> Table:
         if count:
             words.append(f"{count} in {name}")
     notes = [*text.notes, *notes]
+    if unfilled:
+        rows_are = "1 row is" if unfilled == 1 else f"{unfilled:,} rows are"
+        notes.append(f"{rows_are} blank in {text.file.name} and{AROUND}")
     if text.delimiter != ",":
         notes.append(f"{text.file.name} is separated by {_called(text.delimiter)}s")
     if not quoted:
@@ -87,6 +92,26 @@ def _below_header(text: Text) -> Table:
     file = TableFile(text.file, rows.num_rows, numbers)
     table = pa.table(columns, names=names)
     return Table(table, [file], notes, dropped, text.delimiter, renamed=renamed)
+
+
+def _without_unfilled(
+    rows: pa.Table, numbers: list[int] | None
+) -> tuple[pa.Table, list[int] | None, int]:
+    """Without the rows in which no cell is filled, which are a spreadsheet's blank lines; the numbers
+    of the others, and how many there were. A single column may have empty cells."""
+    if rows.num_columns < 2:
+        return rows, numbers, 0
+    blank = pa.array(np.ones(rows.num_rows, bool))
+    for cells in rows.columns:
+        blank = pc.and_(blank, pc.equal(pc.utf8_trim_whitespace(cells), ""))
+        if not pc.any(blank).as_py():
+            return rows, numbers, 0
+    filled = ~np.asarray(blank)
+    places = np.arange(1, rows.num_rows + 1)
+    if numbers is not None:
+        places = np.array(numbers)
+    kept = places[filled].tolist()
+    return rows.filter(pa.array(filled)), kept, int((~filled).sum())
 
 
 def _is_quoted(text: Text) -> bool:

@@ -14,15 +14,15 @@ from modelyard.kit.tables.json_objects import read_json_file
 from modelyard.kit.tables.parquet import read_parquet_file
 from modelyard.kit.tables.table import LEFT_OUT, Table, joined
 from modelyard.kit.tables.text import read_text
+from modelyard.kit.tables.workbooks import is_workbook, read_workbook
 from modelyard.store.artifact import MANIFEST
-from modelyard.store.files import ARCHIVES, File, files_of
+from modelyard.store.files import ARCHIVES, WORKBOOKS, File, files_of
 
 DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 SUFFIXES = (*DELIMITED, ".parquet", ".pq")
 _PLAIN = (".data", ".dat", ".tab", ".txt")
-ALLOWED = ", ".join((*SUFFIXES, *sorted(ROWS), LIST))
+ALLOWED = ", ".join((*SUFFIXES, *sorted(ROWS), LIST, *WORKBOOKS))
 _HINTS = {
-    (".xlsx", ".xls", ".ods"): "Save the sheet as CSV",
     ARCHIVES: "Unpack it",
     _PLAIN: "Name it .csv: what separates its cells is found out",
     (
@@ -80,7 +80,8 @@ def table_files(raw: Path) -> list[File]:
         raise BadData("no such file or folder", file=raw)
     inside = files_of(raw)
     if raw.is_file():
-        if not (_supported(raw.name) or raw.name.lower().endswith(LIST) or is_plain(raw.name)):
+        by_itself = is_workbook(raw.name) or raw.name.lower().endswith(LIST) or is_plain(raw.name)
+        if not (_supported(raw.name) or by_itself):
             raise unsupported(raw)
         return list(inside)
     for folder in inside.all_folders():
@@ -89,6 +90,9 @@ def table_files(raw: Path) -> list[File]:
             raise BadData("is a folder, not a file", file=raw / folder)
     files = [file for file in inside if file.path.name != MANIFEST]
     found = [file for file in files if _supported(file.name)]
+    if not found:
+        # Next to other tables a workbook describes them, as a .json does.
+        found = [file for file in files if is_workbook(file.name)]
     if not found:
         others = [file for file in files if file.suffix not in _BESIDE]
         lists = [file for file in files if file.suffix == LIST]
@@ -136,7 +140,7 @@ def read_file(file: File, *, has_header: bool | None = None) -> Table:
     """One file as a table of one row or more.
 
     Args:
-        has_header: of a text, whether its first row names the columns; None: as it looks.
+        has_header: of a text or sheet, whether its first row names the columns; None: as it looks.
 
     Raises:
         BadData: it is empty, damaged, of another format, ragged, or names a column twice.
@@ -145,6 +149,8 @@ def read_file(file: File, *, has_header: bool | None = None) -> Table:
         raise BadData("the file is empty", file=file.path)
     if is_parquet(file.name):
         table = read_parquet_file(file)
+    elif is_workbook(file.name):
+        table = read_workbook(file, has_header=has_header)
     elif is_delimited(file.name):
         table = parse_text(read_text(file), has_header=has_header)
     else:
@@ -189,6 +195,8 @@ def _format(name: str) -> str:
         return "Parquet"
     if is_delimited(name):
         return "CSV"
+    if is_workbook(name):
+        return "Excel"
     return "JSON-lines"
 
 

@@ -178,8 +178,9 @@ def remarks(notes: Sequence[str]) -> str:
     return "".join(clauses)
 
 
-def joined(tables: list[Table]) -> Table:
-    """Tables with the same columns as one; those that a part has dropped are dropped from all.
+def joined(tables: list[Table], called: str = "files") -> Table:
+    """Tables with the same columns as one; those that a part has dropped are dropped from all. A note
+    says how many `files`, or what they are called, were joined.
 
     Raises:
         BadData: a column is in one file and not in another, or holds another kind of values there.
@@ -197,7 +198,7 @@ def joined(tables: list[Table]) -> Table:
         dropped |= table.dropped
         files += table.files
         noted |= dict.fromkeys(table.notes)
-    notes = [*noted, f"{len(tables)} files were read as one table"]
+    notes = [*noted, f"{len(tables)} {called} were read as one table"]
     names = [name for name in first.names if name not in dropped]
     for name in names:
         _check_types(tables, name)

@@ -111,7 +111,8 @@ def _bytes(source: File) -> bytes:
             raise BadData(f"is not a complete gzip file: {error}", file=file) from None
     for magic, what in _FOREIGN.items():
         if data.startswith(magic):
-            raise BadData(f"is {what}, not CSV text", file=file, hint="Save it as CSV or Parquet")
+            hint = "Name a workbook .xlsx or .xls, Parquet .parquet; else save it as CSV"
+            raise BadData(f"is {what}, not CSV text", file=file, hint=hint)
     # Programs of DOS end a text with Ctrl-Z.
     data = data.removesuffix(b"\x1a")
     if not data.strip():
