@@ -191,8 +191,8 @@ def test_labels_of_a_table_are_found_in_shards(tmp_path: Path) -> None:
     (tmp_path / "mine" / "labels.csv").write_text("\n".join(["file,label", *rows]))
     data = {"uri": str(tmp_path / "mine")}
     assert built(tmp_path / "a", "image", **data) == built(tmp_path / "b", "image", **data, **FEW)
-    (tmp_path / "mine" / "labels.csv").write_text("file,label\ncats/001.png,a\ncats/x.png,b\n")
-    with pytest.raises(BadData, match=r"^labels\.csv, row 2, .*no such file: 'cats/x\.png'"):
+    (tmp_path / "mine" / "labels.csv").write_text("file,label\ncats/001.png,a\ncats/x.txt,b\n")
+    with pytest.raises(BadData, match=r"^labels\.csv, row 2, .*'cats/x\.txt' is no picture"):
         built(tmp_path / "c", "image", **data, **FEW)
 
 

@@ -291,11 +291,6 @@ BROKEN = {
         r"annotations\[2\].image_id: 'x' is no id of images",
     ),
     "coco twice": (coco, _set("images", 3, "id", 2), r"images\[3\].id: 2 is that of '02.png'"),
-    "coco missing": (
-        coco,
-        _set("images", 3, "file_name", "gone.png"),
-        r"images\[3\].file_name: no such picture: 'gone.png'",
-    ),
     "coco size": (
         coco,
         _set("images", 3, "width", 400),
@@ -327,7 +322,6 @@ BROKEN = {
         _write("data.yaml", "names: [cat, cat]"),
         "data.yaml, row 2: names: 'cat'",
     ),
-    "yolo stray": (yolo, _write("labels/77.txt", "0 .5 .5 .1 .1"), "77.txt: has no picture of its"),
     "voc number": (
         voc,
         _xml(thing("cat", (1, 2, 9, 9)).replace("<xmax>9", "<xmax>9px")),

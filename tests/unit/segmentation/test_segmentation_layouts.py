@@ -83,6 +83,19 @@ def test_pictures_and_masks_may_lie_in_folders_of_any_name(
         assert np.array_equal(found(out)[str(number)] > 0, truth(number) > 0)
 
 
+def test_masks_of_pictures_that_are_not_there_are_left_out(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    for number in range(30):
+        picture(raw / f"images/{number}.jpg", number, (WIDTH, HEIGHT))
+        save(as_palette(truth(number)), raw / f"masks/{number}.png")
+    for number in (3, 7):
+        (raw / f"images/{number}.jpg").unlink()
+    summary, out = prepared(raw)
+    assert summary["dropped"] == {"listed, and not in the folder": 2}
+    assert "(masks/3.png, masks/7.png)" in summary["notes"][-1]
+    assert np.array_equal(found(out)["8"], truth(8))
+
+
 def test_a_name_that_two_pictures_have_is_not_guessed(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     for folder in ("a", "b"):

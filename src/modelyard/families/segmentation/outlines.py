@@ -63,7 +63,7 @@ def read_outlines(
     for document in documents:
         _read_pairs(document, pictures, numbers, listing)
     check_once((pair.picture, pair.table) for pair in listing.pairs)
-    listing.drop("not in the JSON", len(pictures.all) - len(listing.pairs))
+    pictures.check(listing, {pair.picture.name for pair in listing.pairs}, "not in the JSON")
     return listing
 
 

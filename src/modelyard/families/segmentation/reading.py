@@ -28,6 +28,7 @@ from modelyard.kit.boxes.reading import readers
 from modelyard.kit.boxes.scenes import Scenes
 from modelyard.kit.boxes.voc import listed, stems_of
 from modelyard.kit.boxes.yolo import label_files
+from modelyard.kit.classifier.absent import Absent
 from modelyard.kit.classifier.examples import Listed
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.pictures.pixels import PICTURES, Limits
@@ -204,11 +205,18 @@ def _folders(
     splits = listed(lists, stems_of(files))
     paired = pictures_of(masks, pictures.values())
     taken: dict[str, File] = {}
+    absent = Absent(files.root, PICTURES)
+    lone = [mask for mask in masks if mask.name not in paired]
+    # As many pictures without a mask are pairs whose names differ.
+    if lone and len(pictures) - len(paired) >= len(lone):
+        hint = "It is called as its picture, in a folder of its own: images/a.jpg, masks/a.png"
+        raise BadData("is the mask of no picture", file=lone[0].path, hint=hint)
+    for mask in lone:
+        absent.add(mask.name, mask.path)
     for mask in masks:
-        picture = paired.get(mask.name)
-        if picture is None:
-            hint = "It is called as its picture, in a folder of its own: images/a.jpg, masks/a.png"
-            raise BadData("is the mask of no picture", file=mask.path, hint=hint)
+        if mask.name not in paired:
+            continue
+        picture = paired[mask.name]
         if picture.name in taken:
             raise BadData(f"is a second mask of {picture.name}", file=mask.path)
         taken[picture.name] = mask
@@ -224,6 +232,7 @@ def _folders(
         values = _of_file(mask, names, ignored, palette)
         listing.pairs.append(Pair(picture, split, mask.path, values))
     listing.drop("without a mask", len(pictures) - len(taken))
+    absent.leave_out(listing, len(taken), len(pictures))
     return listing
 
 

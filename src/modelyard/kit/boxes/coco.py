@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.errors import BadData
-from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in
 from modelyard.kit.json_lines import json_value
 from modelyard.store.files import File
 
@@ -45,7 +45,7 @@ def read_coco(found: list[tuple[File, Document]], pictures: Pictures) -> Scenes:
         scenes += Instances(file, content).scenes(pictures)
     check_once((scene.picture, scene.table) for scene in scenes)
     listing = Scenes("COCO", scenes)
-    listing.drop("not in the JSON", without(pictures, scenes))
+    pictures.check(listing, listing.pictures, "not in the JSON")
     return listing
 
 
@@ -89,7 +89,7 @@ class Instances:
         return found
 
     def images(self, pictures: Pictures) -> Iterator[tuple[Any, File, tuple[int, int] | None]]:
-        """The pictures: id, file, and width and height where they are given."""
+        """The pictures that are there: id, file, and width and height where they are given."""
         self.by_id("images", "file_name")
         for number, image in enumerate(self.content["images"]):
             place = f"images[{number}]"
@@ -98,7 +98,8 @@ class Instances:
             height = self.side(image, "height", place)
             # Tools that do not know the size leave it out, or write 0.
             size = (width, height) if width and height else None
-            yield image["id"], picture, size
+            if picture is not None:
+                yield image["id"], picture, size
 
     def side(self, image: dict[str, Any], name: str, place: str) -> int:
         """Width or height of an entry of a picture; 0 where it is not given."""

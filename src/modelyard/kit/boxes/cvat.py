@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 from modelyard.errors import BadData
 from modelyard.kit.boxes.coco import check_once
-from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in
 from modelyard.kit.boxes.voc import root_of
 from modelyard.store.files import File, FileSet
 
@@ -53,14 +53,16 @@ def read_cvat(found: list[tuple[File, Element]], pictures: Pictures) -> Scenes:
                 elif shape.get("label"):
                     others[shape.tag] += 1
             picture = pictures.named(image.get("name", ""), file, place)
-            split = (image.get("subset") or "").lower()
             size = _size(file, image, place)
+            if picture is None:
+                continue
+            split = (image.get("subset") or "").lower()
             named = split_in(split) or split_in(file.name) or split_in(picture.name)
             listing.scenes.append(Scene(picture, tuple(boxes), file.path, named, size))
     check_once((scene.picture, scene.table) for scene in listing.scenes)
     for kind, count in others.items():
         listing.notes.append(f"{count} elements <{kind}> are neither boxes nor polygons: left out.")
-    listing.drop("not in the XML", without(pictures, listing.scenes))
+    pictures.check(listing, listing.pictures, "not in the XML")
     return listing
 
 

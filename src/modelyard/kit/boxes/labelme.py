@@ -6,12 +6,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Any
 
 from modelyard.errors import BadData
 from modelyard.kit.boxes.coco import Document
-from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in
 from modelyard.kit.json_lines import json_value
 from modelyard.store.files import File
 
@@ -63,7 +62,9 @@ def read_labelme(found: list[tuple[File, Document]], pictures: Pictures) -> Scen
         boxes = [_joined(some) for some in parts.values()]
         joined += sum(len(some) for some in parts.values() if len(some) > 1)
         groups += sum(len(some) > 1 for some in parts.values())
-        picture = _picture(file, content, pictures)
+        picture = pictures.annotated_by(file, str(content["imagePath"]), "imagePath")
+        if picture is None:
+            continue
         split = split_in(file.name)
         listing.scenes.append(Scene(picture, tuple(boxes), file.path, split, _size(content)))
     for kind, count in others.items():
@@ -72,7 +73,7 @@ def read_labelme(found: list[tuple[File, Document]], pictures: Pictures) -> Scen
         listing.notes.append(
             f"{joined} shapes are parts of {groups} objects: they share label and group_id."
         )
-    listing.drop("without a JSON file", without(pictures, listing.scenes))
+    pictures.check(listing, listing.pictures, "without a JSON file")
     return listing
 
 
@@ -81,15 +82,6 @@ def _shapes(file: File, content: Document) -> list[dict[str, Any]]:
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise BadData("shapes: must be a list of objects", file=file.path)
     return shapes
-
-
-def _picture(file: File, content: Document, pictures: Pictures) -> File:
-    """Called as this file, or by `imagePath`: pictures are renamed now and then."""
-    stem = PurePosixPath(file.name).stem
-    try:
-        return pictures.of_stem(stem, file)
-    except BadData:
-        return pictures.named(str(content["imagePath"]), file, "imagePath")
 
 
 def _size(content: Document) -> tuple[int, int] | None:

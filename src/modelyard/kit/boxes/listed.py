@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from modelyard.errors import BadData, choices, first_of
-from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in
 from modelyard.kit.classifier.listed import DELIMITERS, Row, rows_of
 from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.kit.tables import decoded
@@ -123,7 +123,7 @@ def read_listed_boxes(tables: list[File], pictures: Pictures) -> Scenes:
                 problem = f"picture {scene.picture.name!r} is already in {other.path.name}"
                 raise BadData(problem, file=table.path, hint="List each picture in one table")
             listing.scenes.append(scene)
-    listing.drop("in no row of the CSV", without(pictures, listing.scenes))
+    pictures.check(listing, listing.pictures, "in no row of the CSV")
     return listing
 
 
@@ -140,7 +140,7 @@ class _Table:
     def scenes(self, rows: list[Row], pictures: Pictures) -> list[Scene]:
         """The pictures, in the order of their first rows."""
         found: dict[str, File] = {}
-        called: dict[str, File] = {}
+        called: dict[str, File | None] = {}
         splits: dict[str, str | None] = {}
         sizes: dict[str, tuple[int, int] | None] = {}
         boxes: dict[str, list[Box]] = defaultdict(list)
@@ -149,13 +149,16 @@ class _Table:
             given = cells[self.roles.file]
             if given not in called:
                 called[given] = self.picture(row, given, pictures)
+            box = self.box(row, cells)
+            picture = called[given]
+            if picture is None:
+                continue
             # Rows may call a picture with its folder and without.
-            name = called[given].name
+            name = picture.name
             if name not in found:
-                found[name] = called[given]
+                found[name] = picture
                 sizes[name] = self.size(row, cells)
                 splits[name] = self.split(row, cells)
-            box = self.box(row, cells)
             # Tables may list pictures without a box, their cells empty.
             if box is not None:
                 boxes[name].append(box)
@@ -169,7 +172,7 @@ class _Table:
             scenes.append(Scene(picture, inside, self.file.path, splits[name], size, relative))
         return scenes
 
-    def picture(self, row: int, name: str, pictures: Pictures) -> File:
+    def picture(self, row: int, name: str, pictures: Pictures) -> File | None:
         """By its name, with or without the ending."""
         if not name:
             raise self.wrong(row, self.roles.file, "empty")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData
+from modelyard.kit.classifier.absent import Absent
 from modelyard.kit.classifier.examples import Listed
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.splits import SPLIT_NAMES
@@ -56,6 +57,11 @@ class Scenes(Listed):
     """As people call it: COCO, YOLO, Pascal VOC."""
     scenes: list[Scene]
 
+    @property
+    def pictures(self) -> set[str]:
+        """The names of the annotated pictures."""
+        return {scene.picture.name for scene in self.scenes}
+
 
 def split_in(name: str) -> str | None:
     """The split that a part of a path names: `train/a.json`, `instances_val2017.json`."""
@@ -73,6 +79,7 @@ class Pictures:
     def __init__(self, files: FileSet, kind: FileKind, others: Set[str] = frozenset()) -> None:
         """`others` are the names of files that look like pictures and are none: masks."""
         self.files, self.kind = files, kind
+        self.absent = Absent(files.root, kind)
         self.all = [file for file in files if kind.reads(file.name) and file.name not in others]
         self._by_end: dict[str, list[File]] = defaultdict(list)
         self._by_stem: dict[str, list[File]] = defaultdict(list)
@@ -80,23 +87,14 @@ class Pictures:
             self._by_end[PurePosixPath(file.name).name].append(file)
             self._by_stem[PurePosixPath(file.name).stem].append(file)
 
-    def named(self, name: str, near: File, place: str = "") -> File:
+    def named(self, name: str, near: File, place: str = "") -> File | None:
         """The picture that the annotation file `near` calls `name`: relative to its own folder or
-        to the data's, or the only one with such an end.
+        to the data's, or the only one with such an end. None: there is none, which is counted.
 
         Raises:
-            BadData: there is none, or there are several; `place` says where in `near`.
+            BadData: there are several; `place` says where in `near`.
         """
         return self._only(self._called(name, near), name, near, place)
-
-    def find(self, name: str, near: File) -> File | None:
-        """The same, and None where there is none.
-
-        Raises:
-            BadData: there are several.
-        """
-        found = self._called(name, near)
-        return self._only(found, name, near, "") if found else None
 
     def _called(self, name: str, near: File) -> list[File]:
         name = name.replace("\\", "/").removeprefix("./")
@@ -109,11 +107,42 @@ class Pictures:
         whole = [file for file in ends if f"/{file.name}".endswith(f"/{name}")]
         return whole or ends
 
-    def of_stem(self, stem: str, near: File) -> File:
-        """The picture that is called as the annotation file `near`, but for its ending."""
+    def of_stem(self, stem: str, near: File) -> File | None:
+        """The picture that is called so but for its ending; None: there is none, which is counted.
+
+        Raises:
+            BadData: there are several.
+        """
         return self._only(self._by_stem[stem], stem, near, "")
 
-    def _only(self, found: list[File], name: str, near: File, place: str) -> File:
+    def annotated_by(self, near: File, name: str, place: str) -> File | None:
+        """The picture of an annotation file of its own: called as that file, or `name`, since pictures
+        are renamed now and then. None: there is none, which is counted.
+
+        Raises:
+            BadData: there are several; `place` says where in `near`.
+        """
+        alike = self._by_stem[PurePosixPath(near.name).stem]
+        if len(alike) == 1:
+            return alike[0]
+        return self._only(alike or self._called(name, near), name, near, place)
+
+    def check(self, listing: Listed, listed: Collection[str], reason: str) -> None:
+        """Counts the pictures that nothing lists, by this reason, and what is listed and absent.
+
+        Args:
+            listed: names of the pictures that are listed and in the folder.
+
+        Raises:
+            BadData: too few of the listed pictures are in the folder.
+        """
+        listing.drop(reason, len(self.all) - len(listed))
+        self.absent.leave_out(listing, len(listed), len(self.all))
+
+    def _only(self, found: list[File], name: str, near: File, place: str) -> File | None:
+        if not found:
+            self.absent.add(name, near.path)
+            return None
         # `train/1.jpg` and `val/1.jpg` have the same name: that in the annotations' split is meant.
         split = split_in(near.name)
         alike = [file for file in found if split_in(file.name) == split]
@@ -124,19 +153,8 @@ class Pictures:
             if len(some) == 1:
                 return some[0]
         where = f"{place}: " if place else ""
-        if not found:
-            hint = "Names are relative to this file, or to the data folder"
-            if not self.all:
-                hint = "The data hold no picture: point data.uri at a folder with both"
-            raise BadData(f"{where}no such picture: {name!r}", file=near.path, hint=hint)
         several = f"{found[0].name} and {found[1].name}"
         raise BadData(f"{where}{name!r} may be {several}", file=near.path)
-
-
-def without(pictures: Pictures, scenes: Iterable[Scene]) -> int:
-    """How many pictures no scene holds."""
-    annotated = {scene.picture.name for scene in scenes}
-    return sum(file.name not in annotated for file in pictures.all)
 
 
 def _folder(name: str) -> PurePosixPath:

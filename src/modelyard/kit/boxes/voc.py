@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from modelyard.errors import BadData
-from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in
 from modelyard.kit.tables import decoded
 from modelyard.store.files import File, FileSet
 
@@ -21,6 +21,7 @@ LISTS = {
     "trainval.txt": "train",
 }
 """Files of ImageSets/Main. Others list the pictures of a class."""
+LISTED_IN = "ImageSets/Main"
 
 
 def read_voc(files: FileSet, pictures: Pictures) -> Scenes:
@@ -29,19 +30,28 @@ def read_voc(files: FileSet, pictures: Pictures) -> Scenes:
     Raises:
         BadData: with the file and the element in it.
     """
-    splits = listed(files, stems_of(files))
+    stems = stems_of(files)
+    splits = listed(files, stems)
+    for stem in splits:
+        if stem not in stems:
+            pictures.absent.add(stem, files.root / LISTED_IN)
     listing = Scenes("Pascal VOC", [])
+    unlisted = set()
     for file in files:
         if file.suffix != ".xml":
             continue
-        scene = _Annotation(file).scene(pictures, splits)
-        if scene is None:
-            listing.drop("in no list of ImageSets/Main")
-        else:
-            listing.scenes.append(scene)
-    # Pictures in no list have an XML file, and are counted above.
-    passed = listing.dropped.get("in no list of ImageSets/Main", 0)
-    listing.drop("without an XML file", without(pictures, listing.scenes) - passed)
+        annotation = _Annotation(file)
+        stem = PurePosixPath(file.name).stem
+        picture = annotation.picture(pictures, stem)
+        if picture is None:
+            continue
+        if splits and stem not in splits:
+            unlisted.add(picture.name)
+            continue
+        split = splits.get(stem) or split_in(file.name)
+        listing.scenes.append(annotation.scene(picture, split))
+    listing.drop("in no list of ImageSets/Main", len(unlisted))
+    pictures.check(listing, listing.pictures | unlisted, "without an XML file")
     return listing
 
 
@@ -113,27 +123,17 @@ class _Annotation:
         """An error that names an element."""
         return BadData(f"<{place}>: {problem}", file=self.file.path)
 
-    def scene(self, pictures: Pictures, splits: dict[str, str]) -> Scene | None:
-        """The picture with its boxes; None where there are lists, and none names it."""
-        stem = PurePosixPath(self.file.name).stem
-        split = split_in(self.file.name)
-        if splits:
-            split = splits.get(stem)
-            if split is None:
-                return None
+    def scene(self, picture: File, split: str | None) -> Scene:
+        """The picture with its boxes."""
         boxes = []
         for place, element in enumerate(self.root.findall("object")):
             boxes.append(self.box(element, f"object[{place}]"))
-        picture = self.picture(pictures, stem)
         return Scene(picture, tuple(boxes), self.file.path, split, self.size())
 
-    def picture(self, pictures: Pictures, stem: str) -> File:
-        """By the element `filename`, or called as this file: pictures are renamed now and then."""
+    def picture(self, pictures: Pictures, stem: str) -> File | None:
+        """Called as this file, or by the element `filename`."""
         name = (self.root.findtext("filename") or "").strip()
-        try:
-            return pictures.of_stem(stem, self.file)
-        except BadData:
-            return pictures.named(name or stem, self.file, "<filename>")
+        return pictures.annotated_by(self.file, name or stem, "<filename>")
 
     def size(self) -> tuple[int, int] | None:
         """Width and height; None where they are not given, or are 0 as some tools write them."""

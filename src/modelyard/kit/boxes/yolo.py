@@ -28,7 +28,6 @@ LISTS = {"train.txt": "train", "val.txt": "validation", "valid.txt": "validation
 OUTSIDE = 0.01
 """By how much a number may lie beyond 0 and 1: outlines and turned boxes lean over the edge."""
 UNLISTED = "in no list of pictures"
-ABSENT = "listed, and not in the folder"
 _NAMES = re.compile(r"""(?:^|[{,]) {0,2}["']?names["']?\s*:""", re.MULTILINE)
 """The key of a YAML file that describes pictures. Others, as conda's environment.yml, lack it."""
 
@@ -57,11 +56,14 @@ def read_yolo(files: FileSet, pictures: Pictures) -> Scenes:
     """
     described = _described(files)
     listing = Scenes("YOLO", [])
-    listed = _listed(files, described, pictures, listing)
+    listed = _listed(files, described, pictures)
     bare = outlines = 0
     passed = set()
+    named = set(listed)
     for picture in pictures.all:
         file = _labels_of(picture, files)
+        if file is not None:
+            named.add(picture.name)
         if listed and picture.name not in listed:
             listing.drop(UNLISTED)
             passed.add(picture.path if file is None else file.path)
@@ -75,7 +77,17 @@ def read_yolo(files: FileSet, pictures: Pictures) -> Scenes:
         split = listed.get(picture.name) or _split_of(picture, described.folders)
         table = picture.path if file is None else file.path
         listing.scenes.append(Scene(picture, tuple(boxes), table, split, relative=True))
-    _check_pictures(files, {scene.table for scene in listing.scenes} | passed)
+    lone = _lone(files, {scene.table for scene in listing.scenes} | passed)
+    # As many of both are pairs whose names differ: without boxes such a picture would be learnt as empty.
+    if lone and bare >= len(lone):
+        hint = "It is called as its picture, but for the ending"
+        raise BadData("has no picture of its name", file=lone[0].path, hint=hint)
+    absent = {PurePosixPath(name).stem for name in pictures.absent.names}
+    for file in lone:
+        stem = PurePosixPath(file.name).stem
+        if stem not in absent:
+            pictures.absent.add(stem, file.path)
+    pictures.absent.leave_out(listing, len(named), len(pictures.all))
     if described.points:
         listing.notes.append("Keypoints are not read: only the boxes are.")
     if bare:
@@ -144,11 +156,8 @@ def _points(file: File, shape: Any) -> int:
     return math.prod(int(side) for side in shape)
 
 
-def _listed(
-    files: FileSet, described: _Description, pictures: Pictures, listing: Scenes
-) -> dict[str, str]:
-    """Splits by the name of the picture, by text files that list the pictures of a split. What they list
-    and the folder lacks is counted."""
+def _listed(files: FileSet, described: _Description, pictures: Pictures) -> dict[str, str]:
+    """Splits by the name of the picture, by text files that list the pictures of a split."""
     found: dict[str, str] = {}
     for name, split in described.lists.items():
         for file in files:
@@ -158,10 +167,8 @@ def _listed(
                 # The boxes of a picture that is called train.jpg are no list.
                 if not pictures.kind.reads(line.strip()):
                     continue
-                picture = pictures.find(line.strip(), file)
-                if picture is None:
-                    listing.drop(ABSENT)
-                else:
+                picture = pictures.named(line.strip(), file)
+                if picture is not None:
                     found.setdefault(picture.name, split)
     return found
 
@@ -234,11 +241,13 @@ def _labels_of(picture: File, files: FileSet) -> File | None:
     return None
 
 
-def _check_pictures(files: FileSet, used: Set[Path]) -> None:
-    """Every file of boxes has its picture: those of pictures are `used`."""
+def _lone(files: FileSet, used: Set[Path]) -> list[File]:
+    """Files of boxes without a picture: those of pictures are `used`."""
+    found = []
     for file in label_files(files):
         if file.path not in used and PurePosixPath(file.name).name not in CLASSES:
-            raise BadData("has no picture of its name", file=file.path)
+            found.append(file)
+    return found
 
 
 def _boxes(file: File, described: _Description) -> tuple[list[Box], int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import FileFeatures
 from modelyard.kit.classifier.kind import FileKind
-from modelyard.store.files import File, FileSet
+from modelyard.store.files import File
 
 
 @dataclass(frozen=True)
@@ -84,24 +84,6 @@ def name_single_flags(listing: Listing) -> None:
         listing.examples[place] = replace(listing.examples[place], label=names[0])
     listing.several = False
     listing.notes.append(f"The one column with a 1 is the class of a {listing.kind.one}.")
-
-
-def complete(listing: Listing, files: FileSet, tables: str) -> None:
-    """Sorts the examples that `tables` list, and counts the files that they do not.
-
-    Raises:
-        BadData: two rows list the same file.
-    """
-    seen: dict[str, Example] = {}
-    for example in listing.examples:
-        first = seen.setdefault(example.name, example)
-        if first is not example:
-            problem = f"{example.name!r} is in row {first.row} already"
-            column = example.columns[0]
-            raise BadData(problem, file=example.table, row=example.row, column=column)
-    others = [file for file in files if listing.kind.reads(file.name) and file.name not in seen]
-    listing.drop(f"not in {tables}", len(others))
-    listing.examples.sort(key=lambda example: example.name)
 
 
 def usual_name(

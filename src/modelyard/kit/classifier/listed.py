@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData, choices, first_of
+from modelyard.kit.classifier.absent import Absent, complete
 from modelyard.kit.classifier.examples import (
     Example,
     Listing,
     check_splits,
-    complete,
     usual_name,
 )
 from modelyard.kit.classifier.kind import FileKind
@@ -60,10 +60,17 @@ def read_listed(table: File, files: FileSet, kind: FileKind, allowed: Sequence[s
     if not rows:
         raise BadData("has no rows below its header", file=table.path)
     roles = _roles(table, names, rows[0][1], kind, allowed)
-    examples = [_example(table, files, kind, row, cells, roles) for row, cells in rows]
+    absent = Absent(files.root, kind)
+    examples = []
+    for row, cells in rows:
+        example = _example(table, files, kind, row, cells, roles)
+        if example is None:
+            absent.add(cells[roles.file], table.path)
+        else:
+            examples.append(example)
     check_splits(examples)
     listing = Listing(files.root, kind, examples, several=bool(roles.flags))
-    complete(listing, files, table.name)
+    complete(listing, files, table.name, absent)
     listing.notes += notes
     if roles.unused:
         listing.notes.append(
@@ -153,7 +160,8 @@ def _roles(
 
 def _example(
     listed_in: File, files: FileSet, kind: FileKind, row: int, cells: dict[str, str], roles: Roles
-) -> Example:
+) -> Example | None:
+    """The file of a row, relative to the folder that holds the table; None where there is none."""
     table, column = listed_in.path, roles.file
     name = cells[column].replace("\\", "/")
     if not name:
@@ -163,13 +171,12 @@ def _example(
     if pure.is_absolute() or ".." in pure.parts:
         problem = f"{name!r} lies outside of the data folder"
         raise BadData(problem, file=table, row=row, column=column)
-    file = files.get(pure.as_posix())
-    if file is None:
-        hint = f"Names are relative to the folder that holds {listed_in.name}"
-        raise BadData(f"no such file: {name!r}", file=table, row=row, column=column, hint=hint)
-    if not kind.reads(file.name):
+    if not kind.reads(name):
         problem = f"{name!r} is no {kind.one}; read are {kind.readable}"
         raise BadData(problem, file=table, row=row, column=column)
+    file = files.get(pure.as_posix())
+    if file is None:
+        return None
     return example_of(listed_in, row, cells, roles, file)
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from modelyard.errors import BadData, first_of
-from modelyard.kit.classifier.examples import Example, Listing, complete, usual_name
+from modelyard.kit.classifier.absent import Absent, complete
+from modelyard.kit.classifier.examples import Example, Listing, usual_name
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import (
     FLAGS,
@@ -59,8 +60,11 @@ class FilesByName:
 
     def __init__(self, files: FileSet, kind: FileKind) -> None:
         self._found: dict[str, list[File]] = {}
+        self.count = 0
+        """Files."""
         for file in files:
             if kind.reads(file.name):
+                self.count += 1
                 path = PurePosixPath(file.name)
                 # A set: the path of a file at the top is its own name too.
                 for name in {file.name, path.name, path.stem}:
@@ -143,12 +147,13 @@ def read_tables(tables: Sequence[LabelTable], files: FileSet, kind: FileKind) ->
         problem = f"several tables list {kind.many}: {', '.join(table_names)}"
         raise BadData(problem, file=files.root, hint=hint)
     names = FilesByName(files, kind)
+    absent = Absent(files.root, kind)
     has_flags = any(listed.roles.flags for listed in tables)
     listing = Listing(files.root, kind, [], several=has_flags)
     for listed, split in zip(tables, splits, strict=True):
         # A single train.csv lists all there is: the other splits are taken from it.
         own = split if len(tables) > 1 else None
-        listing.examples += _examples(listed, names, kind, own)
+        listing.examples += _examples(listed, names, absent, own)
         roles = listed.roles
         read = roles.label or f"{len(roles.flags)} columns of 0 and 1"
         note = f"{listed.table.name} lists the {kind.many}: {roles.file} is the {kind.one}, "
@@ -156,18 +161,25 @@ def read_tables(tables: Sequence[LabelTable], files: FileSet, kind: FileKind) ->
         if listed.group is not None:
             note += f"; those with the same {listed.group} stay in one split"
         listing.notes += [f"{note}.", *listed.notes]
-    complete(listing, files, " or ".join(table_names))
+    complete(listing, files, " or ".join(table_names), absent)
     if len(tables) == 1 and all(example.split is None for example in listing.examples):
         listing.examples = _by_folder_of_split(listing.examples)
     return listing
 
 
 def _of_files(columns: Sequence[str], rows: Sequence[Row], names: FilesByName) -> str | None:
-    """The column whose cells name files, for most of the first rows: a missing file is said later."""
+    """The column whose cells name files: for most of the first rows, or most of the files, since a
+    folder may hold a part of what is listed."""
     first = [cells for _, cells in rows[:LOOKED_AT]]
     for column in columns:
         found = sum(bool(names.named(cells[column])) for cells in first)
         if 2 * found > len(first):
+            return column
+    for column in columns:
+        listed: set[str] = set()
+        for _, cells in rows:
+            listed.update(file.name for file in names.named(cells[column]))
+        if 2 * len(listed) > names.count:
             return column
     return None
 
@@ -194,7 +206,7 @@ def _roles(
 
 
 def _examples(
-    listed: LabelTable, names: FilesByName, kind: FileKind, split: str | None
+    listed: LabelTable, names: FilesByName, absent: Absent, split: str | None
 ) -> list[Example]:
     table, column = listed.table.path, listed.roles.file
     group = listed.group or ""
@@ -202,8 +214,8 @@ def _examples(
     for row, cells in listed.rows:
         files = names.named(cells[column])
         if not files:
-            problem = f"no such {kind.one}: {cells[column]!r}"
-            raise BadData(problem, file=table, row=row, column=column)
+            absent.add(cells[column], table)
+            continue
         if len(files) > 1:
             problem = f"{cells[column]!r} may be {files[0].name} or {files[1].name}"
             hint = "Write the path of the file, or remove the other one"

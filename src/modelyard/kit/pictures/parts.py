@@ -41,6 +41,12 @@ def parted(
     some = [replace(example, label=PICTURES.one) for example in unique.examples]
     if settings.group_pattern is not None:
         some = [grouped(example, settings.group_pattern) for example in some]
+    named = {example.split for example in some}
+    if len(named) == 1 and not named & {None, "train"}:
+        # Of COCO many have the validation pictures only: they are a data set like any other.
+        some = [replace(example, split=None) for example in some]
+        said = f"All pictures are of the split {named.pop()}: new splits are drawn from them."
+        listing.notes.append(said)
     pool = [example for example in some if example.split in (None, "train")]
     if len(pool) < LEAST_OF_CLASS and len({example.split for example in some}) < len(SPLITS):
         problem = f"has {len(pool)} different pictures to divide"
