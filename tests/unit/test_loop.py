@@ -83,6 +83,60 @@ def test_the_best_epochs_weights_are_kept_and_patience_ends_it(tmp_path: Path) -
     assert min(losses) < losses[-1]
 
 
+@dataclass
+class Told(Line):
+    """Has these validation losses, epoch by epoch."""
+
+    losses: tuple[float, ...] = ()
+
+    def batches(self, features: Path, split: str, epoch: int) -> Batches:
+        if split == "train":
+            return super().batches(features, split, epoch)
+        told = torch.full((self.rows,), self.losses[epoch - 1])
+        return Batches(np.arange(self.rows), 16, lambda rows: {"told": told[rows]})
+
+    def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        if "told" in batch:
+            return batch["told"].mean()
+        return super().loss(model, batch)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "ended"),
+    [
+        # The first epoch that counts is 14, 11, 11, 7, 9 and 4: halfway down, or the first cut.
+        ("one_cycle", 16),
+        ("cosine", 13),
+        ("linear", 13),
+        ("step", 9),
+        ("plateau", 11),
+        ("warm_restarts", 6),
+        ("constant", 5),
+    ],
+)
+def test_patience_counts_from_where_a_schedule_has_lowered_the_rate(
+    tmp_path: Path, schedule: str, ended: int
+) -> None:
+    told = Told(losses=(3.0, 2.0, *[2.5] * 18))
+    chosen = settings(epochs=20, patience=3, schedule=schedule, period=6)
+    card = Trainer(0, chosen).fit(told, tmp_path, tmp_path)
+    assert (card["epochs"], card["best_epoch"]) == (ended, 2)
+
+
+def test_the_best_epoch_may_come_late_in_a_schedule(tmp_path: Path) -> None:
+    told = Told(losses=(3.0, 2.0, *[2.5] * 14, 1.0, 1.5, 1.5, 1.5))
+    chosen = settings(epochs=20, patience=5, schedule="one_cycle")
+    card = Trainer(0, chosen).fit(told, tmp_path, tmp_path)
+    assert (card["epochs"], card["best_epoch"]) == (20, 17)
+
+
+def test_a_schedule_that_lowers_nothing_is_as_a_constant_one(tmp_path: Path) -> None:
+    told = Told(losses=(3.0, 2.0, *[2.5] * 18))
+    for values in ({"schedule": "cosine", "floor": 1.0}, {"schedule": "step", "decay": 1.0}):
+        card = Trainer(0, settings(epochs=20, patience=3, **values)).fit(told, tmp_path, tmp_path)
+        assert card["epochs"] == 5
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     weights = []
     for seed in (1, 1, 2):

@@ -26,7 +26,8 @@ class TrainingSettings(Settings):
     """Weight decay of matrices and embeddings; biases and norms (parameters of one axis) have
     none."""
     patience: int = Field(default=8, ge=1)
-    """Stop after this many epochs without a better `metric`; the best epoch's weights are kept."""
+    """Stop after this many epochs without a better `metric`; the best epoch's weights are kept. Where a
+    `schedule` lowers the learning rate, only epochs count at whose end it is halfway down or lower."""
     metric: str = "loss"
     """What says which epoch is better, on the validation split: `loss` (lower), or a score of
     the family's (higher), for example `accuracy`."""

@@ -4,7 +4,7 @@ resuming needs no state."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,25 @@ from modelyard.settings.training import TrainingSettings
 
 ONE_CYCLE_RISE, ONE_CYCLE_START = 0.3, 1 / 25
 """one_cycle rises in the first three tenths, from a 25th (fast.ai's and PyTorch's defaults)."""
+
+
+def lowered(rates: Sequence[float], settings: TrainingSettings) -> list[bool]:
+    """Of each epoch, by the learning rate at its end, whether the schedule had lowered it: halfway or
+    more from the highest so far to the lowest. Patience counts these epochs.
+
+    Most of what a schedule gains it gains while the rate falls. Before that an early epoch at a low
+    rate is often the best for long, and says nothing of how training ends.
+    """
+    lowest = settings.floor
+    if settings.schedule in ("step", "plateau"):
+        # One cut: how many more there will be is not known.
+        lowest = max(lowest, settings.decay)
+    found = []
+    highest = 0.0
+    for rate in rates:
+        highest = max(highest, rate)
+        found.append(rate <= highest * (1 + lowest) / 2)
+    return found
 
 
 @dataclass

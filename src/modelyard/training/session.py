@@ -19,7 +19,7 @@ from modelyard.family import Split, Trainable
 from modelyard.training.allocator import keep_freed_memory
 from modelyard.training.checkpoint import Checkpoints
 from modelyard.training.engine import Batch, Engine
-from modelyard.training.schedules import LearningRate
+from modelyard.training.schedules import LearningRate, lowered
 from modelyard.training.throughput import Throughput
 from modelyard.training.world import Preemption, World
 
@@ -94,6 +94,9 @@ class Session:
         """Whether epochs are left, and the last ones were of use."""
         ended = self.epoch - 1
         useless = ended - self.best_epoch
+        if self.settings.schedule != "constant":
+            rates = self.curves.get("learning_rate", {"train": []})["train"]
+            useless = sum(lowered(rates, self.settings)[self.best_epoch :])
         return ended < self.settings.epochs and useless < self.settings.patience
 
     def _train_epoch(self) -> None:

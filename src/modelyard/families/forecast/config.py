@@ -135,7 +135,8 @@ class ForecastTraining(TrainingSettings):
     learning_rate: float = Field(default=2e-3, gt=0)
     """AdamW's highest step size."""
     patience: int = Field(default=5, ge=1)
-    """Stop after this many epochs without a better validation loss."""
+    """Stop after this many epochs without a better validation loss, counted from where the learning
+    rate is halfway down."""
     schedule: Literal["constant", "cosine", "linear", "one_cycle"] = "cosine"
     """How the step size changes."""
     windows: int = Field(default=10_000, ge=1)

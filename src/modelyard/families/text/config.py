@@ -76,7 +76,8 @@ class TextTraining(ClassifierTraining):
     schedule: Schedule = "one_cycle"
     """How the learning rate moves, as in every family."""
     patience: int = Field(default=3, ge=1)
-    """Epochs without a better validation loss after which training stops."""
+    """Epochs without a better validation loss after which training stops, counted from where the
+    learning rate is halfway down."""
     hide: float = Field(default=0.2, ge=0, lt=1)
     """Share of a training text's tokens that are hidden at random."""
 
