@@ -70,9 +70,11 @@ class TextHost(ClassifierHost[TextSpec]):
         assert isinstance(request, TextRequest)
         if not request.text.strip():
             return (empty(TEXTS.field),)
-        unknown = int((array == self.spec.unknown).sum())
+        # By lists: numpy's own search for members takes ten times as long on a single text.
+        tokens = array[array != self.spec.pad].tolist()
+        words = [token for token in tokens if token not in self.spec.special]
         # Of control characters alone there is no token at all.
-        if unknown >= int((~np.isin(array, self.spec.special)).sum()):
+        if tokens.count(self.spec.unknown) >= len(words):
             return (mostly_unknown(TEXTS.field),)
         if array[-1] == self.spec.pad:
             return ()
