@@ -357,9 +357,15 @@ def test_sentences_are_read_as_in_training_and_their_tags_left_aside(
     assert bodies(tmp_path / name, TagHost) == [{"text": "Ada ruft"}, {"text": "Nein"}]
 
 
-def test_a_text_file_without_tags_is_one_text(tmp_path: Path) -> None:
+def test_a_text_file_without_tags_is_one_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "note.txt").write_text("Ada ruft an\n\nO\n")
     assert bodies(tmp_path / "note.txt", TagHost) == [{"text": "Ada ruft an\n\nO\n"}]
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "note.txt is one example of 2 lines; for one a line, name it .csv, and write text" in said
+    )
     (tmp_path / "new.conll").write_text("Ada NNP\nruft\n")
     with pytest.raises(BadData, match=r"row 2: has one column, 'ruft'; the lines above have 2"):
         bodies(tmp_path / "new.conll", TagHost)

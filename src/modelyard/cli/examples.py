@@ -87,6 +87,8 @@ def _rows(file: Path, package: Package) -> tuple[Sequence[Any], bool]:
         return _json_rows(file, package)
     rows = package.host.read_file(file)
     if rows is not None:
+        if name.endswith(".txt") and len(rows) == 1:
+            _note_lines(file, rows[0])
         return rows, True
     if not name.endswith(TABLES):
         allowed = ", ".join((*sorted(package.host.reads), *TABLES, *sorted(ROWS), ".json"))
@@ -94,6 +96,15 @@ def _rows(file: Path, package: Package) -> tuple[Sequence[Any], bool]:
             f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}"
         )
     return _read_table(file, fields_of(package)), False
+
+
+def _note_lines(file: Path, body: dict[str, Any]) -> None:
+    """Says that a text of several lines is one example: a person may have meant one a line."""
+    for name, value in body.items():
+        lines = [line for line in str(value).splitlines() if line.strip()]
+        if len(lines) > 1:
+            way = f"for one a line, name it .csv, and write {name} above them"
+            notes.print(f"{file.name} is one example of {len(lines):,} lines; {way}")
 
 
 def _json_rows(file: Path, package: Package) -> tuple[Sequence[Any], bool]:

@@ -69,6 +69,22 @@ def test_an_empty_cell_of_a_single_column_stays_a_row(tmp_path: Path) -> None:
     assert read(tmp_path, 'note\na\n""\nb\n').rows == 3
 
 
+def test_a_text_a_line_below_one_name_may_hold_commas(tmp_path: Path) -> None:
+    table = read(tmp_path, 'text\ngood\nbad, or so\n"quoted, too"\nwell, well, well\n')
+    assert table.column("text").to_pylist() == [
+        "good",
+        "bad, or so",
+        "quoted, too",
+        "well, well, well",
+    ]
+    assert table.notes == ["table.csv has one column: commas in its lines separate nothing"]
+
+
+def test_rows_of_one_width_below_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="name each of the 3 columns in the header"):
+        read(tmp_path, "id\n1,2,3\n4,5,6\n")
+
+
 def test_the_delimiter_is_the_tables_not_the_titles(tmp_path: Path) -> None:
     table = read(tmp_path, "Sales, by city, in March\n" + (HEADER + ROWS).replace(",", ";"))
     assert (table.names, table.rows) == (NAMES, 9)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+WHOLE_LINES = "\x1f"
+"""What separates cells where each line is one: a character for separators that no text holds."""
 AROUND = " no part of the table"
 """Words of the note on lines that were left out."""
 
@@ -51,6 +53,8 @@ def sniffed(content: str, delimiters: Iterable[str] = DELIMITERS) -> Found:
             notes.append(_note(above, "above"))
             delimiter = candidate
             break
+    if not share and not notes and _has_loose_commas(content):
+        return Found(content, WHOLE_LINES, [])
     content, below = _without_footer(content, delimiter)
     if below:
         notes.append(_note(below, "below"))
@@ -96,6 +100,12 @@ def _widths(header: str, below: str) -> list[tuple[int, int]]:
         if width > 1:
             found.append((_first_width(header, delimiter), width))
     return found
+
+
+def _has_loose_commas(content: str) -> bool:
+    """Whether lines below a header of one name hold commas, some more than others: a text a line."""
+    rows, _ = _rows(content, ",")
+    return len({len(row) for row in rows[1:] if row}) > 1
 
 
 def _lines_above(content: str, delimiter: str) -> int:

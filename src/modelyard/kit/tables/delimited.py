@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from modelyard.errors import BadData
-from modelyard.kit.tables.around import AROUND, DELIMITERS
+from modelyard.kit.tables.around import AROUND, DELIMITERS, WHOLE_LINES
 from modelyard.kit.tables.header import distinct_names, holds_numbers, is_data, with_names
 from modelyard.kit.tables.table import TWICE, Table, TableFile, cells_of, without_blanks
 from modelyard.kit.tables.text import Text
@@ -78,7 +78,9 @@ def _below_header(text: Text) -> Table:
     if unfilled:
         rows_are = "1 row is" if unfilled == 1 else f"{unfilled:,} rows are"
         notes.append(f"{rows_are} blank in {text.file.name} and{AROUND}")
-    if text.delimiter != ",":
+    if text.delimiter == WHOLE_LINES:
+        notes.append(f"{text.file.name} has one column: commas in its lines separate nothing")
+    elif text.delimiter != ",":
         notes.append(f"{text.file.name} is separated by {_called(text.delimiter)}s")
     if not quoted:
         notes.append(f"quotes in {text.file.name} enclose no cells: they are read as they stand")
