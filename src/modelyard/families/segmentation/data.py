@@ -32,6 +32,7 @@ from modelyard.families.segmentation.spec import (
     answered,
     resized,
 )
+from modelyard.families.segmentation.voids import voids
 from modelyard.family import Split
 from modelyard.kit.boxes.annotated import Look, look
 from modelyard.kit.classifier import store
@@ -92,11 +93,9 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
             raw, settings.format, settings.background, index, self.limits, self.preferred
         )
         seen = self._looked_at(listing)
-        values = _total(list(seen.values())).keys() - {-1}
-        ignored = _ignored(listing, values, index)
-        names = listing.names
-        if names is None:
-            names = {value: f"class {value}" for value in sorted(values - {ignored})}
+        total = _total(list(seen.values()))
+        ignored = _ignored(listing, total.keys() - {-1}, index)
+        names = self._names(listing, total, ignored, earlier)
         examples: list[Example] = []
         digests: list[str] = []
         for name, one in seen.items():
@@ -109,7 +108,7 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
         for split, part in parts.items():
             masked[split] = [seen[example.name] for example in part]
         spec = self._fitted(raw, names, masked["train"], ignored, earlier)
-        table = _table(names, spec, ignored)
+        table = _table(names, spec)
         self._check_splits(raw, masked, table)
         for split, some in masked.items():
             files, sizes = [one.pair.picture for one in some], [one.look.size for one in some]
@@ -129,6 +128,28 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
             for body, (width, height) in zip(bodies, sizes_of(features, split), strict=False):
                 body["points"] = [{"x": width / 2, "y": height / 2}]
         return bodies
+
+    def _names(
+        self,
+        listing: Pairs,
+        total: Counter[int],
+        ignored: int | None,
+        earlier: SegmentationSpec | None,
+    ) -> dict[int, str]:
+        """The names of the classes by number, without what is ignored. `total` are the counts of all
+        pictures."""
+        names = listing.names
+        if names is None:
+            names = {value: f"class {value}" for value in sorted(total) if value != -1}
+        names = {value: name for value, name in names.items() if value != ignored}
+        if self.counted != "pixels":
+            return names
+        known = [self.config.features.background]
+        if earlier is not None:
+            known += earlier.classes
+        void, notes = voids(names, total, known)
+        listing.notes += notes
+        return {value: name for value, name in names.items() if value not in void}
 
     def _looked_at(self, listing: Pairs) -> dict[str, Masked]:
         """By the picture's name, in the order of names."""
@@ -160,7 +181,7 @@ class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
         """What the training pictures ask for; the earlier model's, with new classes behind."""
         mine: dict[str, int] = {}
         for value, count in sorted(_total(train).items()):
-            if value not in (-1, ignored):
+            if value in names:
                 mine[names[value]] = count
         every = grown(earlier, mine)
         if not self.least_classes <= len(every) <= MOST_CLASSES:
@@ -298,11 +319,11 @@ def _ignored(listing: Pairs, values: set[int], index: int | None) -> int | None:
     return index
 
 
-def _table(names: dict[int, str], spec: SegmentationSpec, ignored: int | None) -> np.ndarray:
+def _table(names: dict[int, str], spec: SegmentationSpec) -> np.ndarray:
     """The class of each number of a mask, uint8; at -1, the last one, what is ignored."""
     table = np.full(LARGEST + 2, IGNORED, np.uint8)
     for value, name in names.items():
-        if name in spec.classes and value != ignored:
+        if name in spec.classes:
             table[value] = spec.classes.index(name)
     return table
 
