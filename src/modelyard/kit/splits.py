@@ -36,6 +36,7 @@ SPLIT_NAMES = {
     "val": "validation",
     "dev": "validation",
     "test": "test",
+    "testing": "test",
 }
 """Names of split folders, and what they are here."""
 WORDS_OF_SPLITS = SPLIT_NAMES | {"testa": "validation", "testb": "test"}

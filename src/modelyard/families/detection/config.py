@@ -34,9 +34,12 @@ SEARCH: Mapping[str, Range] = {
 class DetectionFeatures(SquareFeatures):
     """From pictures with boxes to pixels."""
 
-    format: Literal["auto", "coco", "yolo", "voc", "labelme", "cvat", "csv"] = "auto"
+    format: Literal["auto", "coco", "yolo", "voc", "labelme", "cvat", "kitti", "wider", "csv"] = (
+        "auto"
+    )
     """How the boxes are written: COCO's JSON, YOLO's text files, Pascal VOC's XML, LabelMe's JSON,
-    CVAT's XML, or a table with a row an object. `auto`: found from the files."""
+    CVAT's XML, KITTI's text files, WIDER FACE's lists, or a table with a row an object. `auto`: found
+    from the files."""
     most_boxes: int = Field(default=100, ge=1, le=1_000)
     """Boxes of a picture that training looks at, the largest; judging looks at all."""
     sample_pictures: int = Field(default=900, ge=20)

@@ -24,7 +24,7 @@ from modelyard.families.segmentation.names import (
 from modelyard.kit.boxes.annotated import Look
 from modelyard.kit.boxes.coco import documents
 from modelyard.kit.boxes.geometry import TURNED
-from modelyard.kit.boxes.reading import readers
+from modelyard.kit.boxes.reading import BOXES_ONLY, readers
 from modelyard.kit.boxes.scenes import Scenes
 from modelyard.kit.boxes.voc import listed, stems_of
 from modelyard.kit.boxes.yolo import label_files
@@ -158,9 +158,9 @@ def _outlined(
     if by_file or format == "coco":
         return {}
     found = readers(files, PICTURES, format, masks)
-    # Boxes of Pascal VOC have no outlines, and classes.txt may name the classes of masks.
-    found.pop("voc", None)
-    found.pop("csv", None)
+    # Boxes have no outlines, and classes.txt may name the classes of masks.
+    for name in BOXES_ONLY:
+        found.pop(name, None)
     if not label_files(files):
         found.pop("yolo", None)
     if len(found) > 1:

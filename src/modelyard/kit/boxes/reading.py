@@ -9,19 +9,24 @@ from typing import Literal
 from modelyard.errors import BadData
 from modelyard.kit.boxes.coco import documents, read_coco
 from modelyard.kit.boxes.cvat import cvat_files, read_cvat
+from modelyard.kit.boxes.kitti import kitti_files, read_kitti
 from modelyard.kit.boxes.labelme import labelme_documents, read_labelme
 from modelyard.kit.boxes.listed import box_tables, read_listed_boxes
 from modelyard.kit.boxes.scenes import Pictures, Scenes
 from modelyard.kit.boxes.voc import read_voc
+from modelyard.kit.boxes.wider import read_wider, wider_files
 from modelyard.kit.boxes.yolo import is_yolo, read_yolo
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.store.files import FileSet, files_of
 
-Format = Literal["auto", "coco", "yolo", "voc", "labelme", "cvat", "csv"]
+Format = Literal["auto", "coco", "yolo", "voc", "labelme", "cvat", "kitti", "wider", "csv"]
+BOXES_ONLY: tuple[Format, ...] = ("voc", "kitti", "wider", "csv")
+"""Formats without outlines."""
 LAYOUTS = (
     "Read are COCO (a .json with images, annotations and categories), Pascal VOC (an .xml file a "
     "picture), YOLO (a .txt file a picture, with data.yaml or classes.txt), LabelMe (a .json file a "
-    "picture), CVAT for images (annotations.xml) and a .csv file with a row an object "
+    "picture), CVAT for images (annotations.xml), KITTI (a .txt file a picture in label_2), WIDER FACE "
+    "(wider_face_train_bbx_gt.txt) and a .csv file with a row an object "
     "(filename,class,xmin,ymin,xmax,ymax)"
 )
 
@@ -82,7 +87,14 @@ def readers(
         found["cvat"] = lambda: read_cvat(exported, pictures)
     elif format in ("auto", "voc") and any(file.suffix == ".xml" for file in files):
         found["voc"] = lambda: read_voc(files, pictures)
-    if format in ("auto", "yolo") and is_yolo(files):
+    spatial = kitti_files(files) if format in ("auto", "kitti") else []
+    if spatial:
+        found["kitti"] = lambda: read_kitti(spatial, pictures)
+    faces = wider_files(files) if format in ("auto", "wider") else []
+    if faces:
+        found["wider"] = lambda: read_wider(faces, pictures)
+    # KITTI's files may lie in `labels/` too.
+    if format in ("auto", "yolo") and not spatial and is_yolo(files):
         found["yolo"] = lambda: read_yolo(files, pictures)
     # Next to another format a table is what somebody made of it.
     listed = box_tables(list(files)) if format == "csv" or (format == "auto" and not found) else []

@@ -15,7 +15,7 @@ from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.splits import SPLIT_NAMES
 from modelyard.store.files import File, FileSet
 
-USUAL = frozenset({"jpegimages", "images", "image", "imgs", "img"})
+USUAL = frozenset({"jpegimages", "images", "image", "imgs", "img", "image_2"})
 """What folders of pictures are usually called, in lower case."""
 
 
@@ -122,7 +122,12 @@ class Pictures:
         Raises:
             BadData: there are several; `place` says where in `near`.
         """
-        alike = self._by_stem[PurePosixPath(near.name).stem]
+        split = split_in(near.name)
+        alike = []
+        for file in self._by_stem[PurePosixPath(near.name).stem]:
+            # A test picture of the same number is another one.
+            if split is None or split_in(file.name) in (None, split):
+                alike.append(file)
         if len(alike) == 1:
             return alike[0]
         return self._only(alike or self._called(name, near), name, near, place)

@@ -71,7 +71,7 @@ def listed(files: Iterable[File], stems: Set[str]) -> dict[str, str]:
         if not file.read().strip():
             continue
         for line in decoded(file)[0].splitlines():
-            if line.strip():
+            if line.strip() and not line.startswith("#"):
                 found.setdefault(_stem(line.strip(), stems), split)
     return found
 
