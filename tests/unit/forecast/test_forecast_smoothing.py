@@ -14,6 +14,8 @@ from statsmodels.tsa.holtwinters import ExponentialSmoothing
 from modelyard.families.forecast.config import ForecastConfig
 from modelyard.families.forecast.family import Forecast
 from modelyard.families.forecast.holt_winters import (
+    MOST_GROWTH,
+    WIDEST,
     Weights,
     smoothed,
     smoothing_matrix,
@@ -79,6 +81,77 @@ def test_a_level_stays_and_moves_with_its_history() -> None:
     history = np.random.default_rng(1).normal(size=(3, 30))
     moved = smoothed(WEIGHTS, 1e9 + history, 7, 5)
     np.testing.assert_allclose(moved, 1e9 + smoothed(WEIGHTS, history, 7, 5))
+
+
+BY_LOGARITHMS = WEIGHTS.model_copy(update={"logarithms": True, "growth": 1.5})
+
+
+def swinging(months: int = 132) -> np.ndarray:
+    """Sales whose season grows with them, as it does by a multiplicative Holt-Winters."""
+    rng = np.random.default_rng(4)
+    step = np.arange(months)
+    season = np.exp(0.7 * np.sin(2 * np.pi * step / 12))
+    return 100 * 1.015**step * season * np.exp(rng.normal(0, 0.05, months))
+
+
+def test_logarithms_are_smoothed_as_statsmodels_smooths_them() -> None:
+    y = swinging(36)
+    model = ExponentialSmoothing(
+        np.log(y),
+        trend="add",
+        damped_trend=True,
+        initialization_method="known",
+        initial_level=np.log(y[0]),
+        initial_trend=0.0,
+    )
+    weights = {"smoothing_level": 0.3, "smoothing_trend": 0.2, "damping_trend": 0.95}
+    expected = np.exp(model.fit(optimized=False, **weights).forecast(6))
+    np.testing.assert_allclose(smoothed(BY_LOGARITHMS, y[None], 1, 6)[0], expected, rtol=1e-10)
+    # It is that of any unit.
+    scaled = smoothed(BY_LOGARITHMS, 1e-6 * y[None], 1, 6)[0]
+    np.testing.assert_allclose(scaled, 1e-6 * expected, rtol=1e-9)
+
+
+def test_a_season_that_grows_is_forecast_as_well_as_by_a_multiplicative_holt_winters(
+    tmp_path: Path,
+) -> None:
+    y = swinging()
+    schema = Schema.load(featured(tmp_path, y[:120]) / "assets")
+    assert schema.smoothing is not None
+    assert schema.smoothing.logarithms
+    ours = smoothed(schema.smoothing, y[None, 120 - schema.context : 120], 12, 12)[0]
+    form = {"trend": "add", "damped_trend": True, "seasonal": "mul", "seasonal_periods": 12}
+    theirs = ExponentialSmoothing(y[:120], **form).fit().forecast(12)
+    assert np.abs(ours - y[120:]).mean() < 1.2 * np.abs(theirs - y[120:]).mean()
+
+
+def test_a_season_that_stays_is_not_forecast_by_logarithms(tmp_path: Path) -> None:
+    step = np.arange(132)
+    y = 40 + 2 * step + 30 * np.sin(2 * np.pi * step / 12)
+    y += np.random.default_rng(4).normal(0, 4, 132)
+    schema = Schema.load(featured(tmp_path, y) / "assets")
+    assert schema.smoothing is not None
+    assert not schema.smoothing.logarithms
+
+
+def test_a_forecast_by_logarithms_never_explodes() -> None:
+    growing_tenfold = 10.0 ** np.arange(-2, 2.25, 0.25)
+    steep = BY_LOGARITHMS.model_copy(update={"level": 0.9, "trend": 0.9, "damping": 1.0})
+    found = smoothed(steep, growing_tenfold[None], 1, 40)[0]
+    assert found.max() == pytest.approx(MOST_GROWTH * 1.5 * growing_tenfold[-1])
+    assert np.isfinite(smoothed(steep, 1e290 * growing_tenfold[None], 1, 400)).all()
+
+
+@pytest.mark.parametrize("odd", [0.0, -3.0, 1 / WIDEST / 2])
+def test_a_history_that_has_no_sound_logarithms_is_smoothed_as_it_is(odd: float) -> None:
+    y = np.full((2, 30), 1.0)
+    y[0, 11] = odd
+    found = smoothed(BY_LOGARITHMS, y, 7, 5)
+    np.testing.assert_array_equal(found[0], smoothed(WEIGHTS, y, 7, 5)[0])
+    # A constant stays what it is.
+    np.testing.assert_allclose(found[1], 1.0)
+    nothing = smoothed(BY_LOGARITHMS, np.full((1, 30), np.nan), 7, 5)
+    assert nothing.tolist() == [[0.0] * 5]
 
 
 def test_gaps_lie_on_a_line_and_what_comes_before_a_series_repeats_its_first_season() -> None:
@@ -176,6 +249,24 @@ def test_a_package_of_before_adds_to_the_seasonal_naive(tmp_path: Path) -> None:
     host = ForecastHost(features / "assets")
     seen = host.inputs([host.Request(values=[1.0] * 12 + [2.0] * 12, times=months(24))])
     np.testing.assert_allclose(seen.restored(seen.arrays["future"][..., 0])[0], 2.0, rtol=1e-6)
+
+
+def test_a_package_from_before_logarithms_smooths_values(tmp_path: Path) -> None:
+    features = featured(tmp_path, swinging())
+    file = features / "assets" / Schema.FILE
+    values = json.loads(file.read_text())
+    for name in ("logarithms", "growth"):
+        assert values["smoothing"].pop(name)
+    file.write_text(json.dumps(values))
+    host = ForecastHost(features / "assets")
+    y = swinging()[:24]
+    seen = host.inputs([host.Request(values=y.tolist(), times=months(24))])
+    own = np.concatenate([np.full(host.schema.context - 24, np.nan), y])[None]
+    weights = Weights.model_validate(values["smoothing"])
+    assert not weights.logarithms
+    expected = smoothed(weights, own, 12, 12)
+    found = seen.restored(seen.arrays["future"][..., 0])
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_a_run_that_continues_a_model_keeps_the_weights_that_it_learned_to_add_to(

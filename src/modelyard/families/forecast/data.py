@@ -247,8 +247,11 @@ def _simple(schema: Schema) -> str:
     weights = schema.smoothing
     if weights is None:
         return "the seasonal naive forecast"
+    what = "of all series"
+    if weights.logarithms:
+        what = "of the logarithms of all series, where they are above 0"
     return (
-        f"exponential smoothing of all series (level {weights.level:.2g}, trend {weights.trend:.2g}, "
+        f"exponential smoothing {what} (level {weights.level:.2g}, trend {weights.trend:.2g}, "
         f"season {weights.season:.2g}, damping {weights.damping:.3g})"
     )
 

@@ -1,6 +1,6 @@
 """Exponential smoothing with a damped trend and a season (Holt 1957, Winters 1960; damped as in
 Gardner and McKenzie 1985) as one matrix: with given weights all its steps are linear in the history.
-It is what a network adds to. Numpy only."""
+Of logarithms, it is the multiplicative form. It is what a network adds to. Numpy only."""
 
 from __future__ import annotations
 
@@ -21,16 +21,44 @@ class Weights(BaseModel):
     season: float
     damping: float
     """By which the trend shrinks each step."""
+    logarithms: bool = False
+    """Whether the logarithms of histories are smoothed, where they can be taken: seasons and changes
+    that grow with the level. False in packages of earlier versions."""
+    growth: float = 1.0
+    """Largest value ahead by the largest of its history, of all training windows; 1 at least."""
+
+
+MOST_GROWTH = 2.0
+"""Times the growth of training windows that a forecast by logarithms may be above its history: a
+trend of logarithms multiplies each step, and has no bound of its own."""
+WIDEST = 1e4
+"""Largest by smallest value of a history up to which logarithms are taken: that of a single value near
+0 would outweigh all others."""
 
 
 def smoothed(weights: Weights, values: np.ndarray, season: int, horizon: int) -> np.ndarray:
     """What follows histories (windows, context), NaN where a value is missing: float64 (windows,
     horizon)."""
     history = without_gaps(values, season)
+    logs = np.zeros(len(history), bool)
+    if weights.logarithms:
+        logs = have_logarithms(history)
+    own = history.copy()
+    own[logs] = np.log(history[logs])
     # Products of numbers near 0 round less; a forecast moves with the level of its history.
-    level = history.mean(axis=1, keepdims=True)
+    level = own.mean(axis=1, keepdims=True)
     steps = smoothing_matrix(weights, values.shape[1], season, horizon)
-    return np.asarray((history - level) @ steps.T + level)
+    found = (own - level) @ steps.T + level
+    most = MOST_GROWTH * weights.growth * history[logs].max(axis=1, keepdims=True)
+    found[logs] = np.exp(np.minimum(found[logs], np.log(most)))
+    return np.asarray(found)
+
+
+def have_logarithms(history: np.ndarray) -> np.ndarray:
+    """Which histories (windows, context) without gaps are above 0 throughout, and no value is next to
+    nothing by the largest: bool (windows,)."""
+    lowest, highest = history.min(axis=1), history.max(axis=1)
+    return np.asarray((lowest > 0) & (highest <= WIDEST * lowest))
 
 
 @lru_cache(maxsize=8)

@@ -3,11 +3,18 @@ together."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from modelyard.families.forecast.holt_winters import Weights, smoothed, without_gaps
+from modelyard.families.forecast.holt_winters import (
+    Weights,
+    have_logarithms,
+    smoothed,
+    without_gaps,
+)
 from modelyard.families.forecast.panel import Panel
 from modelyard.families.forecast.window import Schema, seasonal_naive
 from modelyard.kit.splits import evenly
@@ -28,8 +35,9 @@ LEAST_DAMPING = 0.8
 
 
 def fit_weights(panel: Panel, schema: Schema) -> Weights | None:
-    """The weights with the smallest mean absolute scaled error over the whole horizon; None where the
-    seasonal naive forecast has a smaller one, windows are too few, or histories too long."""
+    """The weights with the smallest mean absolute scaled error over the whole horizon, of values or of
+    their logarithms; None where the seasonal naive forecast has a smaller one, windows are too few, or
+    histories too long."""
     origins = panel.origins(schema, "train")
     if len(origins) < LEAST or schema.context > LONGEST:
         return None
@@ -42,24 +50,38 @@ def fit_weights(panel: Panel, schema: Schema) -> Weights | None:
     def error(forecast: np.ndarray) -> float:
         return float((np.abs(forecast - truth).mean(axis=1) / usual).mean())
 
-    def error_of(odds: np.ndarray) -> float:
-        weights = _weights(odds)
-        return error(smoothed(weights, whole, schema.season, schema.horizon))
+    def fitted(form: dict[str, Any]) -> tuple[float, Weights]:
+        def error_of(odds: np.ndarray) -> float:
+            weights = _weights(odds, form)
+            return error(smoothed(weights, whole, schema.season, schema.horizon))
 
-    options = {"maxfev": TRIES, "xatol": 0.05, "fatol": 1e-4}
-    # Nelder-Mead needs no gradient: an absolute error has kinks.
-    tried = [minimize(error_of, start, method="Nelder-Mead", options=options) for start in STARTS]
-    best = min(tried, key=lambda found: float(found.fun))
-    if best.fun >= error(seasonal_naive(values, schema.season, schema.horizon)):
+        options = {"maxfev": TRIES, "xatol": 0.05, "fatol": 1e-4}
+        # Nelder-Mead needs no gradient: an absolute error has kinks.
+        tried = [
+            minimize(error_of, start, method="Nelder-Mead", options=options) for start in STARTS
+        ]
+        best = min(tried, key=lambda found: float(found.fun))
+        return float(best.fun), _weights(best.x, form)
+
+    least, weights = fitted({})
+    logs = have_logarithms(whole)
+    if logs.any():
+        growth = (truth[logs].max(axis=1) / whole[logs].max(axis=1)).max()
+        # The error is that in the series' unit, so that the two compare.
+        by_logs = fitted({"logarithms": True, "growth": max(1.0, float(growth))})
+        if by_logs[0] < least:
+            least, weights = by_logs
+    if least >= error(seasonal_naive(values, schema.season, schema.horizon)):
         return None
-    return _weights(best.x)
+    return weights
 
 
-def _weights(odds: np.ndarray) -> Weights:
+def _weights(odds: np.ndarray, form: dict[str, Any]) -> Weights:
     level, trend, season, damping = expit(odds).tolist()
     return Weights(
         level=level,
         trend=trend,
         season=season,
         damping=LEAST_DAMPING + (1 - LEAST_DAMPING) * damping,
+        **form,
     )
