@@ -20,6 +20,17 @@ ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.
 """Endings of files that hold files."""
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 """Endings of spreadsheets."""
+_ABOUT = (
+    "readme",
+    "license",
+    "licence",
+    "copying",
+    "citation",
+    "notice",
+    "changes",
+    "changelog",
+)
+"""Beginnings of names of files that are about others."""
 
 
 class File:
@@ -126,6 +137,12 @@ class FileSet:
         yield from self.directly_in(folder)
         for inner in self.folders(folder):
             yield from self.below(inner)
+
+
+def is_about(file: File) -> bool:
+    """Whether a file at the top tells about the others or their licence, by its name. Those of inner
+    folders may be the data themselves: a collection of READMEs."""
+    return "/" not in file.name and file.name.lower().startswith(_ABOUT)
 
 
 def files_of(raw: Path) -> FileSet:

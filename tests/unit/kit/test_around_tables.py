@@ -80,6 +80,11 @@ def test_a_text_a_line_below_one_name_may_hold_commas(tmp_path: Path) -> None:
     assert table.notes == ["table.csv has one column: commas in its lines separate nothing"]
 
 
+def test_tabs_separate_sentences_that_have_as_many_commas(tmp_path: Path) -> None:
+    table = read(tmp_path, "label\ttext, as sent\n" + "ham\tyes, please\nspam\tbuy, now\n" * 3)
+    assert table.names == ["label", "text, as sent"]
+
+
 def test_rows_of_one_width_below_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="name each of the 3 columns in the header"):
         read(tmp_path, "id\n1,2,3\n4,5,6\n")

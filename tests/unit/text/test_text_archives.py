@@ -7,6 +7,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from modelyard.errors import BadData
@@ -151,3 +152,19 @@ def test_what_is_no_tagged_table_is_named(tmp_path: Path, rows: list[list[str]],
     with pytest.raises(BadData) as caught:
         read_tagged(raw)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["SMSSpamCollection", "messages.xlsx"])
+def test_what_tells_about_the_only_table_does_not_hide_it(tmp_path: Path, name: str) -> None:
+    rows = [[label, f"please call me at {n} o'clock, it is {label}"] for n in range(20) for label in ("ham", "spam")]
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    if name.endswith("xlsx"):
+        pd.DataFrame(rows, columns=["label", "text"]).to_excel(raw / name, index=False)
+    else:
+        write(raw / name, rows, "\t")
+    (raw / "readme").write_text("Messages that people sent, and what they are.\n")
+    (raw / "LICENSE.txt").write_text("Use them as you like.\n")
+    summary, _ = built(raw)
+    assert sum(summary["rows"].values()) == 40
+    assert "2 classes" in summary["headline"]

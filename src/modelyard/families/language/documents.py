@@ -22,7 +22,7 @@ from modelyard.families.language.dialogues import (
     not_for_learning,
 )
 from modelyard.kit.json_lines import JSON, LIST, ROWS, json_rows, read_utf8, text_of
-from modelyard.store.files import WORKBOOKS, File, files_of
+from modelyard.store.files import WORKBOOKS, File, files_of, is_about
 
 _ENDINGS = (
     "c cfg cpp cs css go h html ini java js kt lua md php pl py r rb rs rst scala sh sql swift tex"
@@ -32,8 +32,6 @@ TEXT = frozenset(f".{ending}" for ending in _ENDINGS.split())
 """Endings of files that are read as text."""
 REJECTED = "answers: another one was preferred"
 """What is left out of rows for DPO."""
-ABOUT = ("readme", "license", "licence", "citation", "notice", "changelog")
-"""Beginnings of names of files that are about others."""
 TABLES = frozenset({LIST, ".parquet", ".pq", ".csv", ".csv.gz", ".tsv", ".tsv.gz", *WORKBOOKS})
 """Endings of files that hold rows and may lie next to texts."""
 
@@ -121,7 +119,7 @@ def _files(raw: Path) -> tuple[list[File], int]:
     files = list(files_of(raw))
     texts = [file for file in files if file.name.lower().endswith(tuple(TEXT | ROWS))]
     tables = [file for file in files if file.name.lower().endswith(tuple(TABLES))]
-    others = [file for file in texts if not _is_about(file)]
+    others = [file for file in texts if not is_about(file)]
     # Next to rows, a README or what else a hub lays there is not the text to learn.
     rows_only = all(file.suffix in ROWS for file in others)
     for known in (others, tables) if rows_only else ():
@@ -132,11 +130,6 @@ def _files(raw: Path) -> tuple[list[File], int]:
     allowed = ", ".join(sorted(TEXT | ROWS | TABLES))
     seen = f"; seen: {files[0].name}" if files else ""
     raise BadData(f"holds no text files{seen}. Allowed: {allowed}", file=raw)
-
-
-def _is_about(file: File) -> bool:
-    # Those of inner folders may be the texts themselves: a collection of READMEs.
-    return "/" not in file.name and file.name.lower().startswith(ABOUT)
 
 
 def _read(

@@ -22,7 +22,7 @@ from modelyard.kit.tables import (
     read_file,
     texts,
 )
-from modelyard.store.files import File, FileSet
+from modelyard.store.files import File, FileSet, is_about
 
 TRANSLATION = "translation"
 """Field of JSON rows that hold the same text in several languages, by the language's code: as the
@@ -74,23 +74,21 @@ def tables_of(files: FileSet, *, documents: bool) -> list[File]:
     tables = [file for file in files if is_rows(file.name)]
     if tables:
         return tables
-    beside = [file for file in files if file.suffix not in (".md", ".dvc")]
-    if beside and all(is_workbook(file.name) for file in beside):
-        return beside
+    rest = [file for file in files if not (is_about(file) or file.suffix in (".md", ".dvc"))]
+    if rest and all(is_workbook(file.name) for file in rest):
+        return rest
     # A .json or .txt next to other files describes them, or is a text; by itself it may hold the rows, and
     # so may files that are called as splits.
-    plain = [file for file in files if is_plain(file.name)]
-    if len(files) == 1:
-        return [file for file in files if file.suffix == LIST] or plain
+    plain = [file for file in rest if is_plain(file.name)]
+    if len(rest) == 1:
+        return [file for file in rest if file.suffix == LIST] or plain
     # Nothing but lists in JSON: they are the rows themselves, in parts.
-    lists = [file for file in files if file.suffix == LIST]
+    lists = [file for file in rest if file.suffix == LIST]
     in_folders = any("/" in file.name for file in lists)
-    only_lists = all(file in lists or file.suffix in (".md", ".dvc") for file in files)
-    if lists and only_lists and not (documents and in_folders):
+    if lists and len(lists) == len(rest) and not (documents and in_folders):
         return lists
     at_top = all("/" not in file.name and _split_of(file.path) for file in plain)
-    others = [file for file in files if file not in plain and file.suffix not in (".md", ".dvc")]
-    return plain if at_top and not others else []
+    return plain if at_top and len(plain) == len(rest) else []
 
 
 def is_rows(name: str) -> bool:

@@ -184,13 +184,14 @@ def _sniff(text: str, delimiters: Iterable[str]) -> tuple[str, float]:
 
     A comma where there is none: a file may have one column.
     """
-    best, score = ",", (0.0, 0)
+    best, score = ",", (0.0, 0, False)
     for delimiter in delimiters:
         widths = [len(row) for row in _rows(text, delimiter)[0] if row]
         if widths and widths[0] > 1:
             share = sum(width == widths[0] for width in widths) / len(widths)
             # Rounded, so that one ragged row does not decide against more cells in each.
-            own = round(share, 1), widths[0]
+            # Sentences hold commas, and no tabs.
+            own = round(share, 1), widths[0], delimiter == "\t"
             score, best = max((score, best), (own, delimiter))
     return best, score[0]
 

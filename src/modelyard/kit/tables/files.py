@@ -16,7 +16,7 @@ from modelyard.kit.tables.table import LEFT_OUT, Table, joined
 from modelyard.kit.tables.text import read_text
 from modelyard.kit.tables.workbooks import is_workbook, read_workbook
 from modelyard.store.artifact import MANIFEST
-from modelyard.store.files import ARCHIVES, WORKBOOKS, File, files_of
+from modelyard.store.files import ARCHIVES, WORKBOOKS, File, files_of, is_about
 
 DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 SUFFIXES = (*DELIMITED, ".parquet", ".pq")
@@ -118,8 +118,7 @@ def _plain_tables(files: Sequence[File]) -> list[File]:
     `.txt`, as the machines of a benchmark are. What tells about them or their licence is none of them."""
     if len(files) == 1 and is_plain(files[0].name):
         return list(files)
-    about = ("readme", "license", "licence", "copying", "notice", "changes")
-    found = [file for file in files if not PurePosixPath(file.name).name.lower().startswith(about)]
+    found = [file for file in files if not is_about(file)]
     if len(found) == 1 and is_plain(found[0].name):
         return found
     if found and all(file.suffix == ".txt" for file in found):
