@@ -12,7 +12,11 @@ import openpyxl
 import pytest
 
 from modelyard.errors import BadData
+from modelyard.families.anomaly.config import AnomalyConfig
+from modelyard.families.anomaly.data import AnomalyData
+from modelyard.kit.classifier.parts import rows_in
 from modelyard.kit.tables import numbers, read_table, times
+from modelyard.store.files import files_of
 
 HEADER = ["town", "size", "opened", "code", "large"]
 ROWS: list[list[Any]] = []
@@ -75,6 +79,24 @@ def test_sheets_with_the_same_columns_are_one_table_and_each_names_its_rows(tmp_
     assert "2 sheets were read as one table" in table.notes
     with pytest.raises(BadData, match=r"a.xlsx\[2026\], row 3, column 'size'"):
         numbers(table, "size")
+
+
+def test_anomaly_and_text_take_several_sheets_too(tmp_path: Path) -> None:
+    series = {}
+    for year in (2025, 2026):
+        series[str(year)] = [["time", "x"]]
+        for n in range(200):
+            series[str(year)].append([dt.datetime(year, 1, 1) + dt.timedelta(days=n), n % 7])
+    summary = AnomalyData(AnomalyConfig()).features(workbook(tmp_path, series), tmp_path / "a")
+    assert sum(summary["rows"].values()) <= 400
+    assert "2 sheets were read as one table" in summary["notes"]
+    texts = {}
+    for name in ("old", "new"):
+        texts[name] = [["text", "label"]]
+        texts[name] += [[f"{name} word {n}", "ab"[n % 2]] for n in range(20)]
+    file = workbook(tmp_path, texts, "texts.xlsx")
+    (rows,) = [rows_in(file) for file in files_of(file)]
+    assert rows.numbers == [*range(1, 21)] * 2
 
 
 def test_a_legend_next_to_far_more_rows_is_left_out_and_said(tmp_path: Path) -> None:

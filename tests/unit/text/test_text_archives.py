@@ -156,7 +156,11 @@ def test_what_is_no_tagged_table_is_named(tmp_path: Path, rows: list[list[str]],
 
 @pytest.mark.parametrize("name", ["SMSSpamCollection", "messages.xlsx"])
 def test_what_tells_about_the_only_table_does_not_hide_it(tmp_path: Path, name: str) -> None:
-    rows = [[label, f"please call me at {n} o'clock, it is {label}"] for n in range(20) for label in ("ham", "spam")]
+    rows = [
+        [label, f"please call me at {n} o'clock, it is {label}"]
+        for n in range(20)
+        for label in ("ham", "spam")
+    ]
     raw = tmp_path / "raw"
     raw.mkdir()
     if name.endswith("xlsx"):

@@ -171,7 +171,8 @@ def _read_tables(raw: Path, settings: AnomalyFeatures) -> list[Table]:
 
 
 def _called(file: Path, raw: Path) -> str:
-    if file == raw:
+    # A file by itself, or a sheet of one.
+    if raw.is_file():
         return file.name
     return file.relative_to(raw).as_posix()
 

@@ -87,7 +87,6 @@ def read_series(
         problem = "the column is missing, by which features.step resamples"
         hint = "Name yours: --set features.time_column=NAME"
         raise BadData(problem, file=table.file, column=settings.time_column, hint=hint)
-    (source,) = table.files
     file = _File(
         table,
         settings,
@@ -96,7 +95,7 @@ def read_series(
         labels(table, settings.label_column),
         kinds(table, settings.kind_column, settings.label_column),
         full=~np.isnan(x).any(axis=1),
-        numbers=source.row_numbers(),
+        numbers=table.row_numbers(),
     )
     if entity is None or entity not in table.names:
         return [_series(file, called, np.arange(table.rows), None)], {}

@@ -104,7 +104,7 @@ def rows_in(file: File, *, has_header: bool | None = None) -> Rows:
     if file.suffix not in JSON:
         table = read_file(file, has_header=has_header)
         columns = {name: texts(table, name) for name in table.names}
-        numbers = table.files[0].row_numbers().tolist()
+        numbers = table.row_numbers().tolist()
         return Rows(file, columns, numbers, table.notes, split=_split_of(file.path))
     columns, numbers, lists = {}, [], set()
     for number, value in json_rows(read_utf8(file), file.path, splits=True):

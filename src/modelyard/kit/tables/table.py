@@ -109,6 +109,10 @@ class Table:
         # What was seen in the columns is looked at again.
         return replace(self, arrow=self.arrow.filter(pa.array(kept)), files=files, looks={})
 
+    def row_numbers(self) -> np.ndarray:
+        """The number of each row in its file, or its sheet of a workbook: int64 (rows,)."""
+        return np.concatenate([file.row_numbers() for file in self.files])
+
     def note(self, text: str) -> None:
         """Adds to the notes, once."""
         if text not in self.notes:
