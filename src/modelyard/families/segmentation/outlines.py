@@ -88,7 +88,7 @@ def _read_pairs(
     split = split_in(document.file.name)
     for key, picture, size in document.images(pictures):
         drawn = _drawn(document.file.path, picture, outlines[key], size)
-        pair = Pair(picture, split, document.file.path, _flattened(drawn), drawn)
+        pair = Pair(picture, split, document.file.path, flattened(drawn), drawn)
         listing.pairs.append(pair)
 
 
@@ -121,7 +121,7 @@ def read_drawn(scenes: Scenes, background: str, raw: Path) -> Pairs:
             outline = Outline(where, value, box.ignored, polygons, scene.relative)
             outlines.append(outline)
         drawn = _drawn(scene.table, scene.picture, outlines, scene.size)
-        pair = Pair(scene.picture, scene.split, scene.table, _flattened(drawn), drawn)
+        pair = Pair(scene.picture, scene.split, scene.table, flattened(drawn), drawn)
         listing.pairs.append(pair)
     return listing
 
@@ -157,9 +157,11 @@ def _drawn(
     return objects
 
 
-def _flattened(
+def flattened(
     objects: Callable[[Look], list[Drawn]],
 ) -> Callable[[Look, Limits], np.ndarray]:
+    """The class of each pixel of a picture's objects, the last one's where they lie over each other."""
+
     def values(look: Look, limits: Limits) -> np.ndarray:
         flat = np.zeros((look.size[1], look.size[0]), np.int32)
         for one in objects(look):

@@ -37,7 +37,8 @@ from modelyard.store.files import File, FileSet, files_of
 Written = Literal["auto", "masks", "coco", "labelme", "cvat", "yolo"]
 LOSSLESS = (".png", ".gif", ".bmp", ".tif", ".tiff")
 LAYOUTS = (
-    "Read are pictures in images/ with PNG masks of the same names in masks/, and outlines: COCO's "
+    "Read are pictures in images/ with PNG masks of the same names in masks/, a folder a picture with a "
+    "mask an object (a/images/a.png, a/masks/1.png), and outlines: COCO's "
     "JSON with segmentation, LabelMe's JSON, CVAT for images, YOLO's text files"
 )
 
@@ -104,6 +105,13 @@ def read_pairs(
     if unread and not masks:
         hint = "Add Cityscapes' files _gtFine_labelIds.png"
         raise BadData("holds masks of colours or objects only", file=raw, hint=hint)
+    if masks:
+        from modelyard.families.segmentation.objects import read_objects
+
+        objects = read_objects(files, masks, background, limits)
+        if objects is not None:
+            objects.pairs.sort(key=lambda pair: pair.picture.name)
+            return objects
     # Without a picture of its name a file is none: the picture itself may lie in `annotations/`.
     paired = _paired(files, seen)
     by_file = not paired.isdisjoint(mask.name for mask in masks) and preferred == "masks"
@@ -208,7 +216,7 @@ def _folders(
     absent = Absent(files.root, PICTURES)
     lone = [mask for mask in masks if mask.name not in paired]
     # As many pictures without a mask are pairs whose names differ.
-    if lone and len(pictures) - len(paired) >= len(lone):
+    if lone and (not paired or len(pictures) - len(paired) >= len(lone)):
         hint = "It is called as its picture, in a folder of its own: images/a.jpg, masks/a.png"
         raise BadData("is the mask of no picture", file=lone[0].path, hint=hint)
     for mask in lone:
