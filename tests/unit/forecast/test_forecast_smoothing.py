@@ -119,6 +119,8 @@ def test_a_season_that_grows_is_forecast_as_well_as_by_a_multiplicative_holt_win
     schema = Schema.load(featured(tmp_path, y[:120]) / "assets")
     assert schema.smoothing is not None
     assert schema.smoothing.logarithms
+    # A year ahead is 1.2 times the one before: what is seen at most is a little more than that.
+    assert 1.1 < schema.smoothing.growth < 1.5
     ours = smoothed(schema.smoothing, y[None, 120 - schema.context : 120], 12, 12)[0]
     form = {"trend": "add", "damped_trend": True, "seasonal": "mul", "seasonal_periods": 12}
     theirs = ExponentialSmoothing(y[:120], **form).fit().forecast(12)

@@ -101,8 +101,9 @@ class ForecastModel(Settings):
 
     kind: Kind = "patchtst"
     """patchtst (a transformer over patches of the history, as in Nie et al. 2023, with the other
-    columns in the patches), lstm; both add to exponential smoothing with trend and season, or to the
-    seasonal naive forecast where that is better on the training steps, or the context is above 1,024.
+    columns in the patches), lstm; both add to exponential smoothing with trend and season, of values
+    or of their logarithms, or to the seasonal naive forecast: what is best on the training steps
+    (with a context above 1,024: the naive one).
     smoothing: only that, with bands; no other columns, for short series."""
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.1, 0.5, 0.9)
     """Of the distribution of each step, ascending; 0.5 is one of them."""
