@@ -74,4 +74,4 @@ def test_a_plan_of_before_makes_the_network_of_before() -> None:
         pad, classes = 0, ["O", "B-PER", "I-PER"]
 
     names = set(TagRecurrent(plan, Spec()).state_dict())  # type: ignore[arg-type]
-    assert not any(name.startswith(("near", "forms")) for name in names)
+    assert not any(name.startswith(("near", "forms", "affixes")) for name in names)

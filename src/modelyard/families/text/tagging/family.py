@@ -29,10 +29,13 @@ class TagText(TagData, OtherNetworks[TagSpec]):
     Transformer = network.TagEncoder
 
     def plan(self, spec: TagSpec) -> network.Plan:
-        """With what neighbouring pieces say, where they are asked for and not too many."""
+        """With how words begin and end and, where they are not too many, what neighbouring pieces say."""
         plan = super().plan(spec)
+        if plan["kind"] == "bert" or not self.config.model.wide:
+            return plan
+        plan["affixes"] = True
         weights = network.NEAR * plan["tokens"] * len(spec.classes)
-        if plan["kind"] != "bert" and self.config.model.wide and weights <= network.MOST_WEIGHTS:
+        if weights <= network.MOST_WEIGHTS:
             plan["near"] = True
         return plan
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from modelyard.families.text.network import SPEED, Recurrent
+from modelyard.families.text.tagging.affixes import BEGIN, Affixes
 from modelyard.families.text.tagging.chain import NEVER, Chain, forbidden, insides
 from modelyard.families.text.tagging.spec import TagSpec
 from modelyard.kit.text.encoder import Batch, Encoder, shortened
@@ -25,8 +26,6 @@ TINY = 1e-37
 """The smallest share of a sentence's probability that differs from none in float32."""
 FORMS = 12
 """Ways to write a piece."""
-BEGIN = "▁"
-"""What a piece that begins a word begins with."""
 
 
 class TorchChain(nn.Module):
@@ -158,7 +157,7 @@ class Near(nn.Module):
 
 class TagRecurrent(Tagged, Recurrent):
     """A token's states in both directions, and the token itself; with `near` in the plan also how
-    pieces are written, and what neighbours say by themselves."""
+    pieces are written, and what neighbours say by themselves; with `affixes` how words begin and end."""
 
     def __init__(self, made: Plan, spec: TagSpec) -> None:
         Recurrent.__init__(self, made, spec)
@@ -169,16 +168,19 @@ class TagRecurrent(Tagged, Recurrent):
             self.near = Near(made["tokens"], spec)
             self.forms = nn.Embedding(FORMS, made["width"])
             nn.init.normal_(self.forms.weight, std=0.1)
-            forms = [
-                form_of(spec.opened.id_to_token(token) or "") for token in range(made["tokens"])
-            ]
             # They follow from the tokenizer, and are no part of the weights.
-            self.register_buffer("form", torch.tensor(forms), persistent=False)
+            forms = torch.tensor([form_of(piece) for piece in _pieces(made, spec)])
+            self.register_buffer("form", forms, persistent=False)
+        self.affixes = None
+        if made.get("affixes"):
+            self.affixes = Affixes(_pieces(made, spec), spec.special, made["width"])
 
     def embedded(self, tokens: torch.Tensor) -> torch.Tensor:
         vectors = super().embedded(tokens)
         if self.near is not None:
             vectors = vectors + self.forms(self.get_buffer("form")[tokens])
+        if self.affixes is not None:
+            vectors = vectors + self.affixes(tokens)
         return vectors
 
     def scores(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -187,6 +189,11 @@ class TagRecurrent(Tagged, Recurrent):
         if self.near is not None:
             logits = logits + self.near(tokens)
         return logits
+
+
+def _pieces(made: Plan, spec: TagSpec) -> list[str]:
+    """What each token is written as."""
+    return [spec.opened.id_to_token(token) or "" for token in range(made["tokens"])]
 
 
 def form_of(piece: str) -> int:
