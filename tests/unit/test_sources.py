@@ -24,7 +24,7 @@ import pytest
 
 from modelyard.errors import BadData, Unavailable, UsageError
 from modelyard.settings.family import DataSettings, FamilyConfig, resolve
-from modelyard.sources import Source, fetch
+from modelyard.sources import Source, fetch, is_packed
 from modelyard.sources.transfer import FileInfo
 from modelyard.stages.ingest import ingest
 from modelyard.stages.run import Run
@@ -134,6 +134,74 @@ def test_no_member_of_an_archive_leads_out_of_its_folder(tmp_path: Path) -> None
     with pytest.raises(BadData, match="cannot be unpacked: .*outside the destination"):
         get(tmp_path / "raw", uri=str(tmp_path / "evil.tar"))
     assert not list(tmp_path.rglob("evil.csv"))
+
+
+def test_no_member_of_a_zip_leads_out_of_its_folder(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("../evil.csv", "x")
+    with pytest.raises(BadData, match=r"evil\.zip: cannot be unpacked: '../evil.csv' would be out"):
+        get(tmp_path / "raw", uri=str(tmp_path / "evil.zip"))
+    assert not list(tmp_path.rglob("evil.csv"))
+
+
+class Named(zipfile.ZipInfo):
+    """A member whose name is written in an encoding of its own, without the mark of UTF-8."""
+
+    encoding = "utf-8"
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 - zipfile's own
+        return self.filename.encode(self.encoding), 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp437"])
+def test_names_in_a_zip_are_read_as_they_were_written(tmp_path: Path, encoding: str) -> None:
+    names = ["März/a..1.txt", "Mai\\b.txt"]
+    with zipfile.ZipFile(tmp_path / "a.ZIP", "w") as archive:
+        for name in names:
+            member = Named(name)
+            member.encoding = encoding
+            archive.writestr(member, name)
+    source = get(tmp_path / "raw", uri=str(tmp_path / "a.ZIP"))
+    # Backslashes are folders of Windows; two dots in a name lead nowhere.
+    assert set(source.files) == {"März/a..1.txt", "Mai/b.txt"}
+
+
+def test_an_archive_without_files_or_with_broken_links_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    with pytest.raises(BadData, match=r"empty\.zip: holds no files"):
+        get(tmp_path / "raw", uri=str(tmp_path / "empty.zip"))
+    links = {"broken": ("a.csv", "b.csv"), "circle": ("a", ".")}
+    for kind, (name, target) in links.items():
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = tarfile.SYMTYPE, target
+        with tarfile.open(tmp_path / f"{kind}.tar", "w") as archive:
+            archive.addfile(member)
+        with pytest.raises(BadData, match=f"^{kind}.tar: cannot be read: {name}: .* link"):
+            get(tmp_path / kind, uri=str(tmp_path / f"{kind}.tar"))
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.csv", "x")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    # The flags of the member itself and of its entry in the directory.
+    content[6] |= 1
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(BadData, match=r"^a\.zip: cannot be unpacked: 'a.csv' is encrypted\. Is it"):
+        get(tmp_path / "raw", uri=str(tmp_path / "a.zip"))
+
+
+def test_what_is_packed_is_not_looked_into_before_a_run(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/a.zip").write_bytes(b"PK")
+    (tmp_path / "raw/.hidden").write_text("")
+    assert is_packed(tmp_path / "raw")
+    assert is_packed(tmp_path / "raw/a.zip")
+    (tmp_path / "raw/a.csv").write_text("x\n1\n")
+    assert not is_packed(tmp_path / "raw")
+    assert not is_packed(tmp_path / "raw/a.csv")
 
 
 def test_a_folder_keeps_its_tree_and_leaves_out_what_is_not_data(tmp_path: Path) -> None:

@@ -42,8 +42,7 @@ def run_pipeline(
     `fresh`."""
     from modelyard.pipeline.unchanged import finished
     from modelyard.settings.family import portable
-    from modelyard.sources import local_data
-    from modelyard.sources.archive import is_unpacked
+    from modelyard.sources import is_packed, local_data
     from modelyard.stages.run import Run, check_requirements
     from modelyard.store.artifact import now
 
@@ -62,7 +61,7 @@ def run_pipeline(
     if kind == "training":
         data_path = local_data(config.data)
         # A typing error in a local file's name or columns is found now, not by the first stage.
-        if data_path is not None and not is_unpacked(data_path.name):
+        if data_path is not None and not is_packed(data_path):
             run.reader.check(data_path)
     record = local.RunRecord(
         id=local.new_id(),

@@ -20,7 +20,7 @@ from modelyard.sources.archive import check_no_other_archive, is_unpacked, unpac
 from modelyard.sources.git import fetch_git, fetch_local_git
 from modelyard.sources.local import check_there, fetch_local
 from modelyard.sources.remote import fetch_remote
-from modelyard.sources.transfer import Destination, FileInfo, Report
+from modelyard.sources.transfer import Destination, FileInfo, Report, wanted
 from modelyard.store import artifact
 
 if TYPE_CHECKING:
@@ -144,6 +144,14 @@ def local_data(data: DataSettings) -> Path | None:
     return path
 
 
+def is_packed(data: Path) -> bool:
+    """Whether local data are a single archive, or a folder of one: what is inside shows once it is unpacked."""
+    if data.is_file():
+        return is_unpacked(data.name)
+    entries = [entry for entry in data.iterdir() if wanted(entry.name)]
+    return len(entries) == 1 and entries[0].is_file() and is_unpacked(entries[0].name)
+
+
 def _add(source: Source, companions: dict[str, Path], into: Path) -> Source:
     for name, path in companions.items():
         shutil.copyfile(path, into / name)
@@ -204,7 +212,12 @@ def _unpacked(source: Source, target: Destination) -> Source:
         archive = into.rename(Path(folder) / "fetched") / name
         inside = unpack(archive, Path(folder) / "unpacked", name)
         into.mkdir()
-        files, _ = fetch_local(inside, target)
+        try:
+            files, _ = fetch_local(inside, target)
+        except (BadData, UsageError) as error:
+            # Links that lead nowhere, or round in a circle.
+            seen = str(error).replace(f"{inside}/", "")
+            raise BadData(f"cannot be read: {seen[:160]}", file=Path(name)) from None
     notes = [source.note] if source.note else []
     note = ", ".join([*notes, f"unpacked from {name}"])
     return source.model_copy(update={"files": files, "note": note})

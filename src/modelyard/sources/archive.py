@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+import tarfile
+import zipfile
+from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData
 from modelyard.store.files import ARCHIVES
@@ -12,6 +14,8 @@ UNPACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 """Endings of archives that Python's own library opens."""
 _OF_MACOS = "__MACOSX"
 """The folder of a zip in which macOS keeps what it knows of each file."""
+_ENCRYPTED = 1
+"""The bit of a zip's flags that says so."""
 
 
 def is_unpacked(name: str) -> bool:
@@ -39,20 +43,39 @@ def unpack(archive: Path, into: Path, name: str) -> Path:
     Raises:
         BadData: it is broken, or protected by a password.
     """
+    into.mkdir()
     try:
         if archive.name.lower().endswith(".zip"):
-            # Its names are cleaned by the library itself.
-            shutil.unpack_archive(archive, into)
+            _unzip(archive, into)
         else:
-            shutil.unpack_archive(archive, into, filter="data")
+            with tarfile.open(archive) as members:
+                members.extractall(into, filter="data")
     except Exception as error:  # each of the formats has exceptions of its own
-        problem = f"cannot be unpacked: {str(error)[:160] or type(error).__name__}"
+        seen = str(error).replace(str(archive), "it").replace(f"{into}/", "")
+        problem = f"cannot be unpacked: {seen[:160] or type(error).__name__}"
         hint = "Is it complete, and without a password?"
         raise BadData(problem, file=Path(name), hint=hint) from None
     shutil.rmtree(into / _OF_MACOS, ignore_errors=True)
     inside = into
     while True:
         entries = [entry for entry in inside.iterdir() if not entry.name.startswith(".")]
-        if len(entries) != 1 or not entries[0].is_dir():
+        if len(entries) != 1 or entries[0].is_symlink() or not entries[0].is_dir():
             return inside
         inside = entries[0]
+
+
+def _unzip(archive: Path, into: Path) -> None:
+    try:
+        # macOS writes names in UTF-8 and does not mark them so.
+        members = zipfile.ZipFile(archive, metadata_encoding="utf-8")
+    except UnicodeDecodeError:
+        members = zipfile.ZipFile(archive)
+    with members:
+        for member in members.infolist():
+            # Of Windows some tools part folders as Windows does.
+            member.filename = member.filename.replace("\\", "/")
+            if ".." in PurePosixPath(member.filename).parts:
+                raise ValueError(f"{member.filename!r} would be outside the destination")
+            if member.flag_bits & _ENCRYPTED:
+                raise ValueError(f"{member.filename!r} is encrypted")
+            members.extract(member, into)
