@@ -22,8 +22,13 @@ _WRITTEN = (
     ),
     re.compile(rf"^(?P<day>\d{{1,2}})[ -]{_MONTH}\.?[ -]{_YEAR}", re.IGNORECASE),
     re.compile(rf"^{_MONTH}\.?(?:[ -](?P<day>\d{{1,2}}),?)?[ -]{_YEAR}", re.IGNORECASE),
+    re.compile(
+        rf"^(?P<year>\d{{4}})[ -]{_MONTH}\.?(?:[ -](?P<day>\d{{1,2}}))?(?=$|[T ] *\d)",
+        re.IGNORECASE,
+    ),
 )
-"""2026-3-1 and 2026/03/01; 1-Mar-2026; Mar 1, 2026 and, of a month, March 2026."""
+"""2026-3-1 and 2026/03/01; 1-Mar-2026; Mar 1, 2026 and, of a month, March 2026; 2026 Mar, as R's tsibble
+writes months, and 2026-Mar-1."""
 _HOUR = re.compile(r"[T ](\d)(?=:)")
 _HALF = re.compile(
     r"[T ](?P<hour>0?[1-9]|1[0-2])(?P<rest>:\d\d(?::\d\d)?) ?(?P<half>[ap])\.?m\.?$", re.IGNORECASE
