@@ -9,6 +9,7 @@ Messages name a file by `file.path`: where it is in a folder, or would be.
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from io import BufferedIOBase, BytesIO
@@ -20,17 +21,10 @@ ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.
 """Endings of files that hold files."""
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 """Endings of spreadsheets."""
-_ABOUT = (
-    "readme",
-    "license",
-    "licence",
-    "copying",
-    "citation",
-    "notice",
-    "changes",
-    "changelog",
+_ABOUT = re.compile(
+    r"(?:readme|licen[cs]es?|copying|citation|notice|changes|changelog)(?![a-z])", re.IGNORECASE
 )
-"""Beginnings of names of files that are about others."""
+"""Beginnings of names of files that are about others: not `citations.xlsx`."""
 
 
 class File:
@@ -139,10 +133,11 @@ class FileSet:
             yield from self.below(inner)
 
 
-def is_about(file: File) -> bool:
-    """Whether a file at the top tells about the others or their licence, by its name. Those of inner
-    folders may be the data themselves: a collection of READMEs."""
-    return "/" not in file.name and file.name.lower().startswith(_ABOUT)
+def is_about(file: File, *, anywhere: bool = False) -> bool:
+    """Whether a file at the top, or `anywhere`, tells about the others or their licence, by its name. Those
+    of inner folders may be the data themselves where these are texts: a collection of READMEs."""
+    folder, _, name = file.name.rpartition("/")
+    return (anywhere or not folder) and _ABOUT.match(name) is not None
 
 
 def files_of(raw: Path) -> FileSet:

@@ -55,6 +55,33 @@ def test_lines_that_a_spreadsheet_fills_up_with_delimiters_are_no_rows(tmp_path:
     assert table.notes == ["1 line below is no part of the table: '\"Source: the ministry, 2026\"'"]
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "10,,,,\n11,,,,\n",
+        "2026-04-01,,,,\n",
+        "Rome,,,,\n",
+        # As wordy as a source, and as a row above it.
+        "the old town,,,,\n,,,,\nthe new town,,,,\n",
+    ],
+)
+@pytest.mark.parametrize("blank", [",,,,\n", "\n"])
+def test_rows_of_a_key_only_below_a_blank_line_stay(tmp_path: Path, rows: str, blank: str) -> None:
+    table = read(tmp_path, HEADER + ROWS + blank + rows)
+    filled = [row for row in rows.splitlines() if row.strip(",")]
+    assert table.rows == 9 + len(filled)
+    assert not any("below" in note for note in table.notes)
+
+
+def test_a_title_and_a_blank_line_stand_above_two_columns(tmp_path: Path) -> None:
+    rows = "day,sales\n2026-01-01,5\n2026-01-02,6\n2026-01-03,7\n"
+    for above in ("Sales by day\n\n", "Sales by day,\nof 2026,\n,\n"):
+        table = read(tmp_path, above + rows)
+        assert (table.names, table.rows) == (["day", "sales"], 3)
+    # Without the blank line a second name may be missing.
+    assert read(tmp_path, "word,\nfoo,bar\nbaz,qux\nto,do\nin,out\n").names == ["word"]
+
+
 def test_rows_without_a_filled_cell_are_counted_and_no_rows(tmp_path: Path) -> None:
     broken = "10,Rome,many,1.5,new\n"
     table = read(tmp_path, HEADER + ROWS + ",,,,\n , ,,,\n" + broken)
@@ -78,6 +105,17 @@ def test_a_text_a_line_below_one_name_may_hold_commas(tmp_path: Path) -> None:
         "well, well, well",
     ]
     assert table.notes == ["table.csv has one column: commas in its lines separate nothing"]
+
+
+def test_a_quote_at_the_start_of_a_text_a_line_stays(tmp_path: Path) -> None:
+    table = read(tmp_path, 'text\n"No," she said, and left\n"never, I said\nwell\n')
+    lines = ['"No," she said, and left', '"never, I said', "well"]
+    assert table.column("text").to_pylist() == lines
+
+
+def test_a_table_with_a_ragged_row_below_a_title_is_no_text_a_line(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="row 2: 3 cells where the header has 1"):
+        read(tmp_path, "Sales\n\nname,price,qty\na,1,2\nb,1\nc,2,3\n")
 
 
 def test_tabs_separate_sentences_that_have_as_many_commas(tmp_path: Path) -> None:

@@ -29,6 +29,13 @@ def test_one_text_next_to_a_licence_is_the_table(tmp_path: Path) -> None:
     assert read_table(tmp_path).rows == 3
 
 
+def test_a_licence_in_an_inner_folder_does_not_hide_the_table_there(tmp_path: Path) -> None:
+    (tmp_path / "iris").mkdir()
+    (tmp_path / "iris/iris.data").write_text(ROWS)
+    (tmp_path / "iris/LICENSE").write_text("MIT\n")
+    assert read_table(tmp_path).rows == 3
+
+
 @pytest.mark.parametrize("name", ["changes.data", "notices.txt", "readme.txt"])
 def test_the_only_file_of_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(ROWS)

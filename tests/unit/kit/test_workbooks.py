@@ -81,6 +81,12 @@ def test_sheets_with_the_same_columns_are_one_table_and_each_names_its_rows(tmp_
         numbers(table, "size")
 
 
+def test_sheets_may_have_their_columns_in_another_order(tmp_path: Path) -> None:
+    turned = [row[::-1] for row in ROWS]
+    table = read_table(workbook(tmp_path, {"a": [HEADER, *ROWS], "b": [HEADER[::-1], *turned]}))
+    assert numbers(table, "size").tolist() == [n * 1.5 for n in range(12)] * 2
+
+
 def test_anomaly_and_text_take_several_sheets_too(tmp_path: Path) -> None:
     series = {}
     for year in (2025, 2026):

@@ -154,7 +154,7 @@ def test_what_is_no_tagged_table_is_named(tmp_path: Path, rows: list[list[str]],
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["SMSSpamCollection", "messages.xlsx"])
+@pytest.mark.parametrize("name", ["SMSSpamCollection", "messages.xlsx", "citations.xlsx"])
 def test_what_tells_about_the_only_table_does_not_hide_it(tmp_path: Path, name: str) -> None:
     rows = [
         [label, f"please call me at {n} o'clock, it is {label}"]
@@ -172,3 +172,14 @@ def test_what_tells_about_the_only_table_does_not_hide_it(tmp_path: Path, name: 
     summary, _ = built(raw)
     assert sum(summary["rows"].values()) == 40
     assert "2 classes" in summary["headline"]
+
+
+def test_a_workbook_called_as_what_tells_about_others_is_read_where_it_is_the_only_file(
+    tmp_path: Path,
+) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    rows = [[f"please call at {n} o'clock", "ab"[n % 2]] for n in range(40)]
+    pd.DataFrame(rows, columns=["text", "label"]).to_excel(raw / "changes.xlsx", index=False)
+    summary, _ = built(raw)
+    assert sum(summary["rows"].values()) == 40

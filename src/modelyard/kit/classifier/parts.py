@@ -74,7 +74,9 @@ def tables_of(files: FileSet, *, documents: bool) -> list[File]:
     tables = [file for file in files if is_rows(file.name)]
     if tables:
         return tables
-    rest = [file for file in files if not (is_about(file) or file.suffix in (".md", ".dvc"))]
+    rest = [file for file in files if file.suffix not in (".md", ".dvc")]
+    # Where all are called so, they are the data.
+    rest = [file for file in rest if not is_about(file)] or rest
     if rest and all(is_workbook(file.name) for file in rest):
         return rest
     # A .json or .txt next to other files describes them, or is a text; by itself it may hold the rows, and

@@ -22,7 +22,8 @@ _YEAR = re.compile(r"(?:1[5-9]|2[01])\d\d")
 _LEAST_ROWS = 3
 """Rows of one width below a header, which make a table of it."""
 _NARROWEST = 3
-"""Columns of the narrowest table above which a title is recognised."""
+"""Columns of the narrowest table above which a title is recognised without a blank line below it, and a
+source below the table."""
 _STEADY = 0.95
 """Share of the rows that have a table's width; the others are errors to name."""
 _LONGEST_FOOTER = 5
@@ -103,9 +104,14 @@ def _widths(header: str, below: str) -> list[tuple[int, int]]:
 
 
 def _has_loose_commas(content: str) -> bool:
-    """Whether lines below a header of one name hold commas, some more than others: a text a line."""
+    """Whether lines below a header of one name hold commas, some more than others: a text a line. Most
+    lines as wide as a table are one with a fault, which is refused."""
     rows, _ = _rows(content, ",")
-    return len({len(row) for row in rows[1:] if row}) > 1
+    widths = Counter(len(row) for row in rows[1:] if row)
+    if len(widths) < 2:
+        return False
+    width, count = widths.most_common(1)[0]
+    return width < _NARROWEST or count <= widths.total() / 2
 
 
 def _lines_above(content: str, delimiter: str) -> int:
@@ -117,12 +123,15 @@ def _lines_above(content: str, delimiter: str) -> int:
     if not widths:
         return 0
     width = widths.most_common(1)[0][0]
-    if width < _NARROWEST:
+    if width < 2:
         return 0
     place = 0
     while place < len(rows) and _filled(rows[place]) <= width / 2:
         place += 1
     if place in (0, len(rows)) or len(rows[place]) != width:
+        return 0
+    if width < _NARROWEST and _filled(rows[place - 1]):
+        # A header may lack one of two names. It has no blank line below it.
         return 0
     below = [row for row in rows[place + 1 :] if row]
     steady = sum(len(row) == width for row in below)
@@ -155,12 +164,15 @@ def _is_header(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
 
 def _without_footer(content: str, delimiter: str) -> tuple[str, list[str]]:
     """Without the lines below the last blank one where each is a single cell, as a source is.
-    Spreadsheets fill both up with delimiters."""
+    Spreadsheets fill both up with delimiters: such a line may be a row too, of a key without values, and is
+    none where it has several words and no row above it is filled so."""
     if _first_width(content, delimiter) < _NARROWEST:
         return content, []
     blanks = f" \t\r\n{delimiter}"
     tail = content[-_SNIFFED_CHARACTERS:]
-    lines = io.StringIO(tail.rstrip(blanks), newline="").readlines()
+    lines = io.StringIO(tail, newline="").readlines()
+    while lines and not lines[-1].strip(blanks):
+        lines.pop()
     below: list[str] = []
     while lines and lines[-1].strip(blanks) and len(below) <= _LONGEST_FOOTER:
         below.insert(0, lines.pop())
@@ -169,13 +181,24 @@ def _without_footer(content: str, delimiter: str) -> tuple[str, list[str]]:
     cells, _ = _rows("".join(below), delimiter)
     if not cells or any(_filled(row) > 1 for row in cells):
         return content, []
+    is_filled_up = any(len(row) > 1 for row in cells)
+    if is_filled_up and not all(_has_words(row[0]) for row in cells):
+        return content, []
     while lines and not lines[-1].strip(blanks):
         lines.pop()
     end = len(content) - len(tail) + len("".join(lines))
+    above, _ = _rows(content[:end], delimiter)
+    if is_filled_up and any(_filled(row) == 1 for row in above):
+        return content, []
     if content.count('"', 0, end) % 2:
         # The end of a cell with paragraphs.
         return content, []
     return content[:end], [line.strip(blanks) for line in below]
+
+
+def _has_words(cell: str) -> bool:
+    """Whether it is more than a key: at least two words, not numbers or a date."""
+    return len(cell.split()) > 1 and any(letter.isalpha() for letter in cell)
 
 
 def _sniff(text: str, delimiters: Iterable[str]) -> tuple[str, float]:

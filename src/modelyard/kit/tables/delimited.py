@@ -117,9 +117,9 @@ def _without_unfilled(
 
 
 def _is_quoted(text: Text) -> bool:
-    """Whether quotes enclose cells. Collections of sentences between tabs are rarely written so:
+    """Whether quotes enclose cells. Sentences between tabs, or one a line, are rarely written so:
     one that begins `"No," she said` would lose its quotes, or swallow the next ones."""
-    if text.delimiter != "\t" or '"' not in text.content:
+    if text.delimiter not in ("\t", WHOLE_LINES) or '"' not in text.content:
         return True
     return _BEGINS_WITH_A_QUOTE.search(_QUOTED_CELL.sub(r"\1", text.content)) is None
 

@@ -118,7 +118,7 @@ def _plain_tables(files: Sequence[File]) -> list[File]:
     `.txt`, as the machines of a benchmark are. What tells about them or their licence is none of them."""
     if len(files) == 1 and is_plain(files[0].name):
         return list(files)
-    found = [file for file in files if not is_about(file)]
+    found = [file for file in files if not is_about(file, anywhere=True)]
     if len(found) == 1 and is_plain(found[0].name):
         return found
     if found and all(file.suffix == ".txt" for file in found):

@@ -54,7 +54,7 @@ def read_workbook(file: File, *, has_header: bool | None = None) -> Table:
         raise BadData("no sheet has a row below a header", file=file.path)
     by_size = sorted(tables, key=lambda name: tables[name].rows, reverse=True)
     largest = tables[by_size[0]]
-    if all(tables[name].names == largest.names for name in by_size):
+    if all(set(tables[name].names) == set(largest.names) for name in by_size):
         return joined(list(tables.values()), "sheets")
     others = by_size[1:]
     if any(largest.rows < _FAR_MORE * tables[name].rows for name in others):
