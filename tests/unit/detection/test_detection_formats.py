@@ -82,7 +82,7 @@ def test_crowds_and_difficult_objects_are_neither_found_nor_missed(tmp_path):
         scenes = read_scenes(tmp_path / name, PICTURES).scenes
         assert [box.ignored for scene in scenes for box in scene.boxes].count(True) == 1
         summary, _ = prepared(tmp_path / name)
-        assert "1 crowds or difficult objects" in summary["headline"]
+        assert "1 crowds, regions or difficult objects" in summary["headline"]
 
 
 def test_boxes_over_the_edge_are_cut_and_those_without_area_left_out(tmp_path):

@@ -64,12 +64,21 @@ def test_kitti_says_where_the_objects_of_the_left_camera_are(tmp_path: Path, lab
     kitti(tmp_path, labels)
     listing = read(tmp_path)
     assert (listing.format, len(listing.scenes)) == ("KITTI", 20)
-    assert listing.dropped == {"regions: DontCare": 7, "without a text file": 40}
+    assert listing.dropped == {"without a text file": 40}
     for number, scene in enumerate(listing.scenes):
         assert scene.picture.name == f"training/image_2/{number:06}.png"
         assert scene.split == "train"
-        assert [box.label for box in scene.boxes] == [label for label, _ in boxes_of(number)]
-        assert [(b.left, b.top, b.right, b.bottom) for b in scene.boxes] == edges_of(number)
+        regions = [box for box in scene.boxes if box.ignored]
+        assert [box.label for box in regions] == ["DontCare"] * (number % 3 == 0)
+        boxes = [box for box in scene.boxes if not box.ignored]
+        assert [box.label for box in boxes] == [label for label, _ in boxes_of(number)]
+        assert [(b.left, b.top, b.right, b.bottom) for b in boxes] == edges_of(number)
+
+
+def test_a_file_that_names_classes_holds_no_boxes_of_kitti(tmp_path: Path) -> None:
+    kitti(tmp_path, "training/labels")
+    (tmp_path / "training/labels/classes.txt").write_text("cat\ndog\n")
+    assert len(read(tmp_path).scenes) == 20
 
 
 def test_a_test_picture_of_the_same_number_is_another_one(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from modelyard.kit.boxes.geometry import overlaps
-from modelyard.kit.boxes.precision import Judged, Objects
+from modelyard.kit.boxes.precision import EVERY, Judged, Objects
 from modelyard.kit.intervals import Draws
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
@@ -166,3 +168,22 @@ def test_the_threshold_lies_where_right_answers_end():
     assert nothing.best_threshold() == 0.5
     assert nothing.figures()["map"] == 0.0
     assert len(nothing.samples(Draws(nothing.pictures))) == 200
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_an_ignored_object_of_every_class_is_as_one_of_each(seed):
+    truth, found = case(seed)
+    # Answers of another class than that of the object that they are near.
+    found = replace(found, label=(found.label + np.arange(len(found)) % 2) % 3)
+    spread = truth.ignored
+    each = [truth.rows(~spread), *(truth.rows(spread) for _ in range(3))]
+    labels = [truth.label[~spread], *(np.full(spread.sum(), label) for label in range(3))]
+    copies = Objects.of(
+        np.concatenate([one.picture for one in each]),
+        np.concatenate(labels),
+        np.concatenate([one.boxes for one in each]),
+        ignored=np.concatenate([one.ignored for one in each]),
+    )
+    every = replace(truth, label=np.where(spread, EVERY, truth.label))
+    assert Judged(every, found, 12, 3).figures() == Judged(copies, found, 12, 3).figures()
+    assert Judged(every, found, 12, 3).figures() != Judged(truth, found, 12, 3).figures()

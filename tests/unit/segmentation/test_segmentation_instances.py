@@ -33,6 +33,7 @@ from modelyard.families.segmentation.instances import MOST_TRAINED, InstanceData
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec, palette
 from modelyard.judging.evaluation import Part
 from modelyard.kit.boxes.answering import ObjectAnswers
+from modelyard.kit.boxes.precision import EVERY
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.pixels import Limits
 from modelyard.runtimes.export import to_onnx
@@ -121,6 +122,25 @@ def test_objects_over_each_other_are_judged_whole_and_learnt_as_they_are_seen(tm
     assert numbers[8 + 16, 16] == 2
     assert numbers[8 + 2, 60] == IGNORED
     assert numbers[2, 2] == IGNORED
+
+
+def test_a_crowd_of_a_class_that_training_lacks_is_ignored_for_every_class(tmp_path):
+    crowd = rectangle(20, 0, 40, 9)
+    raw = rewritten(
+        tmp_path / "raw",
+        [{"category_id": 30, "segmentation": compressed(crowd), "iscrowd": 1}],
+    )
+    content = json.loads((raw / "instances.json").read_text())
+    content["categories"].append({"id": 30, "name": "herd"})
+    (raw / "instances.json").write_text(json.dumps(content))
+    out = features_of(instanced(), raw, tmp_path / "features")
+    split, place = place_of(out, "00.png")
+    truth_ = load_truth(out, split)
+    rows = truth_.rows(truth_.picture == place)
+    assert rows.masks is not None
+    assert (rows.label.tolist(), rows.ignored.tolist()) == ([EVERY], [True])
+    assert np.array_equal(coco.decode(rows.masks[0]).astype(bool), crowd)
+    assert store.load_arrays(out, f"{split}.masks")[place][8 + 2, 60] == IGNORED
 
 
 def test_masks_and_outlines_of_a_folder_are_read_by_the_kind_that_needs_them(tmp_path):

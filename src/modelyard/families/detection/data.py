@@ -1,6 +1,7 @@
 """From a folder of pictures with boxes to splits and assets.
 
-train.objects.npy …     a row an object: picture, class, left, top, right, bottom, ignored
+train.objects.npy …     a row an object: picture, class, left, top, right, bottom, ignored; of an ignored one
+                        that is of no class of training the class is EVERY
 
 and what `modelyard.kit.pictures.data` writes.
 """
@@ -20,6 +21,7 @@ from modelyard.families.detection.samples import write_sample
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.kit.arrays import save_beside
 from modelyard.kit.boxes.annotated import Annotated, annotated, look
+from modelyard.kit.boxes.precision import EVERY
 from modelyard.kit.boxes.reading import read_scenes
 from modelyard.kit.boxes.scenes import Scene, Scenes
 from modelyard.kit.classifier.divide import SPLITS
@@ -134,6 +136,8 @@ def _write_split(
         for label, box, ignored in columns:
             if label in spec.classes:
                 rows.append([place, spec.classes.index(label), *box, ignored])
+            elif ignored:
+                rows.append([place, EVERY, *box, ignored])
     objects = np.array(rows, np.float64).reshape(-1, 7)
     save_beside(out, split, "objects", objects)
     save_groups_of(out, split, [example.group for example in part])
@@ -147,6 +151,7 @@ def _summary(
 ) -> dict[str, Any]:
     rows = {split: len(part) for split, part in parts.items()}
     some: list[Annotated] = []
+    looked_for: Counter[str] = Counter()
     counts: dict[str, Counter[str]] = {}
     for split, part in parts.items():
         counts[split] = Counter()
@@ -154,6 +159,7 @@ def _summary(
             one = pictures[example.name]
             some.append(one)
             counts[split].update(one.labels)
+            looked_for.update(_looked_for(one))
     total: Counter[str] = Counter()
     for count in counts.values():
         total.update(count)
@@ -163,15 +169,15 @@ def _summary(
     said = {
         "pictures without boxes": sum(not picture.labels for picture in some),
         "of the boxes cut at the picture's edge": sum(picture.cut for picture in some),
-        "crowds or difficult objects, neither found nor missed": ignored,
+        "crowds, regions or difficult objects, neither found nor missed": ignored,
         f"pictures {PAGES}": sum(picture.pages for picture in some),
     }
     for words, number in said.items():
         if number:
             headline += f", {number:,} {words}"
     listing.drop("boxes: without area in the picture", sum(picture.empty for picture in some))
-    strange = sorted(total.keys() - set(spec.classes))
-    lost = sum(total[name] for name in strange)
+    strange = sorted(looked_for.keys() - set(spec.classes))
+    lost = sum(looked_for[name] for name in strange)
     listing.drop(f"boxes: of a class that training lacks ({first_of(strange, NAMED)})", lost)
     if turns := sum(picture.was_turned for picture in some):
         listing.notes.append(f"{turns} pictures were turned by EXIF, and their boxes with them.")

@@ -27,7 +27,7 @@ from modelyard.kit.arrays import load_beside
 from modelyard.kit.boxes import report
 from modelyard.kit.boxes.family import ObjectFamily
 from modelyard.kit.boxes.geometry import areas, into_square
-from modelyard.kit.boxes.precision import LEAST_SCORE, MOST_FOUND, Judged, Objects
+from modelyard.kit.boxes.precision import EVERY, LEAST_SCORE, MOST_FOUND, Judged, Objects
 from modelyard.kit.classes.answers import check_shared
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.changes import Changes
@@ -63,7 +63,8 @@ class Detection(DetectionData, ObjectFamily[DetectionConfig, DetectionSpec]):
             rows = table[table[:, 0] == place]
             order = np.argsort(-areas(rows[:, 2:6]), kind="stable")[:most]
             rows = rows[order]
-            found[place, : len(rows), 0] = rows[:, 1]
+            # What is learnt in an ignored object depends on no class; -1 would be no object at all.
+            found[place, : len(rows), 0] = np.where(rows[:, 1] == EVERY, 0, rows[:, 1])
             found[place, : len(rows), 1:5] = into_square(rows[:, 2:6], (width, height), spec.size)
             found[place, : len(rows), 5] = rows[:, 6]
         return found

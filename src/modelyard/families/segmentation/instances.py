@@ -28,7 +28,7 @@ from modelyard.families.segmentation.rle import run_lengths
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec, answered, resized
 from modelyard.kit.arrays import load_beside
 from modelyard.kit.boxes.annotated import Look
-from modelyard.kit.boxes.precision import Objects
+from modelyard.kit.boxes.precision import EVERY, Objects
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.data import NAMED
 
@@ -83,7 +83,9 @@ class InstanceData(SegmentationData):
         self, out: Path, split: str, part: list[Masked], table: np.ndarray, spec: SegmentationSpec
     ) -> None:
         def drawn(one: Masked) -> tuple[np.ndarray, tuple[list[int], list[Any]]]:
-            known = [each for each in one.objects if table[each.value] != IGNORED and _seen(each)]
+            seen = [each for each in one.objects if _seen(each)]
+            # A crowd is ignored, of whatever class it is.
+            known = [each for each in seen if each.crowd or table[each.value] != IGNORED]
             numbers, labels = _numbered(known, one.look, table)
             return numbers, (labels, [_as_judged(each, one.look, table) for each in known])
 
@@ -139,10 +141,14 @@ def _numbered(objects: list[Drawn], look: Look, table: np.ndarray) -> tuple[np.n
 
 
 def _as_judged(one: Drawn, look: Look, table: np.ndarray) -> list[Any]:
-    """Class, whether it is a crowd, and run lengths in the size of an answer."""
+    """Class, whether it is a crowd, and run lengths in the size of an answer. The class of a crowd that
+    is of none of training is EVERY."""
     size = answered(look.size, MASK_PIXELS)
     mask = resized(coco.decode(one.mask), size)
-    return [int(table[one.value]), one.crowd, run_lengths(mask > 0)]
+    label = int(table[one.value])
+    if label == IGNORED:
+        label = EVERY
+    return [label, one.crowd, run_lengths(mask > 0)]
 
 
 def load_truth(features: Path, split: str) -> Objects:

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from modelyard.errors import BadData
 from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in
+from modelyard.kit.boxes.yolo import CLASSES
 from modelyard.kit.tables import decoded
 from modelyard.store.files import File, FileSet
 
@@ -15,7 +16,7 @@ CELLS = (15, 16)
 """Of a line; the last one of 16 is a detector's score."""
 EDGES = slice(4, 8)
 DONT_CARE = "DontCare"
-"""A region whose objects nobody labelled."""
+"""A region whose objects nobody labelled: what is found there is neither right nor wrong."""
 LOOKED_AT = 500
 """Bytes that tell the format."""
 
@@ -23,7 +24,11 @@ LOOKED_AT = 500
 def kitti_files(files: FileSet) -> list[File]:
     """The text files that hold boxes of KITTI, in folders that are called `label_2`, `labels`, … Of a
     folder that has one all are: some hold nothing."""
-    candidates = [file for file in files if file.suffix == ".txt" and _folder_of(file) is not None]
+    candidates = []
+    for file in files:
+        names_classes = PurePosixPath(file.name).name in CLASSES
+        if file.suffix == ".txt" and _folder_of(file) is not None and not names_classes:
+            candidates.append(file)
     folders = {_folder_of(file) for file in candidates if _is_kitti(file)}
     return [file for file in candidates if _folder_of(file) in folders]
 
@@ -35,22 +40,15 @@ def read_kitti(found: list[File], pictures: Pictures) -> Scenes:
         BadData: with the file and its line.
     """
     listing = Scenes("KITTI", [])
-    regions = 0
     for file in found:
         text = decoded(file)[0] if file.read().strip() else ""
         boxes = []
         for row, line in enumerate(text.splitlines(), start=1):
-            if not line.strip():
-                continue
-            box = _box(file, row, line)
-            if box.label == DONT_CARE:
-                regions += 1
-            else:
-                boxes.append(box)
+            if line.strip():
+                boxes.append(_box(file, row, line))
         picture = pictures.annotated_by(file, PurePosixPath(file.name).stem, "")
         if picture is not None:
             listing.scenes.append(Scene(picture, tuple(boxes), file.path, split_in(file.name)))
-    listing.drop(f"regions: {DONT_CARE}", regions)
     pictures.check(listing, listing.pictures, "without a text file")
     return listing
 
@@ -85,4 +83,5 @@ def _box(file: File, row: int, line: str) -> Box:
             raise BadData(f"{cell!r} is no number of pixels", file=file.path, row=row)
         edges.append(edge)
     left, top, right, bottom = edges
-    return Box(cells[0], left, top, right, bottom)
+    label = cells[0]
+    return Box(label, left, top, right, bottom, ignored=label == DONT_CARE)

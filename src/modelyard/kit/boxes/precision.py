@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,9 @@ SIZES = ("small", "medium", "large")
 MOST_FOUND, LEAST_SCORE = 100, 0.01
 """Objects of a class and picture that are judged, the surest; and how sure at least: what is surer than
 the rest counts, not what is sure."""
+EVERY = -1
+"""Class of an ignored object that is none of those that are judged, such as a region that nobody labelled:
+it is ignored for every class."""
 HALF, THREE_QUARTERS = 0, 5
 """Places of the overlaps 0.5 and 0.75 among those that an average precision is the mean of."""
 
@@ -30,7 +33,7 @@ class Objects:
     picture: np.ndarray
     """Numbers of pictures, int64 (n,)."""
     label: np.ndarray
-    """Numbers of classes, int64 (n,)."""
+    """Numbers of classes, int64 (n,); of some true ones that are ignored EVERY."""
     boxes: np.ndarray
     """(n, 4): left, top, right and bottom in pixels."""
     score: np.ndarray
@@ -149,7 +152,7 @@ class Judged:
 
     def __init__(self, truth: Objects, found: Objects, pictures: int, classes: int) -> None:
         self.pictures, self.classes = pictures, classes
-        evaluator = _evaluated(truth, found, pictures, classes)
+        evaluator = _evaluated(_of_each_class(truth, classes), found, pictures, classes)
         self._entries: list[Any] = evaluator.evalImgs
         # By overlap, recall, class, size and number found; -1 where there is no object.
         precision = evaluator.eval["precision"][..., -1]
@@ -263,6 +266,16 @@ class Judged:
         # Halfway to the next score: an answer just below it is as good as this one elsewhere.
         after = scores[min(best + 1, len(scores) - 1)]
         return float((scores[best] + after) / 2)
+
+
+def _of_each_class(truth: Objects, classes: int) -> Objects:
+    """The objects, those of EVERY class once for each: the evaluator judges class by class."""
+    times = np.where(truth.label == EVERY, classes, 1)
+    objects = truth.rows(np.repeat(np.arange(len(truth)), times))
+    spread = objects.label == EVERY
+    label = objects.label.copy()
+    label[spread] = np.tile(np.arange(classes), int((truth.label == EVERY).sum()))
+    return replace(objects, label=label)
 
 
 def _evaluated(truth: Objects, found: Objects, pictures: int, classes: int) -> Any:
