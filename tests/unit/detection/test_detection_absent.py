@@ -126,3 +126,57 @@ def test_pictures_of_one_split_that_is_not_training_are_divided(tmp_path: Path) 
     assert all(summary["rows"].values())
     said = "All pictures are of the split validation: new splits are drawn from them."
     assert said in summary["notes"]
+
+
+def test_files_of_the_same_name_are_counted_each(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        labelme(tmp_path / folder)
+        without(tmp_path / folder, 3)
+    listing = read(tmp_path)
+    assert listing.dropped == {"listed, and not in the folder": 2}
+    (note,) = listing.notes
+    assert note.startswith("2 of the 40 pictures")
+    assert note.endswith("(03.png).")
+
+
+def splits(raw: Path) -> None:
+    """Two splits of COCO whose pictures have the same names, and few of the second one's."""
+    for split in ("train", "val"):
+        coco(raw / split)
+        (raw / "annotations").mkdir(exist_ok=True)
+        (raw / split / "instances.json").rename(raw / f"annotations/instances_{split}.json")
+    without(raw / "val", *range(10))
+
+
+def test_a_picture_of_the_same_name_in_another_split_is_another_one(tmp_path: Path) -> None:
+    splits(tmp_path)
+    listing = read(tmp_path)
+    assert listing.dropped == {"listed, and not in the folder": 10}
+    for scene in listing.scenes:
+        assert scene.picture.name.startswith("train/" if scene.split == "train" else "val/")
+    assert len(listing.scenes) == 30
+
+
+def test_a_table_means_pictures_of_its_split_by_names_without_endings(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for number in range(20):
+            picture(tmp_path / split / f"{number:02}.png", number)
+        lines = [f"{number:02},cat,1,2,9,9" for number in range(20)]
+        header = "image_id,class,xmin,ymin,xmax,ymax"
+        (tmp_path / f"{split}.csv").write_text("\n".join([header, *lines]))
+    without(tmp_path / "val", *range(10))
+    listing = read(tmp_path)
+    assert listing.dropped == {"listed, and not in the folder": 10}
+    assert len(listing.scenes) == 30
+
+
+def test_a_list_for_validation_may_name_pictures_in_the_folder_of_training(tmp_path: Path) -> None:
+    splits(tmp_path)
+    for file in (
+        "annotations/instances_train.json",
+        *(f"val/images/{n}.png" for n in range(10, 20)),
+    ):
+        (tmp_path / file).unlink()
+    listing = read(tmp_path)
+    assert (len(listing.scenes), listing.dropped) == (20, {})
+    assert {scene.split for scene in listing.scenes} == {"validation"}

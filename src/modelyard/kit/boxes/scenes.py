@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData
@@ -105,7 +106,22 @@ class Pictures:
         ends = self._by_end[PurePosixPath(name).name]
         # With its folders if it can be, else by its last part: paths of another machine are common.
         whole = [file for file in ends if f"/{file.name}".endswith(f"/{name}")]
-        return whole or ends
+        return self._not_of_another_split(whole or ends, name, near)
+
+    def _not_of_another_split(self, found: list[File], name: str, near: File) -> list[File]:
+        """Without those in the folder of another split than that of the annotations: where the folder
+        holds a part of `val`, a name that is not there may be one of `train` too. Where no picture is
+        in a folder of their split, as of a list of some pictures of `train` for validation, all."""
+        split = split_in(near.name)
+        if split not in self._splits or split_in(name) is not None:
+            return found
+        return [file for file in found if split_in(file.name) in (None, split)]
+
+    @cached_property
+    def _splits(self) -> Set[str]:
+        """Those that the names of pictures say."""
+        splits = {split_in(file.name) for file in self.all}
+        return {split for split in splits if split is not None}
 
     def of_stem(self, stem: str, near: File) -> File | None:
         """The picture that is called so but for its ending; None: there is none, which is counted.
@@ -113,7 +129,8 @@ class Pictures:
         Raises:
             BadData: there are several.
         """
-        return self._only(self._by_stem[stem], stem, near, "")
+        found = self._not_of_another_split(self._by_stem[stem], stem, near)
+        return self._only(found, stem, near, "")
 
     def annotated_by(self, near: File, name: str, place: str) -> File | None:
         """The picture of an annotation file of its own: called as that file, or `name`, since pictures

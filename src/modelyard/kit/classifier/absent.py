@@ -23,16 +23,16 @@ class Absent:
 
     def __init__(self, raw: Path, kind: FileKind) -> None:
         self.raw, self.kind = raw, kind
-        self._tables: dict[str, Path] = {}
+        self._listed: dict[tuple[str, Path], None] = {}
 
     @property
     def names(self) -> list[str]:
-        """In the order in which they were found."""
-        return list(self._tables)
+        """In the order in which they were found, each once."""
+        return list(dict.fromkeys(name for name, _ in self._listed))
 
     def add(self, name: str, table: Path) -> None:
-        """Counts a file that `table` lists; the same name twice is one."""
-        self._tables.setdefault(name, table)
+        """Counts a file that `table` lists; the same name twice in one table is one."""
+        self._listed[name, table] = None
 
     def leave_out(self, listing: Listed, found: int, there: int) -> None:
         """Counts them in the listing, and names the first.
@@ -44,16 +44,15 @@ class Absent:
         Raises:
             BadData: the folder has so few of the listed files that it is another one.
         """
-        if not self._tables:
+        if not self._listed:
             return
-        names = self.names
-        absent, shown = len(names), first_of(names, SHOWN)
+        absent, shown = len(self._listed), first_of(self.names, SHOWN)
         total = found + absent
         is_part = found >= LEAST_OF_LISTED * total or found >= LEAST_OF_FOLDER * there
         if not found or not is_part:
             have = f"{found:,}" if found else "none"
             problem = f"has {have} of the {total:,} {self.kind.many} that are listed: no {shown}"
-            table = self._tables[names[0]]
+            _, table = next(iter(self._listed))
             hint = f"Names are relative to the file that lists them ({table.name}), or to the data "
             hint += "folder: point data.uri at a folder with both"
             raise BadData(problem, file=self.raw, hint=hint)
