@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -126,10 +127,29 @@ def test_a_mask_of_classes_in_a_folder_of_its_own_is_none_of_objects(tmp_path: P
     assert len(summary["classes"]) == 3
 
 
-def test_masks_that_are_called_as_classes_are_no_objects(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [("road", "car"), ("left_lung", "right lung")])
+def test_masks_that_are_called_as_classes_are_no_objects(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
     raw = nuclei(tmp_path / "raw")
     for folder in (raw / "stage1_train").iterdir():
-        for file, name in zip(sorted((folder / "masks").iterdir()), ("road", "car"), strict=False):
+        for file, name in zip(sorted((folder / "masks").iterdir()), names, strict=False):
             file.rename(file.with_name(f"{name}.png"))
     with pytest.raises(BadData, match="is the mask of no picture"):
         prepared(raw)
+
+
+def test_outlines_next_to_the_masks_are_read_for_their_classes(tmp_path: Path) -> None:
+    raw = nuclei(tmp_path / "raw")
+    images, annotations = [], []
+    for number in range(20):
+        images.append({"id": number, "file_name": f"{number:02}a7f.png"})
+        for top, bottom, left, right in boxes(number):
+            corners = [left, top, right, top, right, bottom, left, bottom]
+            one = {"id": len(annotations), "image_id": number, "bbox": [0, 0, 1, 1]}
+            kind = {"category_id": len(annotations) % 2, "segmentation": [corners]}
+            annotations.append(one | kind)
+    categories = [{"id": 0, "name": "nucleus"}, {"id": 1, "name": "mitosis"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (raw / "instances.json").write_text(json.dumps(content))
+    assert set(objects(raw)[0]["classes"]) == {"nucleus", "mitosis"}

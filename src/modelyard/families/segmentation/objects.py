@@ -3,6 +3,7 @@ Data Science Bowl 2018 come (https://bbbc.broadinstitute.org/BBBC038)."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
@@ -84,8 +85,9 @@ def _are_objects(pictures: dict[str, list[File]], objects: dict[str, list[File]]
         there = pictures.get(folder, [])
         if len(there) > 1 or any(PurePosixPath(file.name).stem in own for file in there):
             return False
-    # `road.png` in each folder is the mask of a class.
-    return not any(count > 1 and stem.isalpha() for stem, count in stems.items())
+    # `left_lung.png` in each folder is the mask of a class, `cell_1.png` that of an object.
+    repeated = [stem for stem, count in stems.items() if count > 1]
+    return all(re.search(r"\d", stem) for stem in repeated)
 
 
 def _drawn(masks: Sequence[File], limits: Limits) -> Callable[[Look], list[Drawn]]:

@@ -105,19 +105,20 @@ def read_pairs(
     if unread and not masks:
         hint = "Add Cityscapes' files _gtFine_labelIds.png"
         raise BadData("holds masks of colours or objects only", file=raw, hint=hint)
-    if masks:
-        from modelyard.families.segmentation.objects import read_objects
-
-        objects = read_objects(files, masks, background, limits)
-        if objects is not None:
-            objects.pairs.sort(key=lambda pair: pair.picture.name)
-            return objects
     # Without a picture of its name a file is none: the picture itself may lie in `annotations/`.
     paired = _paired(files, seen)
     by_file = not paired.isdisjoint(mask.name for mask in masks) and preferred == "masks"
     drawn = _outlined(files, format, background, paired, by_file)
     if not masks and not drawn:
         raise BadData("holds no masks", file=raw, hint=LAYOUTS)
+    if not drawn:
+        from modelyard.families.segmentation.objects import read_objects
+
+        # Outlines of the same objects may tell their classes.
+        objects = read_objects(files, masks, background, limits)
+        if objects is not None:
+            objects.pairs.sort(key=lambda pair: pair.picture.name)
+            return objects
     if by_file or not drawn:
         listing, read = _folders(files, masks, unread, ignored, limits), "masks"
     else:
