@@ -92,6 +92,17 @@ def test_pictures_that_a_table_lists_and_the_folder_lacks_are_left_out(tmp_path:
     )
 
 
+def test_numbers_of_something_else_are_no_names_of_pictures_in_class_folders(
+    tmp_path: Path,
+) -> None:
+    pictures(tmp_path / "cats", 0, 6)
+    pictures(tmp_path / "dogs", 6, 6)
+    (tmp_path / "prices.csv").write_text("price,label\n" + rows(500, 60) + rows(0, 12))
+    found = labels(read(tmp_path))
+    assert found["cats/1.png"] == "cats"
+    assert len(found) == 12
+
+
 def test_a_table_of_another_folders_pictures_is_refused(tmp_path: Path) -> None:
     pictures(tmp_path / "images", 0, 12)
     (tmp_path / "labels.csv").write_text("file,label\n" + rows(100, 60, "images/{}.png"))

@@ -88,6 +88,7 @@ def tables_in(files: FileSet, kind: FileKind, allowed: Sequence[str]) -> list[La
     names = FilesByName(files, kind)
     if not names:
         return []
+    in_classes = _in_class_folders(files, kind)
     found = []
     bare: list[tuple[File, list[str]]] = []
     for file in files:
@@ -101,6 +102,9 @@ def tables_in(files: FileSet, kind: FileKind, allowed: Sequence[str]) -> list[La
         except BadData:
             continue  # a table of something else
         column = _of_files(columns, rows, names)
+        # Where folders are the classes, numbers of something else may be names of files.
+        if column is None and not in_classes:
+            column = _of_a_part(columns, rows, names)
         if column is None:
             continue
         roles = _roles(columns, rows, column, allowed)
@@ -110,7 +114,7 @@ def tables_in(files: FileSet, kind: FileKind, allowed: Sequence[str]) -> list[La
             group = usual_name(NAMES_OF_GROUPS, columns, {roles.file, roles.label})
             found.append(LabelTable(file, roles, group, rows, notes))
     has_no_labels = bool(bare) and not found
-    if has_no_labels and not _in_class_folders(files, kind):
+    if has_no_labels and not in_classes:
         file, columns = bare[0]
         problem = f"lists {kind.many}, and no column is the label by its name; seen: {first_of(columns, SHOWN)}"
         hint = "Call that column label, or move the table away where folders are the classes"
@@ -168,13 +172,18 @@ def read_tables(tables: Sequence[LabelTable], files: FileSet, kind: FileKind) ->
 
 
 def _of_files(columns: Sequence[str], rows: Sequence[Row], names: FilesByName) -> str | None:
-    """The column whose cells name files: for most of the first rows, or most of the files, since a
-    folder may hold a part of what is listed."""
+    """The column whose cells name files, for most of the first rows."""
     first = [cells for _, cells in rows[:LOOKED_AT]]
     for column in columns:
         found = sum(bool(names.named(cells[column])) for cells in first)
         if 2 * found > len(first):
             return column
+    return None
+
+
+def _of_a_part(columns: Sequence[str], rows: Sequence[Row], names: FilesByName) -> str | None:
+    """The column whose cells name most of the files, and others: a folder may hold a part of what is
+    listed."""
     for column in columns:
         listed: set[str] = set()
         for _, cells in rows:
