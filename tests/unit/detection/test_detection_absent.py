@@ -180,3 +180,35 @@ def test_a_list_for_validation_may_name_pictures_in_the_folder_of_training(tmp_p
     listing = read(tmp_path)
     assert (len(listing.scenes), listing.dropped) == (20, {})
     assert {scene.split for scene in listing.scenes} == {"validation"}
+
+
+def test_a_path_of_another_machine_says_its_split_itself(tmp_path: Path) -> None:
+    splits(tmp_path)
+    (tmp_path / "annotations/instances_train.json").unlink()
+    file = tmp_path / "annotations/instances_val.json"
+    content = json.loads(file.read_text())
+    content["images"] = [
+        image | {"file_name": f"/home/me/train/{image['file_name']}"}
+        for image in content["images"][:10]
+    ]
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] < 10]
+    file.write_text(json.dumps(content))
+    names = [scene.picture.name for scene in read(tmp_path).scenes]
+    assert names == [f"train/images/{number:02}.png" for number in range(10)]
+
+
+def test_a_good_share_of_what_is_listed_is_a_part_among_any_other_pictures(tmp_path: Path) -> None:
+    coco(tmp_path)
+    without(tmp_path, *range(3, 20))
+    for number in range(100, 150):
+        picture(tmp_path / "images" / f"{number}.png", number)
+    listing = read(tmp_path)
+    assert listing.dropped == {"not in the JSON": 50, "listed, and not in the folder": 17}
+
+
+def test_a_comment_in_a_list_of_pascal_voc_names_no_picture(tmp_path: Path) -> None:
+    voc(tmp_path)
+    lists = tmp_path / "ImageSets/Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("# by hand\n" + "\n".join(f"{n:02}" for n in range(20)))
+    assert read(tmp_path).dropped == {}

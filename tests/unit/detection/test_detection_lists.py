@@ -10,7 +10,7 @@ from modelyard.errors import BadData
 from modelyard.kit.boxes.reading import read_scenes
 from modelyard.kit.boxes.scenes import Scenes
 from modelyard.kit.pictures.pixels import PICTURES
-from tests.unit.detection.folders import boxes_of, picture
+from tests.unit.detection.folders import boxes_of, picture, yolo
 
 SPACE = "1.89 0.48 1.20 1.84 1.47 8.41 0.01"
 REGION = f"DontCare -1 -1 -10 1.50 2.00 30.00 9.00 {'-1 ' * 3}{'-1000 ' * 3}-10\n"
@@ -146,3 +146,10 @@ def test_a_list_of_wider_face_that_ends_early_is_refused(tmp_path: Path) -> None
     file.write_text("\n".join(file.read_text().splitlines()[:-1]))
     with pytest.raises(BadData, match="wider_face_val_bbx_gt.txt, row"):
         read(tmp_path)
+
+
+def test_an_outline_of_yolo_with_as_many_numbers_is_none_of_kitti(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    corners = ".1 .1 .3 .1 .4 .2 .4 .3 .3 .4 .1 .4 .1 .2"
+    (tmp_path / "labels/00.txt").write_text(f"0 {corners}\n")
+    assert read(tmp_path).format == "YOLO"

@@ -15,6 +15,8 @@ from modelyard.errors import BadData
 from modelyard.families.segmentation.config import SegmentationConfig
 from modelyard.families.segmentation.data import reading
 from modelyard.families.segmentation.instances import load_truth
+from modelyard.families.segmentation.spec import IGNORED
+from modelyard.kit.classifier import store
 from tests.unit.detection.folders import picture
 from tests.unit.segmentation.folders import HEIGHT, WIDTH
 from tests.unit.segmentation.test_segmentation_formats import found, prepared
@@ -153,3 +155,29 @@ def test_outlines_next_to_the_masks_are_read_for_their_classes(tmp_path: Path) -
     content = {"images": images, "annotations": annotations, "categories": categories}
     (raw / "instances.json").write_text(json.dumps(content))
     assert set(objects(raw)[0]["classes"]) == {"nucleus", "mitosis"}
+
+
+def test_a_small_object_that_lies_in_a_large_one_stays_visible(tmp_path: Path) -> None:
+    raw = nuclei(tmp_path / "raw")
+    pixels = np.zeros((HEIGHT, WIDTH))
+    pixels[6:9, 6:9] = 255
+    for folder in (raw / "stage1_train").iterdir():
+        mask(folder / "masks/0.png", pixels)
+    _, out = objects(raw)
+    for numbers, labels in zip(
+        store.load_arrays(out, "train.masks"), store.load_labels(out, "train"), strict=True
+    ):
+        count = int((labels >= 0).sum())
+        assert set(np.unique(numbers)) == {0, *range(1, count + 1), IGNORED}
+
+
+def test_a_single_mask_a_folder_or_two_pictures_are_no_objects(tmp_path: Path) -> None:
+    one = nuclei(tmp_path / "one" / "raw")
+    for folder in (one / "stage1_train").iterdir():
+        for file in sorted((folder / "masks").iterdir())[1:]:
+            file.unlink()
+    two = nuclei(tmp_path / "two" / "raw")
+    picture(two / "stage1_train/00a7f/images/other.png", 77, (WIDTH, HEIGHT))
+    for raw in (one, two):
+        with pytest.raises(BadData, match="is the mask of no picture"):
+            prepared(raw)
