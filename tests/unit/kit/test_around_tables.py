@@ -92,6 +92,12 @@ def test_rows_without_a_filled_cell_are_counted_and_no_rows(tmp_path: Path) -> N
         numbers(table, "sales")
 
 
+def test_lines_that_are_blank_in_either_way_count_where_a_row_is_named(tmp_path: Path) -> None:
+    table = read(tmp_path, HEADER + ROWS + "\n,,,,\n10,Rome,many,1.5,new\n")
+    with pytest.raises(BadData, match="row 12, column 'sales'"):
+        numbers(table, "sales")
+
+
 def test_an_empty_cell_of_a_single_column_stays_a_row(tmp_path: Path) -> None:
     assert read(tmp_path, 'note\na\n""\nb\n').rows == 3
 

@@ -69,7 +69,24 @@ def test_empty_and_hidden_sheets_are_no_tables(tmp_path: Path) -> None:
     book = openpyxl.load_workbook(file)
     book["Old"].sheet_state = "hidden"
     book.save(file)
-    assert read_table(file).names == HEADER
+    table = read_table(file)
+    assert (table.names, table.notes) == (HEADER, [])
+
+
+def test_a_sheet_with_a_header_only_is_no_table(tmp_path: Path) -> None:
+    file = workbook(tmp_path, {"Towns": [HEADER, *ROWS], "Next year": [["river"]]})
+    assert read_table(file).notes == []
+
+
+def test_a_number_beyond_what_a_cell_holds_exactly_is_not_written_out(tmp_path: Path) -> None:
+    table = read_table(workbook(tmp_path, {"a": [["x", "y"], [1e300, 1], [2.0**53, 2]]}))
+    assert table.column("x").to_pylist() == ["1e+300", "9007199254740992"]
+
+
+def test_a_workbook_next_to_a_readme_is_the_table_of_a_folder(tmp_path: Path) -> None:
+    workbook(tmp_path, {"Towns": [HEADER, *ROWS]})
+    (tmp_path / "README.md").write_text("Towns.\n")
+    assert read_table(tmp_path).rows == 12
 
 
 def test_sheets_with_the_same_columns_are_one_table_and_each_names_its_rows(tmp_path: Path) -> None:
