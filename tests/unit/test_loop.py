@@ -137,6 +137,27 @@ def test_a_schedule_that_lowers_nothing_is_as_a_constant_one(tmp_path: Path) -> 
         assert card["epochs"] == 5
 
 
+@pytest.mark.parametrize(("schedule", "stopped"), [("one_cycle", 15), ("constant", 4)])
+def test_patience_goes_on_counting_where_training_was_stopped(
+    tmp_path: Path, schedule: str, stopped: int
+) -> None:
+    class Stopped(Told):
+        def batches(self, features: Path, split: str, epoch: int) -> Batches:
+            if split == "train" and epoch == stopped:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().batches(features, split, epoch)
+
+    losses = (3.0, 2.0, *[2.5] * 18)
+    chosen = settings(epochs=20, patience=3, schedule=schedule)
+    whole = Trainer(0, chosen).fit(Told(losses=losses), tmp_path, tmp_path)
+    trainer = Trainer(0, chosen, checkpoints=str(tmp_path / "saved"))
+    with pytest.raises(Interrupted):
+        trainer.fit(Stopped(losses=losses), tmp_path, tmp_path)
+    card = trainer.fit(Told(losses=losses), tmp_path, tmp_path)
+    assert (card["epochs"], card["best_epoch"]) == (whole["epochs"], whole["best_epoch"])
+    assert card["curves"] == whole["curves"]
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     weights = []
     for seed in (1, 1, 2):

@@ -212,3 +212,10 @@ def test_a_comment_in_a_list_of_pascal_voc_names_no_picture(tmp_path: Path) -> N
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("# by hand\n" + "\n".join(f"{n:02}" for n in range(20)))
     assert read(tmp_path).dropped == {}
+
+
+def test_pictures_of_training_only_are_divided_without_a_word(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    coco(raw)
+    (raw / "instances.json").rename(raw / "instances_train2017.json")
+    assert prepared(raw)[0]["notes"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from modelyard.families.segmentation.spec import IGNORED
-from modelyard.families.segmentation.voids import is_void
+from modelyard.families.segmentation.voids import is_void, voids
 from tests.unit.detection.folders import picture
 from tests.unit.segmentation.folders import HEIGHT, WIDTH, as_palette, outlines, truth
 from tests.unit.segmentation.test_segmentation_formats import found, prepared
@@ -98,3 +99,10 @@ def test_names_of_nothing(name: str) -> None:
 )
 def test_names_of_something(name: str) -> None:
     assert not is_void(name)
+
+
+def test_a_name_without_a_pixel_and_a_class_of_the_earlier_model_are_left_as_they_are() -> None:
+    names = {0: "road", 1: "car", 2: "void"}
+    assert voids(names, Counter({0: 9, 1: 9}), []) == (frozenset(), [])
+    assert voids(names, Counter({0: 9, 1: 9, 2: 1}), ["void"]) == (frozenset(), [])
+    assert voids(names, Counter({0: 9, 1: 9, 2: 1}), [])[0] == {2}
