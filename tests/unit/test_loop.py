@@ -150,10 +150,10 @@ def test_patience_goes_on_counting_where_training_was_stopped(
     losses = (3.0, 2.0, *[2.5] * 18)
     chosen = settings(epochs=20, patience=3, schedule=schedule)
     whole = Trainer(0, chosen).fit(Told(losses=losses), tmp_path, tmp_path)
-    trainer = Trainer(0, chosen, checkpoints=str(tmp_path / "saved"))
+    saved = str(tmp_path / "saved")
     with pytest.raises(Interrupted):
-        trainer.fit(Stopped(losses=losses), tmp_path, tmp_path)
-    card = trainer.fit(Told(losses=losses), tmp_path, tmp_path)
+        Trainer(0, chosen, checkpoints=saved).fit(Stopped(losses=losses), tmp_path, tmp_path)
+    card = Trainer(0, chosen, checkpoints=saved).fit(Told(losses=losses), tmp_path, tmp_path)
     assert (card["epochs"], card["best_epoch"]) == (whole["epochs"], whole["best_epoch"])
     assert card["curves"] == whole["curves"]
 
