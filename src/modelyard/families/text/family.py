@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from modelyard.compress.teaching import Teacher
 from modelyard.families.text import network
@@ -17,12 +18,14 @@ from modelyard.families.text.checkpoint import T, TokensData
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.data import LabelsTextData, TextData
 from modelyard.families.text.host import LabelsTextHost, TextHost
+from modelyard.families.text.linear import add_linear
 from modelyard.families.text.spec import TextSpec
 from modelyard.family import Split, Trainable
 from modelyard.judging.evaluation import Table
 from modelyard.kit.checkpoints import paced
 from modelyard.kit.classes.judged import Judged
 from modelyard.kit.classifier import store
+from modelyard.kit.classifier.family import WEIGHTS as CLASS_WEIGHTS
 from modelyard.kit.classifier.family import Batch, Change, Classifier
 from modelyard.kit.classifier.host import ClassifierHost
 from modelyard.kit.classifier.store import Plan
@@ -31,7 +34,7 @@ from modelyard.kit.labels.family import ManyLabels
 from modelyard.kit.text import simple
 from modelyard.kit.text.encoder import Encoder, Guesses, Guessing, hiding
 from modelyard.settings.compress import CompressSettings
-from modelyard.store.base import base_of
+from modelyard.store.base import WEIGHTS, base_of
 from modelyard.training.loop import load_weights
 
 if TYPE_CHECKING:
@@ -135,6 +138,38 @@ class Text(TextData, Networks[TextSpec]):
 
     Answering: type[ClassifierHost[TextSpec]] = TextHost
     Recurrent = staticmethod(network.recurrent)
+    _by_itself = False
+    """Whether the network trains without the part of pieces and pairs, which is fitted after it."""
+
+    def start(self, plan: Plan, spec: TextSpec) -> torch.nn.Module:
+        """As in other tasks; while it trains by itself without pieces and pairs."""
+        if self._by_itself:
+            plan = plan | {"pairs": 0}
+        return super().start(plan, spec)
+
+    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+        """Trains the network, then fits the part of pieces and pairs. One that goes on from an earlier
+        model, or that `compress` changes, trains as a whole."""
+        self._by_itself = base_of(features) is None and not self.config.compress.wanted
+        try:
+            return super().fit(features, out, trainer)
+        finally:
+            self._by_itself = False
+
+    def complete(self, features: Path, out: Path) -> None:
+        """Fits the part of pieces and pairs, where the network was trained without."""
+        if not self._by_itself:
+            return
+        assets = Path(out) / "assets"
+        trained = load_weights(self.model(assets), out)
+        self._by_itself = False
+        whole = self.model(assets)
+        if not isinstance(whole, network.WideRecurrent):
+            return
+        whole.load_state_dict(trained.state_dict(), strict=False)
+        tokens, labels = store.load_arrays(features, "train"), store.load_labels(features, "train")
+        add_linear(whole, tokens, labels, whole.get_buffer(CLASS_WEIGHTS).numpy())
+        save_file(whole.state_dict(), Path(out) / WEIGHTS)
 
     def rivals(self, features: Path, split: Split) -> dict[str, np.ndarray]:
         """TF-IDF and logistic regression."""

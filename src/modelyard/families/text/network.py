@@ -61,14 +61,19 @@ class Wide(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (batch, length) to (batch, classes)."""
         seen = tokens != self.pad
-        following = nn.functional.pad(tokens[:, 1:], (0, 1), value=self.pad)
-        # Two primes: a pair and its reverse have different places.
-        places = (tokens * 1_000_003 + following * 7_919) % self.pairs.shape[1]
+        places, paired = self.places(tokens)
         pieces = nn.functional.embedding(tokens, self.pieces.t()) * seen[..., None]
-        pairs = nn.functional.embedding(places, self.pairs.t()) * (following != self.pad)[..., None]
+        pairs = nn.functional.embedding(places, self.pairs.t()) * paired[..., None]
         # As of rows of counts of length one, longer texts are not surer.
         length = seen.sum(1, keepdim=True).clamp(min=1).to(pieces.dtype).sqrt()
         return SPEED * (pieces.sum(1) + pairs.sum(1)) / length
+
+    def places(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The place of the pair that begins at each token, and whether one does: (batch, length) both."""
+        following = nn.functional.pad(tokens[:, 1:], (0, 1), value=self.pad)
+        # Two primes: a pair and its reverse have different places.
+        places = (tokens * 1_000_003 + following * 7_919) % self.pairs.shape[1]
+        return places, following != self.pad
 
 
 class Recurrent(nn.Module):
@@ -114,7 +119,7 @@ class Recurrent(nn.Module):
 
 
 class WideRecurrent(Recurrent):
-    """Pieces and pairs have a part in the logits, and the network what their order adds."""
+    """Pieces and pairs have a part in the logits next to what the network reads: see `linear`."""
 
     def __init__(self, made: Plan, spec: TokenSpec) -> None:
         super().__init__(made, spec)

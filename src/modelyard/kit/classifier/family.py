@@ -75,6 +75,9 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         """
         return None
 
+    def complete(self, features: Path, out: Path) -> None:
+        """Adds to the weights in `out` what is no part of the shared training."""
+
     def more_assets(self, net: torch.nn.Module, assets: Path) -> None:
         """Adds to the assets what the host needs of the trained network."""
 
@@ -189,6 +192,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         assets = Path(out) / "assets"
         plan = self.plan(self.Spec.load(assets))
         report = trainer.fit(self, features, out)
+        self.complete(features, out)
         # From here on `model` builds the network of the plan; while it trains, as set.
         store.save_plan(assets, plan)
         self.more_assets(load_weights(self.model(assets), out), assets)
