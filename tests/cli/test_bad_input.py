@@ -169,7 +169,8 @@ FILES = {
         "a.csv.gz",
         ["a.csv.gz"],
     ),
-    "unknown ending": (lambda: Path("a.xlsx").write_bytes(b"PK"), "a.xlsx", [".csv", ".parquet"]),
+    "unknown ending": (lambda: Path("a.mat").write_bytes(b"MATLAB"), "a.mat", [".csv", ".parquet"]),
+    "no workbook": (lambda: Path("a.xlsx").write_bytes(b"PK"), "a.xlsx", ["is not a workbook"]),
     "unknown scheme": (lambda: None, "s4://bucket/a.csv", ["'s4'", "s3"]),
     "a password in the URI": (
         lambda: None,
