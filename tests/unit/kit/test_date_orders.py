@@ -204,7 +204,6 @@ def test_a_setting_is_stronger_than_a_number_that_stays(tmp_path: Path) -> None:
         ("1 Mar. 2026", (2026, 3, 1)),
         ("Mar 2026", (2026, 3, 1)),
         ("March-2026", (2026, 3, 1)),
-        ("2026 Mar", (2026, 3, 1)),
         ("2026-Mar-01 8:05", (2026, 3, 1, 8, 5)),
         ("2026 March 1", (2026, 3, 1)),
     ],
@@ -219,7 +218,7 @@ def test_dates_with_the_year_first_or_a_month_by_its_name_are_read(
 
 
 @pytest.mark.parametrize(
-    "cell", ["Mayor 2026", "2026-13-1", "Mar 32 2026", "2026 Mars", "2026.1.1.1", "Mar 26"]
+    "cell", ["Mayor 2026", "2026-13-1", "Mar 32 2026", "2026.1.1.1", "Mar 26"]
 )
 def test_what_only_looks_like_such_a_date_is_none(tmp_path: Path, cell: str) -> None:
     with pytest.raises(BadData, match="neither a number nor a time"):
