@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from modelyard.kit.moments import is_written_out
+
 ENGLISH, CONTINENTAL, FRENCH = "1,234.5", "1.234,5", "1 234,5"
 STYLES = (ENGLISH, CONTINENTAL, FRENCH, "1 234.5", "1'234.5", "1'234,5")
 """How numbers may be written with separators: second character between thousands, sixth before
@@ -52,6 +54,9 @@ def numeral(text: str) -> Numeral | None:
     tidy = text.strip().translate(_TIDY)
     found = _NUMERAL.fullmatch(tidy)
     if found is None:
+        return None
+    # 2026 Mar is a month, and Mar no unit.
+    if found["after"] and is_written_out(tidy):
         return None
     brackets = found["open"] is not None
     # Each may stand in several places, and in one of them only: -5, $-5 and 5- are one number.

@@ -204,6 +204,7 @@ def test_a_setting_is_stronger_than_a_number_that_stays(tmp_path: Path) -> None:
         ("1 Mar. 2026", (2026, 3, 1)),
         ("Mar 2026", (2026, 3, 1)),
         ("March-2026", (2026, 3, 1)),
+        ("2026 Mar", (2026, 3, 1)),
         ("2026-Mar-01 8:05", (2026, 3, 1, 8, 5)),
         ("2026 March 1", (2026, 3, 1)),
     ],
