@@ -44,7 +44,7 @@ class Source(BaseModel):
     files: dict[str, FileInfo]
     """By relative name."""
     note: str | None = None
-    """Whether a local path is what the `.dvc` file beside it says, and which archive held the files."""
+    """Whether a local path is what the `.dvc` file next to it says, and which archive held the files."""
     shards: int = 0
     """How many hold the files. 0: they are plain."""
 

@@ -218,9 +218,7 @@ def test_dates_with_the_year_first_or_a_month_by_its_name_are_read(
     assert found.notes == []
 
 
-@pytest.mark.parametrize(
-    "cell", ["Mayor 2026", "2026-13-1", "Mar 32 2026", "2026.1.1.1", "Mar 26"]
-)
+@pytest.mark.parametrize("cell", ["Mayor 2026", "2026-13-1", "Mar 32 2026", "2026.1.1.1", "Mar 26"])
 def test_what_only_looks_like_such_a_date_is_none(tmp_path: Path, cell: str) -> None:
     with pytest.raises(BadData, match="neither a number nor a time"):
         times(table(tmp_path / "raw", cell), "date")

@@ -49,8 +49,8 @@ class TextModel(ClassifierModel):
     """rnn and lstm, for labels and tags: whether the pieces of a text and its pairs of
     neighbouring pieces have a part of their own in the answer, wherever they stand: what TF-IDF
     and logistic regression see. For labels a logistic regression of them is fitted after the
-    network, and each has half of the say; where the run goes on from an earlier model, or
-    `compress` changes the network, it trains as a whole. Of a tag, the word's first piece and
+    network, and the answer's logits are the mean of both; where the run continues an earlier model,
+    or `compress` changes the network, all of it trains together. Of a tag, the word's first piece and
     those next to it, and its first and last letters."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Before the last layer, and of the tokens' states, in training. None: 0.5, of a t5 0.1."""

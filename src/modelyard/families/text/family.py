@@ -148,8 +148,8 @@ class Text(TextData, Networks[TextSpec]):
         return super().start(plan, spec)
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
-        """Trains the network, then fits the part of pieces and pairs. One that goes on from an earlier
-        model, or that `compress` changes, trains as a whole."""
+        """Trains the network, then fits the part of pieces and pairs. One that continues an earlier
+        model, or that `compress` changes, trains with it."""
         self._by_itself = base_of(features) is None and not self.config.compress.wanted
         try:
             return super().fit(features, out, trainer)
