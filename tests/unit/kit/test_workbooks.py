@@ -48,6 +48,13 @@ def test_cells_of_a_sheet_are_those_of_its_csv(tmp_path: Path) -> None:
     assert times(table, "opened")[1] - times(table, "opened")[0] == 86_400
 
 
+def test_a_time_of_day_is_read_with_its_date(tmp_path: Path) -> None:
+    rows = [["when", "x"], [dt.datetime(2026, 1, 1, 8, 30), 1], [dt.datetime(2026, 1, 2), 2]]
+    table = read_table(workbook(tmp_path, {"a": rows}))
+    assert table.column("when").to_pylist()[0] == "2026-01-01 08:30:00"
+    assert times(table, "when")[1] - times(table, "when")[0] == 15.5 * 3_600
+
+
 def test_a_title_blank_rows_and_a_source_around_the_table_are_left_out(tmp_path: Path) -> None:
     rows = [["Towns of 2026"], [], HEADER, *ROWS, [], ["Source: the ministry"]]
     shifted = [["", *row] for row in rows]

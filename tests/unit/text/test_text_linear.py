@@ -15,7 +15,7 @@ from modelyard.families.text.linear import STRENGTH, add_linear
 from modelyard.families.text.network import WideRecurrent
 from modelyard.kit.classifier import store
 from modelyard.training.loop import Trainer, load_weights
-from tests.unit.text.test_text_model import family
+from tests.unit.text.test_text_model import family, trained
 
 
 def read(net: torch.nn.Module, tokens: torch.Tensor) -> np.ndarray:
@@ -33,8 +33,11 @@ def test_the_answer_is_the_mean_of_network_and_regression(tmp_path: Path, classe
     assert isinstance(net, WideRecurrent)
     tokens = store.load_arrays(tmp_path / "out", "train").astype(np.int64)
     labels = np.arange(len(tokens)) % classes
+    # An untrained head says next to nothing, of which a half would not be missed.
+    torch.nn.init.normal_(net.head.weight)
     before = read(net, torch.from_numpy(tokens))
-    add_linear(net, tokens, labels, np.ones(classes))
+    counting = np.arange(1.0, classes + 1)
+    add_linear(net, tokens, labels, counting)
     part = 2 * read(net, torch.from_numpy(tokens)) - before
 
     # The same counts by another way, and scikit-learn's own weights of rare terms.
@@ -49,7 +52,8 @@ def test_the_answer_is_the_mean_of_network_and_regression(tmp_path: Path, classe
         row /= np.sqrt(len(held))
     rows = TfidfTransformer(norm=None).fit_transform(counts).toarray()
     rows /= np.sqrt((rows**2).sum() / len(rows))
-    expected = LogisticRegression(C=STRENGTH, max_iter=1_000).fit(rows, labels).predict_proba(rows)
+    fitted = LogisticRegression(C=STRENGTH, max_iter=1_000, class_weight=dict(enumerate(counting)))
+    expected = fitted.fit(rows, labels).predict_proba(rows)
     seen = np.exp(part) / np.exp(part).sum(axis=1, keepdims=True)
     assert np.abs(seen - expected).max() < 0.02
 
@@ -70,6 +74,29 @@ def test_the_regression_is_fitted_after_training_and_kept_in_the_weights(tmp_pat
     tokens = torch.from_numpy(store.load_arrays(tmp_path / "out", "test").astype(np.int64))
     answers = read(net, tokens).argmax(axis=1)
     assert (answers == store.load_labels(tmp_path / "out", "test")).mean() > 0.9
+
+
+@pytest.mark.parametrize("changed", ["nothing", "continued", "compressed"])
+def test_what_continues_or_is_compressed_trains_with_the_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    found = family(tmp_path, "lstm", {"epochs": 1})
+    if changed == "continued":
+        monkeypatch.setattr(
+            "modelyard.families.text.family.base_of", lambda features: tmp_path / "earlier"
+        )
+    elif changed == "compressed":
+        compress = found.config.compress.model_copy(update={"sparsity": 0.5})
+        found.config = found.config.model_copy(update={"compress": compress})
+    fitted = []
+    monkeypatch.setattr(
+        "modelyard.families.text.family.add_linear", lambda *arguments: fitted.append(arguments)
+    )
+    trained(found, tmp_path)
+    assert bool(fitted) == (changed == "nothing")
+    net = load_weights(found.model(tmp_path / "model/assets"), tmp_path / "model")
+    assert isinstance(net, WideRecurrent)
+    assert bool(net.wide.pairs.count_nonzero()) == (changed != "nothing")
 
 
 def test_each_of_many_labels_has_a_regression(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +108,6 @@ def _written(row: Sequence[Any]) -> Iterable[str]:
             yield str(int(cell))
         elif isinstance(cell, timedelta):
             yield str(cell.total_seconds())
-        elif isinstance(cell, datetime):
-            yield cell.isoformat(" ")
         else:
             # Of some old workbooks letters come with their zero bytes.
             yield str(cell).replace("\0", "")
