@@ -486,3 +486,13 @@ def test_a_blank_line_among_rows_is_told(
     found = read_examples(tmp_path / "new.csv", package(LineHost.Request, LineHost))
     assert [one.body for one in found] == [{"x": 1}, {"x": 2}]
     assert "1 blank line is no row of new.csv" in capsys.readouterr().err
+
+
+def test_a_row_without_a_cell_is_told_where_the_family_reads_the_table(
+    tmp_path: Path, orders: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "new.csv").write_text("weight,order\n10,1\n,\n9,2\n")
+    answer(str(orders[0]), None, tmp_path / "new.csv", None, False)
+    shown = capsys.readouterr()
+    assert "1 row is blank in new.csv and" in shown.err
+    assert len(shown.out.splitlines()) == 2

@@ -374,3 +374,16 @@ def test_what_may_be_a_bug_and_what_is_said_already_are_left_as_they_are():
     assert refusal(OSError(errno.ENOENT, "No such file", "a")) is None
     assert refusal(ValueError("shapes differ")) is None
     assert refusal(BadData("database or disk is full")) is None
+
+
+def test_data_without_their_option_are_told_what_to_type(cli, tmp_path):
+    (tmp_path / "sales.csv").write_text(GOOD)
+    code, lines = cli("run", "tabular", "sales.csv")
+    assert code == 2
+    assert lines == [
+        "error: 'sales.csv' is one word too many. For your own data type: "
+        "modelyard run tabular --data sales.csv"
+    ]
+    code, lines = cli("run", "sales.csv")
+    assert code == 2
+    assert lines == ["error: name a family. Type: modelyard run FAMILY --data sales.csv"]

@@ -87,6 +87,8 @@ def _rows(file: Path, package: Package) -> tuple[Sequence[Any], bool]:
         return _json_rows(file, package)
     rows = package.host.read_file(file)
     if rows is not None:
+        for note in getattr(rows, "notes", ()):
+            notes.print(note)
         if name.endswith(".txt") and len(rows) == 1:
             _note_lines(file, rows[0])
         return rows, True

@@ -16,11 +16,14 @@ Nodes = Annotated[int, typer.Option("--nodes", min=1, help="Machines that train 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (run, resume, runs):
+    # Further words are refused with what to type.
+    app.command(rich_help_panel=PANEL, context_settings={"allow_extra_args": True})(run)
+    for command in (resume, runs):
         app.command(rich_help_panel=PANEL)(command)
 
 
 def run(
+    context: typer.Context,
     family: Annotated[
         str | None, typer.Argument(metavar="FAMILY", help="Which family.", show_default=False)
     ] = None,
@@ -56,6 +59,12 @@ def run(
     from modelyard.cli.execute import run_pipeline
     from modelyard.errors import UsageError
 
+    if context.args:
+        word = context.args[0]
+        way = f"modelyard run {family} --data {word}"
+        raise UsageError(f"{word!r} is one word too many. For your own data type: {way}")
+    if family is not None and Path(family).is_file():
+        raise UsageError(f"name a family. Type: modelyard run FAMILY --data {family}")
     if (family is None) == (own is None):
         raise UsageError(
             "name one family. Type: modelyard run tabular, or modelyard run --family my_pkg.mod:Family"

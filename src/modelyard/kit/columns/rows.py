@@ -32,9 +32,10 @@ Cells: TypeAlias = "list[Any] | pa.Array | pd.Series[Any]"
 class Rows(Sequence[dict[str, Any]]):
     """Rows of columns, each made when it is looked at: a dict takes ten times what its cells take."""
 
-    def __init__(self, columns: dict[str, Cells]) -> None:
-        """`columns`: cells (rows,) by name."""
+    def __init__(self, columns: dict[str, Cells], notes: Sequence[str]) -> None:
+        """`columns`: cells (rows,) by name; `notes`: what reading them took for granted."""
         self._columns = columns
+        self.notes = notes
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values())))
@@ -68,7 +69,7 @@ def read_rows(file: Path, schema: HasColumns) -> Rows:
         columns[name] = table.column(name)
         if name in known:
             columns[name] = _converted(known[name], table)
-    return Rows(columns)
+    return Rows(columns, table.notes)
 
 
 def _as_called_in_training(file: Path, schema: HasColumns) -> Table:
