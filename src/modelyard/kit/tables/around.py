@@ -51,14 +51,14 @@ def sniffed(content: str, delimiters: Iterable[str] = DELIMITERS) -> Found:
         lines = _lines_above(content, candidate)
         if lines:
             above, content = _parted(content, lines, candidate)
-            notes.append(_note(above, "above"))
+            notes.append(left_out(above, "above"))
             delimiter = candidate
             break
     if not share and not notes and _has_loose_commas(content):
         return Found(content, WHOLE_LINES, [])
     content, below = _without_footer(content, delimiter)
     if below:
-        notes.append(_note(below, "below"))
+        notes.append(left_out(below, "below"))
     return Found(content, delimiter, notes)
 
 
@@ -90,7 +90,7 @@ def without_comments(content: str) -> tuple[str, list[str]]:
         below = f"{header}\n{below}"
     if not comments:
         return below, []
-    return below, [_note(comments, "above")]
+    return below, [left_out(comments, "above")]
 
 
 def _widths(header: str, below: str) -> list[tuple[int, int]]:
@@ -260,7 +260,8 @@ def _parted(content: str, lines: int, delimiter: str) -> tuple[list[str], str]:
     return [line for line in above if line], stream.read()
 
 
-def _note(lines: Sequence[str], where: str) -> str:
+def left_out(lines: Sequence[str], where: str) -> str:
+    """The note on lines that are no part of a table; `where` they stand."""
     shown = lines[0][:_SHOWN]
     if len(lines) == 1:
         return f"1 line {where} is{AROUND}: {shown!r}"

@@ -15,6 +15,7 @@ import pyarrow.csv
 
 from modelyard.errors import BadData
 from modelyard.kit.tables.around import AROUND, DELIMITERS, WHOLE_LINES
+from modelyard.kit.tables.further import further_lines, with_further
 from modelyard.kit.tables.header import distinct_names, holds_numbers, is_data, with_names
 from modelyard.kit.tables.table import TWICE, Table, TableFile, cells_of, without_blanks
 from modelyard.kit.tables.text import Text
@@ -42,11 +43,14 @@ def parse_text(text: Text, *, has_header: bool | None = None) -> Table:
         BadData: a row has more or fewer cells than the header, or a quote stays open.
     """
     if has_header is False or holds_numbers(text.header()):
-        return _below_header(with_names(text))
+        return _below_header(with_names(text), is_own=False)
     return _below_header(text)
 
 
-def _below_header(text: Text) -> Table:
+def _below_header(text: Text, *, is_own: bool = True) -> Table:
+    """Args:
+    is_own: whether the header is the file's own.
+    """
     quoted, numbers = _is_quoted(text), None
     if _BLANK_LINE.search(text.content):
         # A spreadsheet counts blank lines, which pyarrow passes over.
@@ -54,9 +58,16 @@ def _below_header(text: Text) -> Table:
     first = text.header()
     rows = _parse(text, len(first), numbers, quoted=quoted)
     rows, numbers, unfilled = _without_unfilled(rows, numbers)
-    if is_data(first, rows, text, numbers):
-        return _below_header(with_names(text))
-    header, notes = without_blanks(text.first_row(), text.file)
+    lines = further_lines(rows) if is_own else []
+    if not lines and is_data(first, rows, text, numbers):
+        return _below_header(with_names(text), is_own=False)
+    header, notes = text.first_row(), []
+    if lines:
+        header, notes = with_further(first, lines)
+        numbers = (numbers or [*range(1, rows.num_rows + 1)])[len(lines) :]
+        rows = rows.slice(len(lines))
+    header, blanks = without_blanks(header, text.file)
+    notes += blanks
     header, renamed = distinct_names(header)
     for name in dict.fromkeys(renamed.values()):
         others = [own for own, given in renamed.items() if given == name]
