@@ -48,9 +48,7 @@ def parse_text(text: Text, *, has_header: bool | None = None) -> Table:
 
 
 def _below_header(text: Text, *, is_own: bool = True) -> Table:
-    """Args:
-    is_own: whether the header is the file's own.
-    """
+    """`is_own` says whether the header is the file's own."""
     quoted, numbers = _is_quoted(text), None
     if _BLANK_LINE.search(text.content):
         # A spreadsheet counts blank lines, which pyarrow passes over.
@@ -58,20 +56,39 @@ def _below_header(text: Text, *, is_own: bool = True) -> Table:
     first = text.header()
     rows = _parse(text, len(first), numbers, quoted=quoted)
     rows, numbers, unfilled = _without_unfilled(rows, numbers)
-    lines = further_lines(rows) if is_own else []
-    if not lines and is_data(first, rows, text, numbers):
+    further = further_lines(rows) if is_own else []
+    if not further and is_data(first, rows, text, numbers):
         return _below_header(with_names(text), is_own=False)
-    header, notes = text.first_row(), []
-    if lines:
-        header, notes = with_further(first, lines)
-        numbers = (numbers or [*range(1, rows.num_rows + 1)])[len(lines) :]
-        rows = rows.slice(len(lines))
-    header, blanks = without_blanks(header, text.file)
-    notes += blanks
+    header, notes = without_blanks(text.first_row(), text.file)
+    if further:
+        header, more = with_further(header, further)
+        notes += more
+        numbers = (numbers or [*range(1, rows.num_rows + 1)])[len(further) :]
+        rows = rows.slice(len(further))
     header, renamed = distinct_names(header)
     for name in dict.fromkeys(renamed.values()):
         others = [own for own, given in renamed.items() if given == name]
         notes.append(f"{1 + len(others)} {TWICE} {name!r}: the later are {', '.join(others)}")
+    table, words, dropped = _trimmed(rows, header)
+    notes = [*text.notes, *notes]
+    if unfilled:
+        rows_are = "1 row is" if unfilled == 1 else f"{unfilled:,} rows are"
+        notes.append(f"{rows_are} blank in {text.file.name} and{AROUND}")
+    notes += _found_out(text, quoted=quoted)
+    # Of one column it may be meant as an empty cell.
+    if numbers is not None and len(header) == 1:
+        blank = numbers[-1] - len(numbers)
+        lines = "1 blank line is" if blank == 1 else f"{blank:,} blank lines are"
+        notes.append(f"{lines} no row of {text.file.name}")
+    if words:
+        notes.append(f"cells such as NA or null were read as empty: {', '.join(words)}")
+    file = TableFile(text.file, rows.num_rows, numbers)
+    return Table(table, [file], notes, dropped, text.delimiter, renamed=renamed)
+
+
+def _trimmed(rows: pa.Table, header: Sequence[str]) -> tuple[pa.Table, list[str], dict[str, str]]:
+    """The columns that have a name, null where a cell is missing; how many words for that each holds;
+    and why others are dropped."""
     columns, names, words = [], [], []
     dropped = {}
     for name, cells in zip(header, rows.columns, strict=True):
@@ -85,26 +102,19 @@ def _below_header(text: Text, *, is_own: bool = True) -> Table:
         count = pc.sum(pc.and_(empty, pc.not_equal(trimmed, ""))).as_py()
         if count:
             words.append(f"{count} in {name}")
-    notes = [*text.notes, *notes]
-    if unfilled:
-        rows_are = "1 row is" if unfilled == 1 else f"{unfilled:,} rows are"
-        notes.append(f"{rows_are} blank in {text.file.name} and{AROUND}")
+    return pa.table(columns, names=names), words, dropped
+
+
+def _found_out(text: Text, *, quoted: bool) -> list[str]:
+    """Notes on what separates and encloses cells, where it is unusual."""
+    notes = []
     if text.delimiter == WHOLE_LINES:
         notes.append(f"{text.file.name} has one column: commas in its lines separate nothing")
     elif text.delimiter != ",":
         notes.append(f"{text.file.name} is separated by {_called(text.delimiter)}s")
     if not quoted:
         notes.append(f"quotes in {text.file.name} enclose no cells: they are read as they stand")
-    # Of one column it may be meant as an empty cell.
-    if numbers is not None and len(header) == 1:
-        blank = numbers[-1] - len(numbers)
-        lines = "1 blank line is" if blank == 1 else f"{blank:,} blank lines are"
-        notes.append(f"{lines} no row of {text.file.name}")
-    if words:
-        notes.append(f"cells such as NA or null were read as empty: {', '.join(words)}")
-    file = TableFile(text.file, rows.num_rows, numbers)
-    table = pa.table(columns, names=names)
-    return Table(table, [file], notes, dropped, text.delimiter, renamed=renamed)
+    return notes
 
 
 def _without_unfilled(
