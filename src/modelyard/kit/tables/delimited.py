@@ -19,6 +19,7 @@ from modelyard.kit.tables.further import further_lines, with_further
 from modelyard.kit.tables.header import distinct_names, holds_numbers, is_data, with_names
 from modelyard.kit.tables.table import TWICE, Table, TableFile, cells_of, without_blanks
 from modelyard.kit.tables.text import Text
+from modelyard.kit.tables.totals import without_totals
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>", "<null>", "\\N")
 """Cells of a CSV that are read as empty, beside blanks."""
@@ -83,7 +84,8 @@ def _below_header(text: Text, *, is_own: bool = True) -> Table:
     if words:
         notes.append(f"cells such as NA or null were read as empty: {', '.join(words)}")
     file = TableFile(text.file, rows.num_rows, numbers)
-    return Table(table, [file], notes, dropped, text.delimiter, renamed=renamed)
+    found = Table(table, [file], notes, dropped, text.delimiter, renamed=renamed)
+    return without_totals(found)
 
 
 def _trimmed(rows: pa.Table, header: Sequence[str]) -> tuple[pa.Table, list[str], dict[str, str]]:
