@@ -119,6 +119,48 @@ def test_the_files_of_a_single_archive_are_the_data(tmp_path: Path, ending: str)
         get(tmp_path / "other", uri=str(archive), sha256={archive.name: "0" * 64})
 
 
+def packed(files: dict[str, str | bytes]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return content.getvalue()
+
+
+def test_archives_in_an_archive_are_unpacked_in_their_place(tmp_path: Path) -> None:
+    """As competitions bring them."""
+    files: dict[str, str | bytes] = {
+        "train.zip": packed({"train/cat.1.txt": "cat", "train/dog.1.txt": "dog"}),
+        "test1.zip": packed({"1.txt": "?", "2.txt": "?"}),
+        "labels.csv.zip": packed({"labels.csv": "x\n1\n"}),
+        "notes.csv": "kept",
+        "notes.csv.zip": packed({"notes.csv": "the same, packed"}),
+    }
+    (tmp_path / "pets.zip").write_bytes(packed(files))
+    source = get(tmp_path / "raw", uri=str(tmp_path / "pets.zip"))
+    names = ["train/cat.1.txt", "train/dog.1.txt", "test1/1.txt", "test1/2.txt", "labels.csv"]
+    assert set(source.files) == {*names, "notes.csv"}
+    assert (tmp_path / "raw/notes.csv").read_text() == "kept"
+    broken = packed({"train.zip": b"PK", "a.csv": "x"})
+    (tmp_path / "broken.zip").write_bytes(broken)
+    with pytest.raises(BadData, match=r"^broken\.zip\[train\.zip\]: cannot be unpacked: "):
+        get(tmp_path / "other", uri=str(tmp_path / "broken.zip"))
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar.gz"])
+def test_an_archive_that_is_larger_than_the_free_space_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    (tmp_path / "zeros").mkdir()
+    (tmp_path / "zeros/a.bin").write_bytes(bytes(3_000_000))
+    kind = {"zip": "zip", "tar.gz": "gztar"}[ending]
+    shutil.make_archive(str(tmp_path / "a"), kind, tmp_path / "zeros")
+    usage = shutil.disk_usage(tmp_path)._replace(free=2_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(BadData, match="unpacks to 0.003 GB more; the disk has 0.002 GB free. Free"):
+        get(tmp_path / "raw", uri=str(tmp_path / f"a.{ending}"))
+
+
 def test_many_files_of_an_archive_become_shards(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
         for place in range(5):

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from modelyard.errors import BadData
 from modelyard.store.files import ARCHIVES
 
-UNPACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+UNPACKED = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
 """Endings of archives that Python's own library opens."""
 _OF_MACOS = "__MACOSX"
 """The folder of a zip in which macOS keeps what it knows of each file."""
@@ -35,13 +35,14 @@ def check_no_other_archive(file: Path) -> None:
 
 
 def unpack(archive: Path, into: Path, name: str) -> Path:
-    """Unpacks an archive, which messages call `name`; no member may lead out of the folder `into`.
+    """Unpacks an archive, which messages call `name`, and those in it; no member may lead out of the
+    folder `into`.
 
     Returns:
         The folder that holds the files: the only one in others that hold nothing else.
 
     Raises:
-        BadData: it is broken, or protected by a password.
+        BadData: it is broken, protected by a password, or larger than the disk's free space.
     """
     into.mkdir()
     try:
@@ -49,19 +50,56 @@ def unpack(archive: Path, into: Path, name: str) -> Path:
             _unzip(archive, into)
         else:
             with tarfile.open(archive) as members:
-                members.extractall(into, filter="data")
+                for member in members:
+                    _check_room(member.size, into)
+                    members.extract(member, into, filter="data")
+    except _TooLarge as error:
+        raise BadData(
+            str(error), file=Path(name), hint="Free space, or take a part of it"
+        ) from None
     except Exception as error:  # each of the formats has exceptions of its own
         seen = str(error).replace(str(archive), "it").replace(f"{into}/", "")
         problem = f"cannot be unpacked: {seen[:160] or type(error).__name__}"
         hint = "Is it complete, and without a password?"
         raise BadData(problem, file=Path(name), hint=hint) from None
     shutil.rmtree(into / _OF_MACOS, ignore_errors=True)
+    for file in sorted(into.rglob("*")):
+        if file.is_file() and not file.is_symlink() and is_unpacked(file.name):
+            _unpack_in_place(file, f"{name}[{file.relative_to(into)}]")
     inside = into
     while True:
         entries = [entry for entry in inside.iterdir() if not entry.name.startswith(".")]
         if len(entries) != 1 or entries[0].is_symlink() or not entries[0].is_dir():
             return inside
         inside = entries[0]
+
+
+class _TooLarge(Exception):
+    """Files that do not fit."""
+
+
+def _check_room(size: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        seen = f"unpacks to {size / 1e9:,.3g} GB more; the disk has {free / 1e9:,.3g} GB free"
+        raise _TooLarge(seen)
+
+
+def _unpack_in_place(archive: Path, name: str) -> None:
+    """Puts what an archive in another one holds in its place: its only file, else a folder called as it."""
+    ending = next(end for end in UNPACKED if archive.name.lower().endswith(end))
+    aside = archive.with_name(f".{archive.name}")
+    inside = unpack(archive, aside, name)
+    archive.unlink()
+    entries = list(inside.iterdir())
+    place = archive.with_name(archive.name[: -len(ending)])
+    if len(entries) == 1:
+        inside = entries[0]
+        place = archive.with_name(inside.name)
+    # What stands there already is the same, unpacked.
+    if not place.exists():
+        inside.rename(place)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _unzip(archive: Path, into: Path) -> None:
@@ -71,6 +109,7 @@ def _unzip(archive: Path, into: Path) -> None:
     except UnicodeDecodeError:
         members = zipfile.ZipFile(archive)
     with members:
+        _check_room(sum(member.file_size for member in members.infolist()), into)
         for member in members.infolist():
             # Of Windows some tools part folders as Windows does.
             member.filename = member.filename.replace("\\", "/")

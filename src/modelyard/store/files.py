@@ -17,7 +17,10 @@ from pathlib import Path, PurePosixPath
 
 from modelyard.store.shards import INDEX, Member, is_sharded, read_index, read_member
 
-ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+ARCHIVES = (
+    *(".zip", ".7z", ".rar", ".tar", ".tgz", ".tbz2", ".txz"),
+    *(".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst"),
+)
 """Endings of files that hold files."""
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 """Endings of spreadsheets."""
