@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from modelyard.cli.answer import answer, answers_of_folder
 from modelyard.cli.examples import read_examples
@@ -496,3 +496,16 @@ def test_a_row_without_a_cell_is_told_where_the_family_reads_the_table(
     shown = capsys.readouterr()
     assert "1 row is blank in new.csv and" in shown.err
     assert len(shown.out.splitlines()) == 2
+
+
+def test_objects_of_rows_are_fields_of_the_request_by_both_names(tmp_path: Path) -> None:
+    class Request(BaseModel):
+        age: int = Field(alias="user.age")
+        extra: dict[str, int] | None = None
+
+    (tmp_path / "new.jsonl").write_text(
+        '{"user": {"age": 3, "city": "Rome"}, "extra": {"a": 1}, "id": {"n": 7}}\n'
+    )
+    (found,) = read_examples(tmp_path / "new.jsonl", package(Request, LineHost))
+    assert found.body == {"user.age": 3, "extra": {"a": 1}}
+    assert found.unused == {"user.city": "Rome", "id": {"n": 7}}

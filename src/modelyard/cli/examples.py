@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from modelyard.cli.writing import notes
 from modelyard.errors import BadData, UsageError
-from modelyard.kit.json_lines import HALF, ROWS, is_broken, json_rows, read_utf8
+from modelyard.kit.json_lines import HALF, ROWS, flattened, is_broken, json_rows, read_utf8
 from modelyard.packages.package import Package
 from modelyard.store.files import WORKBOOKS, File
 
@@ -112,8 +112,8 @@ def _note_lines(file: Path, body: dict[str, Any]) -> None:
 def _json_rows(file: Path, package: Package) -> tuple[Sequence[Any], bool]:
     """JSON rows, and the list or object of a .json file, are bodies of requests; else, where none
     has a field of one, as in training."""
-    rows = _from_json(File(file.parent, file.name))
     fields = fields_of(package)
+    rows = [_named_as(fields, row) for row in _from_json(File(file.parent, file.name))]
     is_request = any(isinstance(row, dict) and fields.keys() & row.keys() for row in rows)
     if is_request:
         return rows, False
@@ -127,6 +127,17 @@ def _json_rows(file: Path, package: Package) -> tuple[Sequence[Any], bool]:
     if found is None:
         return rows, False
     return found, True
+
+
+def _named_as(fields: Mapping[str, FieldInfo], row: Any) -> Any:
+    """A row with the fields of its objects by both names (`user.age`), where the request has them so."""
+    if not isinstance(row, dict):
+        return row
+    named: dict[str, Any] = {}
+    for name, value in row.items():
+        inner = dict(flattened({name: value}))
+        named |= inner if fields.keys() & inner.keys() else {name: value}
+    return named
 
 
 def _from_json(source: File) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,15 @@ def json_rows(text: str, file: Path, *, splits: bool = False) -> Iterator[tuple[
         if not line.strip():
             continue
         yield row, json_value(line, file, row)
+
+
+def flattened(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of a row's fields; those of an object in it are called by both: `user.age`."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _members(text: str, file: Path, splits: bool) -> list[Any] | None:

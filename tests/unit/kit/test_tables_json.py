@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from modelyard.kit.tables import numbers, read_table, texts
@@ -63,7 +65,7 @@ def test_json_lines_keep_their_types_and_the_place_of_each_row(tmp_path: Path) -
         "either": ["2", "two"],
         "late": [None, "2026-01-31"],
     }
-    assert table.dropped == {"why": "holds objects or lists"}
+    assert table.dropped == {"why": "holds lists"}
     assert table.fault("n", 1, "is wrong").row == 3
 
 
@@ -102,3 +104,37 @@ def test_json_lines_with_what_no_table_can_hold_are_refused(
     assert said in refused(tmp_path, content, "table.jsonl")
     pair = read(tmp_path, '{"a": "\\ud83d\\ude00"}\n', "pair.jsonl")
     assert texts(pair, "a") == ["\U0001f600"]
+
+
+def test_fields_of_objects_are_columns_by_both_names(tmp_path: Path) -> None:
+    lines = [
+        '{"user": {"age": 3, "home": {"city": "Rome"}}, "price": 1, "seen": {}}',
+        '{"user": {"age": 4, "tags": ["a"]}, "price": 2}',
+        '{"user": null, "price": 3}',
+    ]
+    table = read(tmp_path, "\n".join(lines), "events.jsonl")
+    assert table.arrow.to_pydict() == {
+        "user.age": [3, 4, None],
+        "user.home.city": ["Rome", None, None],
+        "price": [1, 2, 3],
+    }
+    assert table.dropped == {"user.tags": "holds lists"}
+    structs = pa.table({"user": [{"age": 3, "home": {"city": "Rome"}}, {"age": 4}], "x": [1, 2]})
+    pq.write_table(structs, tmp_path / "events.parquet")
+    table = read_table(tmp_path / "events.parquet")
+    assert table.names == ["user.age", "user.home.city", "x"]
+    assert numbers(table, "user.age").tolist() == [3, 4]
+
+
+def test_objects_with_keys_for_fields_are_dropped_and_a_name_that_clashes_is_refused(
+    tmp_path: Path,
+) -> None:
+    lines = []
+    for day in range(120):
+        lines.append(json.dumps({"sold": {f"2026-{day}": 1}, "x": day}))
+    table = read(tmp_path, "\n".join(lines), "keys.jsonl")
+    assert table.names == ["x"]
+    assert table.dropped == {"sold": "holds objects with 120 different fields"}
+    clash = '{"a": {"b": 1}}\n{"a": {"b": 1}, "a.b": 2}'
+    said = "row 2, column 'a.b': stands twice in the row, by itself and in an object"
+    assert said in refused(tmp_path, clash, "clash.jsonl")

@@ -29,6 +29,9 @@ def read_parquet_file(source: File) -> Table:
         else:
             reason = type(error).__name__
         raise BadData(f"is not a complete Parquet file: {reason}", file=file) from None
+    while any(pa.types.is_struct(kind) for kind in rows.schema.types):
+        # The fields of a struct by both names, as those of an object in JSON.
+        rows = rows.flatten()
     dropped: dict[str, str] = {}
     columns, names = [], []
     found, notes = without_blanks(rows.column_names, file)
