@@ -18,6 +18,7 @@ from modelyard.packages.package import Package
 from modelyard.predictions.log import read_log
 from tests.injection.test_pages import drifted, is_strict, nothing_ran, opened, policy_of
 from tests.injection.texts import ACT, ALL, LONG
+from tests.sampled import sampled
 from tests.service.conftest import build
 from tests.service.test_page import serving
 from tests.service.test_serve import served
