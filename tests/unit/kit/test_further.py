@@ -85,6 +85,10 @@ def test_rows_are_counted_from_the_first_line_of_the_header(tmp_path: Path) -> N
         "Rome,,,3,,yes",
         "Rome,#DIV/0!,#DIV/0!,#DIV/0!,#DIV/0!,yes",
         "Rome,NA,-,?,n/a,yes",
+        r"Bonn,null,\N,<NA>,N/A,maybe",
+        "Bonn,absent,absent,absent,absent,maybe",
+        "Bonn,inf,-inf,inf,inf,maybe",
+        "Rome,ND,BDL,NR,ND,maybe",
     ],
 )
 def test_a_first_row_with_faults_stays_a_row(tmp_path: Path, first: str) -> None:
@@ -95,6 +99,51 @@ def test_a_first_row_with_faults_stays_a_row(tmp_path: Path, first: str) -> None
 def test_a_first_row_in_which_both_figures_are_absent_stays_a_row(tmp_path: Path) -> None:
     lines = "name,a,b", "Bob,absent,absent", "Ann,3,4", "Eve,2,1", "Jim,3,3", "Joe,1,1"
     assert read_table(table(tmp_path, *lines)).rows == 5
+
+
+def test_first_rows_of_addresses_without_a_number_stay_rows(tmp_path: Path) -> None:
+    houses = "Ann,Rose House,Garden flat", "Bob,The Lodge,Top floor", "Cy,12 Main St,2nd floor"
+    others = "Di,3 Elm St,1st floor", "Ed,5 Oak St,3rd floor", "Fi,7 Oak St,2nd floor"
+    assert read_table(table(tmp_path, "name,street,part", *houses, *others)).rows == 6
+
+
+def test_units_in_each_of_several_joined_files_are_refused_as_their_headers_are(
+    tmp_path: Path,
+) -> None:
+    file = "city,size,cost,width,price,late", ",m,EUR,m,EUR,", *ROWS * 9
+    with pytest.raises(BadData, match="row 110: repeats the names of the columns"):
+        read_table(table(tmp_path, *file, *file))
+
+
+@pytest.mark.parametrize(
+    ("head", "names"),
+    [
+        (["-,2025,,2026,,-", "city,size,cost,size,cost,late"], NAMES),
+        (["city,2025,,2026,,late", "-,size,cost,size,cost,-"], NAMES),
+        ([",2025,,2026,,", "city,size,cost,size,cost,"], NAMES[:-1]),
+        (["city,wind,temp,temp,rain,late", ",km/h,C,F,mm,"], "city,wind km/h,C,F,rain mm,late"),
+        ([",size,cost,width,price,late", "Unit,m,EUR,m,EUR,"], "Unit,size,cost,width,price,late"),
+    ],
+)
+def test_each_column_has_the_name_that_a_line_gives_it(tmp_path: Path, head, names) -> None:
+    if isinstance(names, str):
+        names = names.split(",")
+    assert read_table(table(tmp_path, *head, *ROWS)).names == names
+
+
+def test_the_name_of_an_index_below_those_of_the_columns_is_that_of_the_first(
+    tmp_path: Path,
+) -> None:
+    """As pandas writes columns of two levels."""
+    days = [f"2026-01-{day:02},1.5,2.5" for day in range(1, 9)]
+    prices = table(tmp_path, "Price,Close,High", "Ticker,AAPL,AAPL", "Date,,", *days)
+    found = read_table(prices)
+    assert (found.names, found.rows) == (["Date", "Close", "High"], 8)
+    levels = ",2025,2025,2026,2026,late", ",size,cost,size,cost,", "city,,,,,"
+    found = read_table(table(tmp_path, *levels, *ROWS))
+    assert (found.names, found.rows) == (NAMES, 12)
+    of_a_town = "city,size,cost,width,price,late", ",m,EUR,m,EUR,", "Bonn,,,,,"
+    assert read_table(table(tmp_path, *of_a_town, *ROWS)).rows == 13
 
 
 def test_rows_without_a_header_have_no_further_lines_of_one(tmp_path: Path) -> None:

@@ -17,12 +17,11 @@ from modelyard.errors import BadData
 from modelyard.kit.tables.around import AROUND, DELIMITERS, WHOLE_LINES
 from modelyard.kit.tables.further import further_lines, with_further
 from modelyard.kit.tables.header import distinct_names, holds_numbers, is_data, with_names
+from modelyard.kit.tables.notation import MISSING
 from modelyard.kit.tables.table import TWICE, Table, TableFile, cells_of, without_blanks
 from modelyard.kit.tables.text import Text
 from modelyard.kit.tables.totals import without_totals
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>", "<null>", "\\N")
-"""Cells of a CSV that are read as empty, beside blanks."""
 OPEN_QUOTE = "a quote is opened and never closed"
 NAMELESS = "(column without a name)"
 """What such a column is called among the dropped."""
@@ -57,7 +56,7 @@ def _below_header(text: Text, *, is_own: bool = True) -> Table:
     first = text.header()
     rows = _parse(text, len(first), numbers, quoted=quoted)
     rows, numbers, unfilled = _without_unfilled(rows, numbers)
-    further = further_lines(rows) if is_own else []
+    further = further_lines(first, rows) if is_own else []
     if not further and is_data(first, rows, text, numbers):
         return _below_header(with_names(text), is_own=False)
     header, notes = without_blanks(text.first_row(), text.file)

@@ -19,6 +19,8 @@ from modelyard.kit.tables.table import Table, cells_of
 
 MOSTLY = 0.9
 """From this share of numbers on, the other cells are errors to fix, not another kind of cell."""
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>", "<null>", "\\N")
+"""Cells of a CSV that are read as empty, beside blanks."""
 PLACEHOLDERS = frozenset(
     {
         *("?", "-", "--", "\u2013", "\u2014", ".", "none", "unknown", "missing"),
