@@ -53,6 +53,26 @@ def test_a_last_row_that_does_not_stays(tmp_path: Path, last: str) -> None:
     assert (found.rows, found.notes) == (5, [])
 
 
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("company,founded,listed", "Acme,1960,2001 Bolt,1950,1999 Cog,1970,2010 Total,1962,2003"),
+        ("media,since,listed", "Web,1960,2001 Radio,1950,1999 TV,1970,2010 Media,1962,2003"),
+        ("sector,year", "Food,2019 Cars,2020 Banks,2021 Media,2020"),
+        ("word,label", "kind,1 nice,1 good,1 mean,1"),
+        ("word,label", "kind,0 nice,0 good,0 sum,0"),
+        ("word,a,b,c", "kind,0,0,1 nice,0,0,0 good,0,2,0 sum,0,1,0"),
+        ("user,item,rating", "1,Up,4 2,Jaws,4 3,Big,4 2,Total,4"),
+        ("item,stars", "Up,5 Jaws,4 Big,3 average,4"),
+        ("item,stars,views", "Up,5,7 Jaws,4,8 Big,2,9 average,24,3"),
+    ],
+)
+def test_a_last_row_whose_figures_are_like_those_above_stays(tmp_path: Path, header, rows) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("\n".join([header, *rows.split()]) + "\n")
+    assert read_table(file).rows == 4
+
+
 def test_a_total_among_separators_of_thousands_and_in_a_workbook(tmp_path: Path) -> None:
     file = tmp_path / "b.csv"
     file.write_text("area;sold\nNorth;1.000,5\nSouth;2.000,5\nEast;3.000,5\nGesamt;6.001,5\n")
