@@ -133,18 +133,46 @@ def test_archives_in_an_archive_are_unpacked_in_their_place(tmp_path: Path) -> N
         "train.zip": packed({"train/cat.1.txt": "cat", "train/dog.1.txt": "dog"}),
         "test1.zip": packed({"1.txt": "?", "2.txt": "?"}),
         "labels.csv.zip": packed({"labels.csv": "x\n1\n"}),
-        "notes.csv": "kept",
-        "notes.csv.zip": packed({"notes.csv": "the same, packed"}),
+        "notes.csv": "there already",
+        "notes.csv.zip": packed({"notes.csv": "there already", ".DS_Store": "of macOS"}),
+        "._train.zip": "what macOS knows of it",
     }
     (tmp_path / "pets.zip").write_bytes(packed(files))
     source = get(tmp_path / "raw", uri=str(tmp_path / "pets.zip"))
     names = ["train/cat.1.txt", "train/dog.1.txt", "test1/1.txt", "test1/2.txt", "labels.csv"]
-    assert set(source.files) == {*names, "notes.csv"}
-    assert (tmp_path / "raw/notes.csv").read_text() == "kept"
+    assert {name for name in source.files if not name.startswith(".")} == {*names, "notes.csv"}
     broken = packed({"train.zip": b"PK", "a.csv": "x"})
     (tmp_path / "broken.zip").write_bytes(broken)
     with pytest.raises(BadData, match=r"^broken\.zip\[train\.zip\]: cannot be unpacked: "):
         get(tmp_path / "other", uri=str(tmp_path / "broken.zip"))
+
+
+def test_archives_in_an_archive_overwrite_and_lose_nothing(tmp_path: Path) -> None:
+    """As exports of each month are, of which each holds one file of the same name."""
+    files: dict[str, str | bytes] = {
+        "2025.zip": packed({"sales.csv": "x\n1\n"}),
+        "2026.zip": packed({"sales.csv": "x\n2\n"}),
+        "old.zip": packed({"a.txt": "1", "b/c.txt": "2"}),
+        "old/a.txt": "1",
+        "new.zip": packed({"a.txt": "1", "b/c.txt": "2"}),
+        "new/a.txt": "1",
+        "new/b/c.txt": "2",
+    }
+    (tmp_path / "all.zip").write_bytes(packed(files))
+    found = get(tmp_path / "raw", uri=str(tmp_path / "all.zip")).files
+    sales = ["sales.csv", "2026.zip/sales.csv"]
+    old = ["old/a.txt", "old.zip/a.txt", "old.zip/b/c.txt"]
+    assert set(found) == {*sales, *old, "new/a.txt", "new/b/c.txt"}
+    assert (tmp_path / "raw/2026.zip/sales.csv").read_text() == "x\n2\n"
+
+
+def test_an_archive_of_archives_without_an_end_is_refused(tmp_path: Path) -> None:
+    inner = packed({"a.csv": "x\n1\n"})
+    for _ in range(20):
+        inner = packed({"a.zip": inner, "b.txt": ""})
+    (tmp_path / "deep.zip").write_bytes(inner)
+    with pytest.raises(BadData, match=r"^deep\.zip: holds archives in each other, more than 5"):
+        get(tmp_path / "raw", uri=str(tmp_path / "deep.zip"))
 
 
 @pytest.mark.parametrize("ending", ["zip", "tar.gz"])
@@ -167,6 +195,10 @@ def test_many_files_of_an_archive_become_shards(tmp_path: Path) -> None:
             archive.writestr(f"{place}.txt", str(place))
     source = get(tmp_path / "raw", uri=str(tmp_path / "many.zip"), plain_files=3)
     assert (source.shards, len(source.files)) == (1, 5)
+    # Data that were brought in so, packed as a whole.
+    shutil.make_archive(str(tmp_path / "shards"), "zip", tmp_path / "raw")
+    again = get(tmp_path / "again", uri=str(tmp_path / "shards.zip"))
+    assert set(again.files) == {"index.jsonl", "shard-000000.tar"}
 
 
 def test_no_member_of_an_archive_leads_out_of_its_folder(tmp_path: Path) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData
 from modelyard.store.files import ARCHIVES
+from modelyard.store.shards import is_sharded
 
 UNPACKED = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
 """Endings of archives that Python's own library opens."""
 _OF_MACOS = "__MACOSX"
 """The folder of a zip in which macOS keeps what it knows of each file."""
+_DEEPEST = 5
+"""Archives in each other: one may hold itself."""
 _ENCRYPTED = 1
 """The bit of a zip's flags that says so."""
 
@@ -34,16 +39,20 @@ def check_no_other_archive(file: Path) -> None:
         raise BadData(problem, file=file, hint="Unpack it, and give the folder")
 
 
-def unpack(archive: Path, into: Path, name: str) -> Path:
+def unpack(archive: Path, into: Path, name: str, depth: int = 1) -> Path:
     """Unpacks an archive, which messages call `name`, and those in it; no member may lead out of the
-    folder `into`.
+    folder `into`. Of archives in each other, `depth` counts them.
 
     Returns:
         The folder that holds the files: the only one in others that hold nothing else.
 
     Raises:
-        BadData: it is broken, protected by a password, or larger than the disk's free space.
+        BadData: it is broken, protected by a password, larger than the disk's free space, or holds an
+            archive in an archive in an archive, and so on.
     """
+    if depth > _DEEPEST:
+        problem = f"holds archives in each other, more than {_DEEPEST}"
+        raise BadData(problem, file=Path(name.partition("[")[0]), hint="Unpack it")
     into.mkdir()
     try:
         if archive.name.lower().endswith(".zip"):
@@ -64,8 +73,11 @@ def unpack(archive: Path, into: Path, name: str) -> Path:
         raise BadData(problem, file=Path(name), hint=hint) from None
     shutil.rmtree(into / _OF_MACOS, ignore_errors=True)
     for file in sorted(into.rglob("*")):
-        if file.is_file() and not file.is_symlink() and is_unpacked(file.name):
-            _unpack_in_place(file, f"{name}[{file.relative_to(into)}]")
+        # macOS writes next to a.zip what it knows of it, as ._a.zip.
+        is_plain = file.is_file() and not file.is_symlink() and not file.name.startswith(".")
+        # Shards are read as they are.
+        if is_plain and is_unpacked(file.name) and not is_sharded(file.parent):
+            _unpack_in_place(file, f"{name}[{file.relative_to(into)}]", depth + 1)
     inside = into
     while True:
         entries = [entry for entry in inside.iterdir() if not entry.name.startswith(".")]
@@ -85,21 +97,36 @@ def _check_room(size: int, folder: Path) -> None:
         raise _TooLarge(seen)
 
 
-def _unpack_in_place(archive: Path, name: str) -> None:
-    """Puts what an archive in another one holds in its place: its only file, else a folder called as it."""
+def _unpack_in_place(archive: Path, name: str, depth: int) -> None:
+    """Puts what an archive in another one holds in its place: its only file, else a folder called as
+    it. Where other files stand there, in a folder with all of its name."""
     ending = next(end for end in UNPACKED if archive.name.lower().endswith(end))
-    aside = archive.with_name(f".{archive.name}")
-    inside = unpack(archive, aside, name)
-    archive.unlink()
-    entries = list(inside.iterdir())
-    place = archive.with_name(archive.name[: -len(ending)])
-    if len(entries) == 1:
-        inside = entries[0]
-        place = archive.with_name(inside.name)
-    # What stands there already is the same, unpacked.
-    if not place.exists():
-        inside.rename(place)
-    shutil.rmtree(aside, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".archive.") as aside:
+        inside = unpack(archive, Path(aside) / "unpacked", name, depth)
+        archive.unlink()
+        entries = [entry for entry in inside.iterdir() if not entry.name.startswith(".")]
+        place = archive.with_name(archive.name[: -len(ending)])
+        if len(entries) == 1 and entries[0].is_file():
+            (inside,) = entries
+            place = archive.with_name(inside.name)
+        if place.exists() and not _holds(place, inside):
+            place = archive
+            if inside.is_file():
+                archive.mkdir()
+                place = archive / inside.name
+        if not place.exists():
+            inside.rename(place)
+
+
+def _holds(place: Path, inside: Path) -> bool:
+    """Whether a file is another one, or each file of a folder in another folder, unpacked already."""
+    if inside.is_file():
+        return place.is_file() and filecmp.cmp(inside, place, shallow=False)
+    return all(
+        _holds(place / file.relative_to(inside), file)
+        for file in inside.rglob("*")
+        if file.is_file()
+    )
 
 
 def _unzip(archive: Path, into: Path) -> None:
