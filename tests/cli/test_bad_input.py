@@ -384,6 +384,18 @@ def test_data_without_their_option_are_told_what_to_type(cli, tmp_path):
         "error: 'sales.csv' is one word too many. For your own data type: "
         "modelyard run tabular --data sales.csv"
     ]
-    code, lines = cli("run", "sales.csv")
+    code, lines = cli("run", "tabular", "training.lr=0.1")
     assert code == 2
-    assert lines == ["error: name a family. Type: modelyard run FAMILY --data sales.csv"]
+    assert lines[-1].endswith("For a setting type: modelyard run tabular --set training.lr=0.1")
+    (tmp_path / "my sales").mkdir()
+    for given, typed in (("sales.csv", "sales.csv"), ("my sales", "'my sales'")):
+        code, lines = cli("run", given)
+        assert code == 2
+        assert lines == [f"error: name a family. Type: modelyard run FAMILY --data {typed}"]
+
+
+def test_a_file_that_is_called_as_a_family_is_not_taken_for_data(cli, tmp_path):
+    (tmp_path / "tabular").write_text("notes")
+    code, lines = cli("run", "tabular", "--data", "none.csv")
+    assert code != 0
+    assert "'none.csv' does not exist" in lines[-1]

@@ -57,14 +57,19 @@ def run(
     [bold]modelyard run tabular --set model.kind=xgboost --set seed=3[/]
     """
     from modelyard.cli.execute import run_pipeline
-    from modelyard.errors import UsageError
+    from modelyard.errors import UsageError, in_shell
+    from modelyard.family import names
 
     if context.args:
         word = context.args[0]
-        way = f"modelyard run {family} --data {word}"
-        raise UsageError(f"{word!r} is one word too many. For your own data type: {way}")
-    if family is not None and Path(family).is_file():
-        raise UsageError(f"name a family. Type: modelyard run FAMILY --data {family}")
+        what, option = "your own data", "--data"
+        if "=" in word:
+            what, option = "a setting", "--set"
+        way = f"modelyard run {family} {option} {in_shell(word)}"
+        raise UsageError(f"{word!r} is one word too many. For {what} type: {way}")
+    # A file may be called as a family.
+    if family is not None and family not in names() and Path(family).exists():
+        raise UsageError(f"name a family. Type: modelyard run FAMILY --data {in_shell(family)}")
     if (family is None) == (own is None):
         raise UsageError(
             "name one family. Type: modelyard run tabular, or modelyard run --family my_pkg.mod:Family"
