@@ -32,3 +32,4 @@ def entry(kind: str) -> Entry[RecommenderConfig]:
 multitask = entry("multitask")
 din = entry("din")
 sequence = entry("sequence")
+ease = entry("ease")

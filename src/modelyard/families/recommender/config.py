@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from modelyard.families.recommender.search import SEARCH
 from modelyard.settings.family import DateOrder, FamilyConfig, Settings, TrainingSettings
 
-Kind = Literal["lightgcn", "ncf", "multitask", "din", "sequence"]
+Kind = Literal["lightgcn", "ncf", "multitask", "din", "sequence", "ease"]
 
 
 class Usual(NamedTuple):
@@ -28,6 +28,8 @@ USUAL: Mapping[Kind, Usual] = {
     "multitask": Usual(4, 1e-2, True),
     "din": Usual(4, 1e-2, True),
     "sequence": Usual(64, 0.0, True),
+    # Without negatives; its penalty is chosen by the validation split: see ease.py.
+    "ease": Usual(1, 0.0, False),
 }
 
 
@@ -88,7 +90,8 @@ class RecommenderModel(Settings):
     """lightgcn (graph convolution, BPR loss), ncf (neural collaborative filtering: NeuMF),
     multitask (towers for click, conversion and dwell time; the data needs these columns),
     din (attention over a user's history by the candidate item), sequence (a causal transformer over
-    the ordered history)."""
+    the ordered history), ease (a weight for each pair of items, in closed form; of at most 6,000
+    items)."""
     dimensions: int = Field(default=64, ge=2)
     """Length of a user's and of an item's embedding; ncf has two of each. sequence divides it among
     `heads`."""
@@ -102,7 +105,8 @@ class RecommenderModel(Settings):
     kinds."""
     regularization: float | None = Field(default=None, ge=0)
     """L2 penalty on the embeddings in a batch. None: 1e-3 for lightgcn, 0 for sequence,
-    which has dropout, 1e-2 for the others, whose layers learn single users by heart."""
+    which has dropout, 1e-2 for the others, whose layers learn single users by heart; for ease, whose
+    penalty is in interactions, the best of 30, 100, 300 and 1,000 on the validation split."""
     bottom: Literal["mmoe", "shared"] = "mmoe"
     """What multitask's towers stand on: experts mixed by a gate for each task, or one layer
     shared by all."""
@@ -123,6 +127,13 @@ class RecommenderModel(Settings):
     """Attention heads of sequence; they divide `dimensions`."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of values that sequence sets to zero in training."""
+
+    @model_validator(mode="after")
+    def _ease_is_penalized(self) -> RecommenderModel:
+        # Without a penalty there is no solution where two items were had by the same users.
+        if self.kind == "ease" and self.regularization == 0:
+            raise ValueError("model.regularization = 0: model.kind = ease takes one above 0")
+        return self
 
     @model_validator(mode="after")
     def _heads_divide_dimensions(self) -> RecommenderModel:

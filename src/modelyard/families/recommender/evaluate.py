@@ -53,7 +53,7 @@ def evaluate(
     popular = rank(popularity_scores(catalog, users), had)
     metrics = figures(lists, target, users, catalog)
     baseline = figures(popular, target, users, catalog)
-    found = resample(_mean_gain, target, ranks(lists, target), ranks(popular, target), varied=False)
+    found = resample(mean_gain, target, ranks(lists, target), ranks(popular, target), varied=False)
     notes = [
         found.sentence(MAIN, within=(0, 1)),
         *_notes(catalog, users, target, had, sources),
@@ -200,6 +200,6 @@ def _retrieved(
     ]
 
 
-def _mean_gain(_target: np.ndarray, place: np.ndarray) -> float:
+def mean_gain(_target: np.ndarray, place: np.ndarray) -> float:
     """ndcg_at_10 of left-out items at these places, (users,)."""
     return float(np.where(place <= 10, 1 / np.log2(1 + place), 0).mean())

@@ -39,7 +39,9 @@ class Recommender(RecommenderData, Family[RecommenderConfig]):
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """What the kind is trained on."""
-        return KINDS[self.config.model.kind].batches(self.config, features, split, epoch)
+        batches = KINDS[self.config.model.kind].batches
+        assert batches is not None
+        return batches(self.config, features, split, epoch)
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """The network's own loss."""
@@ -56,16 +58,23 @@ class Recommender(RecommenderData, Family[RecommenderConfig]):
         return replayed(self.config, memory, features, epoch)
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
-        """The shared loop; then what the host needs besides the graphs: see catalog.py."""
-        report = trainer.fit(self, features, out)
+        """The kind's own fit, or the shared loop; then what the host needs besides the graphs: see
+        catalog.py."""
         kind = self.config.model.kind
+        fit = KINDS[kind].fit
+        if fit is not None:
+            report = fit(self.config, features, out)
+        else:
+            report = trainer.fit(self, features, out)
         if not USUAL[kind].columns:
             # A model carries only what it uses.
             for name in (USERS, ITEMS):
                 shutil.rmtree(out / "assets" / name, ignore_errors=True)
         net, assets = self._trained(out), out / "assets"
         write_json(assets / "model.json", describe(self.config.model, net))
-        np.save(assets / "item_vectors.npy", item_vectors(net))
+        vectors = item_vectors(net)
+        if vectors is not None:
+            np.save(assets / "item_vectors.npy", vectors)
         arrays: dict[str, Any] = net.retrieval()
         if arrays:
             np.savez(assets / "retrieval.npz", **arrays)

@@ -22,7 +22,7 @@ from modelyard.families.recommender.requests import (
     Source,
     query_with,
 )
-from modelyard.families.recommender.scoring import Attended, Scorer, load_scorer
+from modelyard.families.recommender.scoring import Attended, Linear, Scorer, load_scorer
 from modelyard.host import Caution, Explanation, Host
 from modelyard.runtimes.types import Arrays, Runtime
 
@@ -134,8 +134,8 @@ class RecommenderHost(Host):
         return found
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
-        """How much each item that the user had speaks for the first one: its attention, where the
-        kind has one, else the cosine of the items' embeddings."""
+        """How much each item that the user had speaks for the first one: its attention or weight,
+        where the kind has one, else the cosine of the items' embeddings."""
         (answer,) = self.predict(run, [request])
         asked = self.resolve(request)
         assert isinstance(answer, Answer)
@@ -143,8 +143,8 @@ class RecommenderHost(Host):
         if not answer.items or not len(had):
             return None
         top = self.catalog.item_index[answer.items[0].item]
-        if isinstance(self.scorer, Attended):
-            weights = self.scorer.attention(run, asked, top)
+        if isinstance(self.scorer, Attended | Linear):
+            weights = self.scorer.weights(run, asked, top)
             output = f"weight of an item of the history for {self._label(top)}"
         else:
             likeness = self.item_vectors[had] @ self.item_vectors[top]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modelyard.families.recommender import ease
 from modelyard.families.recommender.batches import (
     Make,
     impressions,
@@ -17,8 +18,9 @@ from modelyard.families.recommender.batches import (
     windows,
 )
 from modelyard.families.recommender.catalog import Catalog
-from modelyard.families.recommender.config import USUAL, RecommenderModel
+from modelyard.families.recommender.config import USUAL, RecommenderConfig, RecommenderModel
 from modelyard.families.recommender.din import DIN
+from modelyard.families.recommender.ease import EASE
 from modelyard.families.recommender.model import LightGCN, NeuMF
 from modelyard.families.recommender.networks import Network
 from modelyard.families.recommender.sequence import SASRec
@@ -27,10 +29,13 @@ from modelyard.families.recommender.towers import Towers
 
 @dataclass(frozen=True)
 class Kind:
-    """A network and its batches."""
+    """A network, and how it is trained."""
 
     network: Callable[[Catalog, RecommenderModel], Network]
-    batches: Make
+    batches: Make | None = None
+    """What the shared loop trains it on."""
+    fit: Callable[[RecommenderConfig, Path, Path], dict[str, Any]] | None = None
+    """Fits it in place of the shared loop: config, features and the model's folder to its report."""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -39,6 +44,7 @@ KINDS: Mapping[str, Kind] = {
     "multitask": Kind(Towers, impressions),
     "din": Kind(DIN, ordered_interactions),
     "sequence": Kind(SASRec, windows),
+    "ease": Kind(EASE, fit=ease.fit),
 }
 
 

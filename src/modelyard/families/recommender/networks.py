@@ -26,9 +26,9 @@ class Network(nn.Module):
     scorer: ClassVar[str] = "catalogue"
     """Which class of scoring.py ranks by its graphs."""
 
-    @abstractmethod
     def loss(self, batch: Batch) -> torch.Tensor:
-        """Mean loss of a batch, a scalar."""
+        """Mean loss of a batch, a scalar; of what the shared loop trains."""
+        raise TypeError(f"{type(self).__name__} is not trained in steps")
 
     def weight(self, batch: Batch) -> float | torch.Tensor:
         """Over how many terms `loss` is a mean: the examples."""
@@ -39,9 +39,10 @@ class Network(nn.Module):
         """The trained network as graphs. The examples hold several users, and lists of unequal
         length."""
 
-    @abstractmethod
-    def likeness(self) -> torch.Tensor:
-        """The items' vectors whose cosines tell how alike items are, (items, width)."""
+    def likeness(self) -> torch.Tensor | None:
+        """The items' vectors whose cosines tell how alike items are, (items, width); None, where
+        the scorer itself says what an item adds."""
+        return None
 
     def retrieval(self) -> Arrays:
         """Arrays that the scorer needs besides the graphs; none, where the graphs score all."""
@@ -149,10 +150,13 @@ def forgotten(rows: torch.Tensor) -> torch.Tensor:
     return torch.rand(len(rows), 1, device=rows.device) < FORGOTTEN
 
 
-def item_vectors(net: Network) -> np.ndarray:
-    """The items' vectors scaled to length 1, float32 (items, width)."""
+def item_vectors(net: Network) -> np.ndarray | None:
+    """The items' vectors scaled to length 1, float32 (items, width); None, where there are none."""
     with torch.inference_mode():
-        return np.asarray(functional.normalize(net.likeness(), dim=1).cpu().numpy())
+        vectors = net.likeness()
+        if vectors is None:
+            return None
+        return np.asarray(functional.normalize(vectors, dim=1).cpu().numpy())
 
 
 def example_profiles(side: Side) -> np.ndarray:

@@ -76,12 +76,19 @@ def neighbour_scores(catalog: Catalog, users: np.ndarray) -> Iterator[np.ndarray
     the user's items (Sarwar et al. 2001). None for a large catalogue."""
     if len(catalog.items) > KNN_ITEMS:
         return None
-    together = np.zeros((len(catalog.items), len(catalog.items)), np.float32)
-    for user in range(len(catalog.users)):
-        had = catalog.history(user)
-        together[np.ix_(had, had)] += 1
+    likeness = together(catalog)
     length = np.sqrt(np.maximum(catalog.popularity, 1)).astype(np.float32)
     # An item is no neighbour of itself.
-    np.fill_diagonal(together, 0)
-    likeness = together / length / length[:, None]
+    np.fill_diagonal(likeness, 0)
+    likeness = likeness / length / length[:, None]
     return (likeness[catalog.history(user)].sum(axis=0) for user in users.tolist())
+
+
+def together(catalog: Catalog) -> np.ndarray:
+    """How many users had both of two items in training, float32 (items, items); of an item and
+    itself, how many had it."""
+    counts = np.zeros((len(catalog.items), len(catalog.items)), np.float32)
+    for user in range(len(catalog.users)):
+        had = catalog.history(user)
+        counts[np.ix_(had, had)] += 1
+    return counts

@@ -118,7 +118,7 @@ class Attended(Ordered):
         # In the order of the catalogue, so that ties are broken as where all items are scored.
         return np.sort(nearest)
 
-    def attention(self, run: Runtime, asked: Asked, item: int) -> dict[int, float]:
+    def weights(self, run: Runtime, asked: Asked, item: int) -> dict[int, float]:
         """How much each item of the history weighs for `item`."""
         newest = self.history(asked)[::-1]
         arrays = {"items": padded([newest]), "candidates": np.array([[item]], np.int64)}
@@ -126,10 +126,36 @@ class Attended(Ordered):
         return dict(zip(newest, weights.tolist(), strict=True))
 
 
+class Linear(Scorer):
+    """The sum of what each item that a user had says of every other."""
+
+    explains = "item weights"
+
+    def outputs(self, run: Runtime, asked: Sequence[Asked]) -> Arrays:
+        """`score`."""
+        histories = [self.history(request) for request in asked]
+        return run("linear", {"had": marked(histories, len(self.catalog.items))})
+
+    def history(self, asked: Asked) -> list[int]:
+        """All that the user had, with what the request adds, each once."""
+        had: list[int] = []
+        if asked.user is not None:
+            had = self.catalog.had(asked.user).tolist()
+        return list(dict.fromkeys([*had, *asked.history]))
+
+    def weights(self, run: Runtime, asked: Asked, item: int) -> dict[int, float]:
+        """How much each item of the history adds to the score of `item`."""
+        history = self.history(asked)
+        alone = marked([[had] for had in history], len(self.catalog.items))
+        added = run("linear", {"had": alone})["score"][:, item]
+        return dict(zip(history, added.tolist(), strict=True))
+
+
 SCORERS: Mapping[str, type[Scorer]] = {
     "catalogue": Catalogue,
     "sequence": Sequenced,
     "attention": Attended,
+    "linear": Linear,
 }
 
 
@@ -155,4 +181,13 @@ def padded(lists: Sequence[Sequence[int]]) -> np.ndarray:
     rows = np.full((len(lists), max(1, *(len(items) for items in lists))), -1, np.int64)
     for row, one in zip(rows, lists, strict=True):
         row[: len(one)] = one
+    return rows
+
+
+def marked(lists: Sequence[Sequence[int]], items: int) -> np.ndarray:
+    """Lists of items, -1 where one has ended, as rows of 1 for those that are in them, float32
+    (lists, items)."""
+    rows = np.zeros((len(lists), items), np.float32)
+    for row, one in zip(rows, lists, strict=True):
+        row[[item for item in one if item >= 0]] = 1
     return rows
