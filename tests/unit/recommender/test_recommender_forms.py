@@ -52,6 +52,24 @@ def test_an_atomic_file_by_itself_is_a_log(tmp_path: Path) -> None:
     RecommenderData(RecommenderConfig()).check(file)
 
 
+@pytest.mark.parametrize("header", ["", "uid iid rating timestamp\n"])
+def test_names_that_spaces_separate_are_read(tmp_path: Path, header: str) -> None:
+    named = [(f"USER_{user}", f"LOC_{item}", *others) for user, item, *others in rows()]
+    _, expected = built(tmp_path / "a", "ratings.csv", HEADER + text(named))
+    summary, out = built(tmp_path / "b", "trainData.txt", header + text(named, " "))
+    assert left_out(out) == left_out(expected)
+    assert "trainData.txt is separated by spaces" in summary["notes"]
+
+
+@pytest.mark.parametrize("line", ["USER_1", "USER_1 LOC_1 1.0 more", "USER_1 LOC_1,1.0"])
+def test_lines_of_unequal_length_or_with_commas_are_not_cut_at_spaces(
+    tmp_path: Path, line: str
+) -> None:
+    named = [(f"USER_{user}", f"LOC_{item}", "1.0") for user, item, *_ in rows()]
+    with pytest.raises(BadData):
+        built(tmp_path, "trainData.txt", text(named, " ") + line + "\n")
+
+
 def test_ratings_without_a_header_are_read_whatever_their_ending(tmp_path: Path) -> None:
     _, expected = built(tmp_path / "a", "ratings.csv", HEADER + text(rows()))
     _, out = built(tmp_path / "b", "ml-1m.train.rating", text(rows(), "\t"))

@@ -36,6 +36,20 @@ def read_form(file: File) -> Text:
     return replace(text, content=text.delimiter.join(types) + "\n" + rows)
 
 
+def spaced(text: Text) -> Text:
+    """A log whose cells spaces separate, as CSV. Where most cells are numbers the kit sees it; ids
+    such as USER_894 are none, but one column alone is no log."""
+    lines = text.content.splitlines()
+    if len(text.header()) > 1 or any(mark in text.content for mark in (text.delimiter, '"')):
+        return text
+    lengths = {len(line.split()) for line in lines if line.strip()}
+    if len(lengths) > 1 or lengths == {1}:
+        return text
+    content = "\n".join(",".join(line.split()) for line in lines) + "\n"
+    notes = [*text.notes, f"{text.file.name} is separated by spaces"]
+    return replace(text, content=content, delimiter=",", notes=notes)
+
+
 def is_typed(file: File) -> bool:
     """Whether each name in a file's header has a type, as RecBole writes them: MovieLens' u.item has none."""
     return bool(_types(tables.read_text(file)))

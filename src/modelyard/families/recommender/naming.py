@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from modelyard.errors import BadData, choices, option
 from modelyard.families.recommender.config import RecommenderFeatures
-from modelyard.families.recommender.forms import read_form
+from modelyard.families.recommender.forms import read_form, spaced
 from modelyard.families.recommender.requests import LONGEST_ID
 from modelyard.kit import tables
 from modelyard.kit.json_lines import JSON, ROWS
@@ -62,6 +62,7 @@ NAMES = {
             "song_id",
         ),
         *("isbn", "artist_id", "content_id", "video_id", "course_id", "news_id", "restaurant_id"),
+        "iid",
     ),
     "rating": ("rating", "score", "stars", "overall", "book_rating", "user_rating"),
     "timestamp": (
@@ -195,7 +196,10 @@ def open_table(
         # These name their columns; text may come without a header.
         table = tables.read_file(source)
     else:
-        table = tables.parse_text(_with_header(read_form(source), names, order))
+        text = read_form(source)
+        if "user" in names:
+            text = spaced(text)
+        table = tables.parse_text(_with_header(text, names, order))
     columns = understood(table.names, names)
     _check_named(file, columns, table.names, names)
     if "timestamp" in names and "timestamp" not in columns:
