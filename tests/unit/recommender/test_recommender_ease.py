@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from safetensors.numpy import load_file
 from modelyard.errors import BadData
 from modelyard.families.recommender import ease
 from modelyard.families.recommender.catalog import Catalog
-from modelyard.families.recommender.config import RecommenderModel
+from modelyard.families.recommender.config import RecommenderConfig, RecommenderModel
+from modelyard.families.recommender.family import Recommender
+from modelyard.families.recommender.kinds import settled
 from modelyard.families.recommender.requests import Query
 from tests.training.going_on import features_of, model_of
 from tests.unit.recommender.conftest import configured, train
@@ -27,6 +30,15 @@ def matrix(catalog: Catalog) -> np.ndarray:
     had = np.zeros((len(catalog.users), len(catalog.items)))
     had[catalog.history_users, catalog.history_items] = 1
     return had
+
+
+def later(raw: Path, folder: Path) -> Path:
+    """The same people with other items."""
+    folder.mkdir()
+    header, *lines = (raw / "interactions.csv").read_text().splitlines()
+    changed = [line.replace(",", ",9", 1) for line in lines]
+    (folder / "interactions.csv").write_text("\n".join([header, *changed]) + "\n")
+    return folder
 
 
 def test_each_item_is_regressed_on_all_others(made, tmp_path):
@@ -83,11 +95,9 @@ def test_reasons_add_up_to_the_score(made):
 
 def test_a_later_log_is_fitted_with_the_histories_of_the_earlier_model(made, tmp_path):
     one, family = made("ease"), configured("ease", regularization=7.0)
-    lines = (one.raw / "interactions.csv").read_text().splitlines()
-    (tmp_path / "raw").mkdir()
-    changed = [line.replace(",", ",9", 1) for line in lines[1:]]
-    (tmp_path / "raw" / "interactions.csv").write_text("\n".join([lines[0], *changed]) + "\n")
-    features = features_of(family, tmp_path / "raw", tmp_path / "features", one.model)
+    features = features_of(
+        family, later(one.raw, tmp_path / "raw"), tmp_path / "features", one.model
+    )
     joined = Catalog.load(features / "assets")
     assert len(joined.history_items) > 1.5 * len(one.host.catalog.history_items)
     weights = weights_of(model_of(family, features, tmp_path / "model"))
@@ -107,3 +117,25 @@ def test_more_items_than_pairs_can_be_held_of_are_refused(made, tmp_path, monkey
 def test_no_penalty_is_refused():
     with pytest.raises(ValidationError, match="ease takes one above 0"):
         RecommenderModel(kind="ease", regularization=0)
+
+
+def test_auto_is_ease_where_it_fits_and_nothing_asks_for_a_network(made, tmp_path, monkeypatch):
+    features = made("ease").features
+
+    def kind(folder: Path = features, **sections: object) -> str:
+        return settled(RecommenderConfig.model_validate(sections), folder).kind
+
+    assert kind() == "ease"
+    assert kind(model={"layers": 2}) == kind(model={"regularization": 1e-3}) == "lightgcn"
+    assert kind(compress={"prune": 0.5}) == "lightgcn"
+    assert kind(model={"kind": "ncf"}) == "ncf"
+    monkeypatch.setattr(ease, "MOST_ITEMS", 79)
+    assert kind() == "lightgcn"
+    monkeypatch.undo()
+    # A network goes on as one, whatever the settings say of the folder that it is written to.
+    one = configured("auto")
+    earlier = model_of(one, features, tmp_path / "a")
+    assert json.loads((earlier / "assets" / "model.json").read_text())["kind"] == "lightgcn"
+    one = Recommender(RecommenderConfig.model_validate({"training": {"epochs": 1}}))
+    raw = later(made("ease").raw, tmp_path / "raw")
+    assert kind(features_of(one, raw, tmp_path / "f", earlier)) == "lightgcn"

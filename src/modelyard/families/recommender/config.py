@@ -11,6 +11,7 @@ from modelyard.families.recommender.search import SEARCH
 from modelyard.settings.family import DateOrder, FamilyConfig, Settings, TrainingSettings
 
 Kind = Literal["lightgcn", "ncf", "multitask", "din", "sequence", "ease"]
+SetKind = Literal["auto", Kind]
 
 
 class Usual(NamedTuple):
@@ -22,7 +23,9 @@ class Usual(NamedTuple):
     """Whether it takes columns of users and items."""
 
 
-USUAL: Mapping[Kind, Usual] = {
+USUAL: Mapping[SetKind, Usual] = {
+    # Those of the network that it may become.
+    "auto": Usual(16, 1e-3, False),
     "lightgcn": Usual(16, 1e-3, False),
     "ncf": Usual(4, 1e-2, False),
     "multitask": Usual(4, 1e-2, True),
@@ -86,8 +89,10 @@ class RecommenderFeatures(Settings):
 class RecommenderModel(Settings):
     """Which model."""
 
-    kind: Kind = "lightgcn"
-    """lightgcn (graph convolution, BPR loss), ncf (neural collaborative filtering: NeuMF),
+    kind: SetKind = "auto"
+    """auto (ease where there are at most 6,000 items and neither another setting of this section nor
+    `compress` asks for a network, else lightgcn; the kind of an earlier model that the run continues),
+    lightgcn (graph convolution, BPR loss), ncf (neural collaborative filtering: NeuMF),
     multitask (towers for click, conversion and dwell time; the data needs these columns),
     din (attention over a user's history by the candidate item), sequence (a causal transformer over
     the ordered history), ease (a weight for each pair of items, in closed form; of at most 6,000

@@ -23,7 +23,8 @@ def earlier_catalog(base: Path, settings: RecommenderModel) -> Catalog:
         UsageError: a setting asks for another kind of model.
     """
     kind = json.loads((base / "assets" / "model.json").read_text())["kind"]
-    check_same("model.kind", settings.kind, kind)
+    if settings.kind != "auto":
+        check_same("model.kind", settings.kind, kind)
     return Catalog.load(base / "assets")
 
 

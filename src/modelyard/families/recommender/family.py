@@ -14,7 +14,7 @@ from modelyard.families.recommender.config import USUAL, RecommenderConfig
 from modelyard.families.recommender.data import RecommenderData
 from modelyard.families.recommender.evaluate import evaluate
 from modelyard.families.recommender.host import RecommenderHost
-from modelyard.families.recommender.kinds import KINDS, build, describe
+from modelyard.families.recommender.kinds import KINDS, build, describe, settled
 from modelyard.families.recommender.networks import Network, item_vectors
 from modelyard.families.recommender.profiles import ITEMS, USERS
 from modelyard.family import Family, Split
@@ -35,11 +35,11 @@ class Recommender(RecommenderData, Family[RecommenderConfig]):
 
     def model(self, assets: Path) -> Network:
         """The untrained network."""
-        return build(self.config.model, assets)
+        return build(settled(self.config, Path(assets).parent), assets)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """What the kind is trained on."""
-        batches = KINDS[self.config.model.kind].batches
+        batches = KINDS[settled(self.config, features).kind].batches
         assert batches is not None
         return batches(self.config, features, split, epoch)
 
@@ -60,7 +60,8 @@ class Recommender(RecommenderData, Family[RecommenderConfig]):
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """The kind's own fit, or the shared loop; then what the host needs besides the graphs: see
         catalog.py."""
-        kind = self.config.model.kind
+        settings = settled(self.config, features)
+        kind = settings.kind
         fit = KINDS[kind].fit
         if fit is not None:
             report = fit(self.config, features, out)
@@ -70,15 +71,20 @@ class Recommender(RecommenderData, Family[RecommenderConfig]):
             # A model carries only what it uses.
             for name in (USERS, ITEMS):
                 shutil.rmtree(out / "assets" / name, ignore_errors=True)
-        net, assets = self._trained(out), out / "assets"
-        write_json(assets / "model.json", describe(self.config.model, net))
+        assets = out / "assets"
+        net = load_weights(build(settings, assets), out)
+        assert isinstance(net, Network)
+        write_json(assets / "model.json", describe(settings, net))
         vectors = item_vectors(net)
         if vectors is not None:
             np.save(assets / "item_vectors.npy", vectors)
         arrays: dict[str, Any] = net.retrieval()
         if arrays:
             np.savez(assets / "retrieval.npz", **arrays)
-        return report | {"headline": f"{kind}, {report['headline']}"}
+        named: str = kind
+        if self.config.model.kind == "auto":
+            named += " (model.kind=auto)"
+        return report | {"headline": f"{named}, {report['headline']}"}
 
     def graphs(self, model: Path) -> list[Graph]:
         """Those of the kind's network."""

@@ -25,6 +25,7 @@ from modelyard.families.recommender.model import LightGCN, NeuMF
 from modelyard.families.recommender.networks import Network
 from modelyard.families.recommender.sequence import SASRec
 from modelyard.families.recommender.towers import Towers
+from modelyard.store.base import base_of
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,30 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def build(settings: RecommenderModel, assets: Path) -> Network:
-    """The untrained network for the users and items of `assets`.
+def settled(config: RecommenderConfig, folder: Path) -> RecommenderModel:
+    """The settings of the model, with `auto` decided by the number of items. `folder` is of features,
+    or of a trained model, which says itself what it is.
 
-    The assets of a trained model say themselves which network it is; `settings` say it for those of
-    features.
+    A linear model of pairs is fitted in seconds and at least as good on most small catalogues. Who
+    sets something of a network wants one, and an earlier model goes on as what it is.
     """
-    known = Path(assets) / "model.json"
+    known = folder / "assets" / "model.json"
     if known.is_file():
-        settings = RecommenderModel.model_validate(json.loads(known.read_text())["settings"])
+        return RecommenderModel.model_validate(json.loads(known.read_text())["settings"])
+    settings = config.model
+    if settings.kind != "auto":
+        return settings
+    if base := base_of(folder):
+        kind = json.loads((base / "assets" / "model.json").read_text())["kind"]
+    else:
+        wants_network = settings != RecommenderModel() or config.compress.wanted
+        items = len(Catalog.load(folder / "assets").items)
+        kind = "lightgcn" if wants_network or items > ease.MOST_ITEMS else "ease"
+    return settings.model_copy(update={"kind": kind})
+
+
+def build(settings: RecommenderModel, assets: Path) -> Network:
+    """The untrained network for the users and items of `assets`; `settings` are settled."""
     catalog = Catalog.load(assets)
     if not USUAL[settings.kind].columns:
         catalog = catalog.without_columns()
