@@ -23,7 +23,7 @@ class AnomalyFeatures(Settings):
 
     time_column: str = "time"
     """Column of dates and times, or of numbers that ascend. Without it rows are taken as equally
-    spaced."""
+    spaced, or as drawn: see `split`."""
     dates: DateOrder = "auto"
     """How dates such as 01/02/2026 are read: day_first or month_first. auto: as a day above 12 in
     the column shows, and none is guessed."""
@@ -48,6 +48,11 @@ class AnomalyFeatures(Settings):
     longer is a gap, which no window crosses."""
     drop: tuple[str, ...] = ()
     """Columns to leave out."""
+    split: Literal["auto", "random", "time"] = "auto"
+    """`time`: the earlier rows train, the latest test. `random`: rows are drawn, as many anomalies for
+    each split as fit its share; only without a time column. `auto`: random where there is no time column
+    and neighbouring rows are no more alike than others, or the labels stand in one block that would
+    leave the test split without anomalies or without normal rows."""
     window: int = Field(default=24, ge=1, le=2048)
     """Rows of a window. Also what lies unused between the splits, and how long a row must have
     gone without a gap to be judged. 1: each row stands alone, and gaps don't matter."""

@@ -39,12 +39,14 @@ def summarize(
         "columns: constant over the training rows": len(constant),
     }
     if schema.time_column is None:
-        apart = "Rows have no time column and count as equally spaced"
+        apart = "Rows have no time column"
     else:
         column = f"by the column {schema.time_column!r} (dates: in seconds)"
         apart = f"Rows are {schema.step:g} apart {column}"
     rows = sum(counts.values())
     headline = f"{rows:,} rows × {count_of(len(schema.columns), 'column')}, {len(series)} series"
+    if schema.time_column is None:
+        headline += _untimed(series)
     if schema.most_fill is not None:
         filled, moments = sum(one.filled for one in series), sum(len(one.x) for one in series)
         headline += (
@@ -53,7 +55,7 @@ def summarize(
     if schema.entity is not None:
         headline += f", one a machine by {schema.entity} (features.entity)"
     notes = [
-        f"{apart}; each series is split by time, with {schema.window} rows unused between the splits.",
+        f"{apart}; {_division(series, schema)}.",
         "The validation split is two: calibration rows set the threshold and count as normal, the others compare.",
     ]
     if schema.most_fill is not None:
@@ -79,6 +81,25 @@ def summarize(
         "tables": [_parts_table(parts), _series_table(series), _columns_table(schema)],
         "notes": [*notes, *read],
     }
+
+
+def _division(series: list[Series], schema: Schema) -> str:
+    """How rows came into their splits."""
+    by_time = f"each series is split by time, with {schema.window} rows unused between the splits"
+    drawn = [one.name for one in series if one.drawn]
+    if not drawn:
+        return by_time
+    at_random = "the splits are drawn at random, each label in the same shares"
+    if len(drawn) == len(series):
+        return at_random
+    return f"{by_time}; of {', '.join(drawn)} {at_random}"
+
+
+def _untimed(series: list[Series]) -> str:
+    """A clause on the order of rows without a time, with the setting for the other case."""
+    if any(one.drawn for one in series):
+        return "; no time: splits are drawn at random (if rows follow each other: --set features.split=time)"
+    return "; no time: the later rows test (if rows do not follow each other: --set features.split=random)"
 
 
 def _parts_table(parts: dict[str, Part]) -> dict[str, Any]:

@@ -37,6 +37,9 @@ def lost_windows(series: list[Series], settings: AnomalyFeatures) -> int:
     """
     window, possible, lost = settings.window, [], []
     for one in series:
+        if one.drawn:
+            # Only kinds of rows take them.
+            continue
         left, full = 0, 0
         for rows in one.parts.values():
             full += rows.stop - rows.start - window + 1

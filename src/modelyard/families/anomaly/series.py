@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from modelyard.errors import BadData
+from modelyard.errors import BadData, UsageError, option
 from modelyard.families.anomaly.cells import kinds, labels, measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
+from modelyard.families.anomaly.drawing import are_drawn, draw_parts
 from modelyard.families.anomaly.gaps import breaks_of
 from modelyard.families.anomaly.order import check_order, in_order, repeated
 from modelyard.families.anomaly.parts import PARTS
@@ -47,6 +49,8 @@ class Series:
     repeated: int
     filled: int = 0
     """Moments that resampling put on a line between others."""
+    drawn: bool = False
+    """Whether the splits were drawn: its rows stand in the order of the splits then."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,10 @@ def read_series(
         machines = rows_of(table, entity)
     time = np.arange(table.rows, dtype=np.float64)
     if settings.time_column in table.names:
+        if settings.split == "random":
+            column = settings.time_column
+            problem = f"setting 'features.split' = 'random': the rows have a time, {column!r}"
+            raise UsageError(f"{problem}. Leave it out: {option('features.drop', [column])}")
         time = moments(table, settings.time_column, machines.values(), settings.zone)
     elif settings.step is not None:
         problem = "the column is missing, by which features.step resamples"
@@ -154,7 +162,37 @@ def _series(file: _File, called: str, rows: np.ndarray, machine: str | None) -> 
     # Resampling to a step that is found needs all series: there the parts come later.
     if file.settings.step is not None:
         return one
+    if not timed and are_drawn(one.x, one.label, file.settings):
+        return _drawn(one, file.settings, of)
     return replace(one, parts=_parts(len(kept), path, file.settings, of))
+
+
+def _drawn(one: Series, settings: AnomalyFeatures, of: str) -> Series:
+    """The series with its rows drawn for the splits.
+
+    Raises:
+        TooShort: a split would have fewer than two rows.
+    """
+    needed = math.ceil(2 / min(settings.shares))
+    if len(one.x) < needed:
+        problem = f"{len(one.x)} complete rows{of}; {needed} are needed for two in each part"
+        raise TooShort(problem, file=one.file, hint="Give more rows")
+    drawn = draw_parts(one.x, one.label, settings)
+    parts, start = {}, 0
+    for name in PARTS:
+        parts[name] = slice(start, start + len(drawn[name]))
+        start += len(drawn[name])
+    order = np.concatenate([drawn[name] for name in PARTS])
+    return replace(
+        one,
+        x=one.x[order],
+        time=one.time[order],
+        label=one.label[order],
+        kind=[one.kind[row] for row in order],
+        rows=one.rows[order],
+        parts=parts,
+        drawn=True,
+    )
 
 
 def resampled(
