@@ -13,8 +13,9 @@ from modelyard.errors import BadData, UsageError
 from modelyard.families.anomaly.config import AnomalyConfig
 from modelyard.families.anomaly.family import Anomaly
 from modelyard.families.anomaly.host import AnomalyHost
+from modelyard.families.anomaly.neighbours import remembered
 from modelyard.families.anomaly.networks import build
-from modelyard.families.anomaly.schema import Schema
+from modelyard.families.anomaly.schema import Schema, kind_of
 from modelyard.store.base import FOLDER, carry
 from modelyard.training.continual import continued
 from modelyard.training.loop import load_weights
@@ -181,3 +182,26 @@ def test_columns_are_left_out_for_the_reason_that_is_true(
     assert "Left out: extra: the earlier model lacks it" in summary["notes"]
     assert not any("flow" in note for note in summary["notes"])
     assert "columns: constant over the training rows" not in summary["dropped"]
+
+
+def test_half_of_the_rows_that_neighbours_keeps_stay_the_earlier_ones(
+    raws: tuple[Path, Path], tmp_path: Path
+) -> None:
+    one = family("neighbours", model__most_rows=200)
+    features = features_of(one, raws[0], tmp_path / "fa")
+    model = model_of(one, features, tmp_path / "ma")
+    again = features_of(one, raws[1], tmp_path / "fb", model)
+    kept = remembered(model_of(one, again, tmp_path / "mb"))
+    # Current and pressure move apart on the second machine only.
+    earlier = kept[:, NAMES.index("current")] * kept[:, NAMES.index("speed")] > 0
+    assert len(kept) == 200
+    assert 70 < earlier.sum() < 130
+
+
+def test_a_detector_of_before_is_continued_with_its_own_kind(
+    raws: tuple[Path, Path], first: tuple[Path, Path], tmp_path: Path
+) -> None:
+    one = family("auto", training__epochs=1)
+    features = features_of(one, raws[1], tmp_path / "f", first[1])
+    assert kind_of(one.config, Schema.load(features / "assets")) == "autoencoder"
+    assert AnomalyHost(model_of(one, features, tmp_path / "m") / "assets").detector.error_scale

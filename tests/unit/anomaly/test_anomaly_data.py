@@ -192,7 +192,7 @@ def test_without_a_time_column_rows_count_and_windows_are_refused(tmp_path: Path
         resolve(AnomalyConfig, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 8}}))
     )
     with pytest.raises(
-        BadData, match=r"column 'time': model.kind=lstm judges windows.*model.kind=autoencoder"
+        BadData, match=r"column 'time': model.kind=lstm judges windows.*model.kind=neighbours"
     ):
         lstm.fit(out, tmp_path, trainer=None)  # type: ignore[arg-type]
 

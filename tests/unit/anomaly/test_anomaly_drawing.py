@@ -120,3 +120,10 @@ def test_rows_with_a_time_are_not_drawn(tmp_path: Path) -> None:
     assert "drawn" not in found["headline"]
     with pytest.raises(UsageError, match=r"'random'.*'time'.*features\.drop"):
         built(tmp_path, raw, split="random")
+
+
+def test_a_short_series_without_a_time_needs_no_window_in_each_part(tmp_path: Path) -> None:
+    short = {name: cells[:200] for name, cells in table_of(walk()).items()}
+    found, features = built(tmp_path, write(tmp_path / "raw", "t.csv", short), window=24)
+    assert [len(rows_of(features, name)) for name in PARTS] == [57, 25, 12, 32]
+    assert found["dropped"] == {"between the splits": 74}

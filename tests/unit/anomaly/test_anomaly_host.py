@@ -119,7 +119,7 @@ def test_scores_are_those_of_the_formulas() -> None:
     assert severity(level, np.array([-3.0, -1.0, 3.0])).tolist() == [0, 1, 3]
 
 
-@pytest.mark.parametrize("kind", ["autoencoder", "lstm"])
+@pytest.mark.parametrize("kind", ["neighbours", "autoencoder", "lstm"])
 def test_drift_is_seen_when_the_machine_wears_and_not_when_it_runs_on(
     kind: str, trained: TrainedKind
 ) -> None:

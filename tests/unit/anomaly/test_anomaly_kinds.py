@@ -334,11 +334,11 @@ def test_without_a_time_or_with_more_columns_rows_are_judged(
     machines: Path, tmp_path: Path
 ) -> None:
     auto = make("auto")
-    assert kind_of(auto.config, Schema.load(machines / "assets")) == "autoencoder"
+    assert kind_of(auto.config, Schema.load(machines / "assets")) == "neighbours"
     features = tmp_path / "features"
     features.mkdir()
     auto.features(one_column(tmp_path / "raw", times=False), features)
-    assert kind_of(auto.config, Schema.load(features / "assets")) == "autoencoder"
+    assert kind_of(auto.config, Schema.load(features / "assets")) == "neighbours"
 
 
 def test_the_centre_of_deepsvdd_is_that_of_rows_that_are_learned_from(

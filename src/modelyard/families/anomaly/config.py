@@ -11,9 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from modelyard.families.anomaly.search import SEARCH
 from modelyard.settings.family import DateOrder, FamilyConfig, Settings, TrainingSettings
 
-Kind = Literal["autoencoder", "lstm", "deepsvdd", "ocsvm", "iforest"]
+Kind = Literal["neighbours", "autoencoder", "lstm", "deepsvdd", "ocsvm", "iforest"]
 SetKind = Literal["auto", Kind]
-TORCH: frozenset[SetKind] = frozenset({"auto", "autoencoder", "lstm", "deepsvdd"})
+TORCH: frozenset[SetKind] = frozenset({"auto", "neighbours", "autoencoder", "lstm", "deepsvdd"})
 WINDOWED: frozenset[Kind] = frozenset({"lstm"})
 """Kinds that judge a window of consecutive rows; the others judge a row by itself."""
 
@@ -94,8 +94,9 @@ class AnomalyModel(Settings):
     """Which detector."""
 
     kind: SetKind = "auto"
-    """auto (lstm of one column in time, else autoencoder), autoencoder (rows), lstm (autoencoder of
-    windows), deepsvdd (rows), ocsvm (one-class SVM, rows), iforest (isolation forest, rows)."""
+    """auto (lstm of one column in time, else neighbours), neighbours (distance from the nearest training
+    rows), autoencoder (rows), lstm (autoencoder of windows), deepsvdd (rows), ocsvm (one-class SVM,
+    rows), iforest (isolation forest, rows)."""
     false_alarm_rate: float | None = Field(default=None, gt=0, lt=0.5)
     """Share of normal answers that may raise an alarm: the threshold is chosen for it. None: 0.01, or
     of few calibration answers as few as they can set, up to 0.1."""
@@ -110,6 +111,9 @@ class AnomalyModel(Settings):
     """Share of the training and calibration rows taken to be anomalies that nobody marked: the
     strangest are left out, and the detector is fitted again. Set too high, false alarms exceed
     their rate by up to this share."""
+    nearest: int | None = Field(default=None, ge=1, le=1000)
+    """neighbours: training rows that a row is compared with. None: 10, and 2 % of those that are kept
+    where nobody labelled, since anomalies among them may be near each other."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (64, 32)
     """Widths of the layers of autoencoder and deepsvdd, from the input on."""
     code: int = Field(default=3, ge=1)
@@ -136,7 +140,8 @@ class AnomalyModel(Settings):
     gamma: float | None = Field(default=None, gt=0)
     """ocsvm: inverse squared width of the kernel in scaled units. None: 1 / columns."""
     most_rows: int = Field(default=5000, ge=50)
-    """ocsvm: training rows used, drawn at random; its cost grows with their square."""
+    """neighbours, ocsvm: training rows used, drawn at random. An answer's cost grows with them, of ocsvm
+    training's with their square."""
     trees: int = Field(default=200, ge=1)
     """iforest: trees."""
 

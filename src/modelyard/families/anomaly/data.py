@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modelyard.errors import BadData, UsageError, choices, option
-from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig, AnomalyFeatures
+from modelyard.families.anomaly.config import TORCH, WINDOWED, AnomalyConfig, AnomalyFeatures
 from modelyard.families.anomaly.naming import check_measured, named
 from modelyard.families.anomaly.order import timed
 from modelyard.families.anomaly.overview import summarize
@@ -100,8 +100,12 @@ class AnomalyData(Data[AnomalyConfig]):
             parts[name] = join(stretches)
         schema = _schema(series, names, keep, offsets, parts["train"], kinds, settings, tables)
         if earlier is not None and base is not None:
-            schema = schema.model_copy(update={"columns": earlier.columns})
-            check_same("model.kind", kind_of(config, schema), Detector.load(base / "assets").kind)
+            kind = Detector.load(base / "assets").kind
+            changes: dict[str, Any] = {"columns": earlier.columns}
+            if kind in TORCH:
+                changes["continues"] = kind
+            schema = schema.model_copy(update=changes)
+            check_same("model.kind", kind_of(config, schema), kind)
         (Path(out) / "assets").mkdir(parents=True, exist_ok=True)
         schema.save(Path(out) / "assets")
         for name, part in parts.items():

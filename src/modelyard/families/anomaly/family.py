@@ -9,19 +9,22 @@ import numpy as np
 import torch
 
 from modelyard.errors import BadData, UsageError
-from modelyard.families.anomaly import scoring, shallow, threshold
+from modelyard.families.anomaly import neighbours, scoring, shallow, threshold
 from modelyard.families.anomaly.config import TORCH, WINDOWED, AnomalyConfig
 from modelyard.families.anomaly.data import AnomalyData
 from modelyard.families.anomaly.evaluate import evaluate
 from modelyard.families.anomaly.host import AnomalyHost
-from modelyard.families.anomaly.networks import Net, build
+from modelyard.families.anomaly.net import Net
+from modelyard.families.anomaly.networks import build
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.relations import expectation
 from modelyard.families.anomaly.schema import Detector, Schema, kind_of
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
+from modelyard.kit.splits import evenly
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph, Runtime
+from modelyard.store.base import base_of
 from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
 
@@ -168,12 +171,28 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
     def _fit_kind(
         self, features: Path, out: Path, trainer: Trainer, part: Part, left_out: frozenset[int]
     ) -> dict[str, Any]:
-        if self.config.model.kind in TORCH:
+        schema = Schema.load(Path(features) / "assets")
+        is_kept = kind_of(self.config, schema) == "neighbours"
+        if self.config.model.kind in TORCH and not is_kept:
             self.left_out = left_out
             return trainer.fit(self, features, out)
         learned = self._learned(part, part.ends(1), 1)
         rows = np.setdiff1d(learned, np.array(sorted(left_out), np.int64))
+        if is_kept:
+            return self._remember(features, schema, part.x[rows], out)
         return {"headline": shallow.fit(self.config.model, part.x[rows], out, self.config.seed)}
+
+    def _remember(self, features: Path, schema: Schema, x: np.ndarray, out: Path) -> dict[str, Any]:
+        """Fits the kind that keeps training rows: with an earlier model, also as many of that one's."""
+        config, base = self.config, base_of(features)
+        if base is not None:
+            earlier = neighbours.remembered(base)
+            kept = min(len(x), config.model.most_rows)
+            x = np.concatenate([x[evenly(len(x), kept)], earlier[evenly(len(earlier), kept)]])
+        net = self.model(Path(features) / "assets")
+        assert isinstance(net, neighbours.Neighbours)
+        clean = schema.labelled and config.model.learn_from == "unmarked"
+        return neighbours.fit(net, x, config.model, clean, config.seed, out)
 
     def _rate(self, answers: int, features: Path, window: int) -> float:
         """The share of normal answers that may raise an alarm.
@@ -211,6 +230,9 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         )
         if "errors" in outputs:
             scale = scoring.usual_errors(outputs["errors"])
+            if detector.kind == "neighbours":
+                # A distance is in the columns' units already.
+                scale = np.ones_like(scale)
             detector = detector.model_copy(update={"error_scale": scale.tolist()})
         else:
             # Only reconstructions say of themselves which column is strange.
@@ -255,7 +277,7 @@ def window_of(config: AnomalyConfig, schema: Schema) -> int:
     if schema.step is None:
         column = config.features.time_column
         problem = f"model.kind={kind} judges windows of time, and the data has no time column"
-        hint = "Add one, name yours with features.time_column, or take a kind of rows: model.kind=autoencoder"
+        hint = "Add one, name yours with features.time_column, or take a kind of rows: model.kind=neighbours"
         raise BadData(problem, column=column, hint=hint)
     return schema.window
 

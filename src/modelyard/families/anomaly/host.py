@@ -126,6 +126,8 @@ class AnomalyHost(Host):
         if self.detector.error_scale is not None:
             # Parts of an error add up to it.
             method, base = "share of the reconstruction error", 0.0
+            if self.detector.kind == "neighbours":
+                method = "share of the squared distance from the nearest training rows"
         return Explanation(
             method=method,
             output=f"anomaly score ({self.detector.kind}); an alarm above {self.detector.threshold:.4g}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,34 +10,15 @@ import torch
 from torch import nn
 
 from modelyard.families.anomaly.config import AnomalyConfig
+from modelyard.families.anomaly.neighbours import Neighbours
+from modelyard.families.anomaly.net import Batch, Net
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.relations import whitening
 from modelyard.families.anomaly.schema import Schema, kind_of
 
-Batch = dict[str, torch.Tensor]
-FARTHEST = 1e3
-"""Scaled inputs are kept within this distance of 0, so that every score is finite."""
 LEAST_CENTRE = 0.1
 """Coordinates of the centre are kept this far from 0, where a network finds it too easily (Ruff
 et al. 2018)."""
-
-
-class Net(nn.Module):
-    """Scales its inputs, then what the subclass does. `matrix` turns standardized columns."""
-
-    def __init__(self, mean: np.ndarray, matrix: np.ndarray) -> None:
-        """`mean` (columns,) and `matrix` (columns, columns): scaled = (values - mean) @ matrix."""
-        super().__init__()
-        self.mean = nn.Buffer(torch.tensor(mean, dtype=torch.float32))
-        self.matrix = nn.Buffer(torch.tensor(matrix, dtype=torch.float32))
-
-    def scaled(self, values: torch.Tensor) -> torch.Tensor:
-        """Without a unit, each training column of mean 0 and standard deviation 1."""
-        return ((values - self.mean) @ self.matrix).clamp(-FARTHEST, FARTHEST)
-
-    @abstractmethod
-    def objective(self, values: torch.Tensor) -> torch.Tensor:
-        """Mean loss of a batch, a scalar."""
 
 
 class Autoencoder(Net):
@@ -158,6 +138,8 @@ def build(config: AnomalyConfig, assets: Path) -> Net:
     kind = kind_of(config, schema)
     mean, spread = schema.figures("mean"), schema.figures("spread")
     matrix = np.diag(1 / spread)
+    if kind == "neighbours":
+        return Neighbours(mean, spread)
     if kind == "autoencoder":
         return Autoencoder(mean, matrix, settings.hidden, settings.code, settings.corruption)
     if kind == "lstm":

@@ -128,6 +128,8 @@ def _alarms(judge: Judge, moments: Moments, scored: Scored) -> list[Plot]:
     measure = "Shares of the fall of the score with the column at its expected value."
     if judge.host.detector.error_scale:
         measure = "Shares of the reconstruction error."
+        if judge.host.detector.kind == "neighbours":
+            measure = "Shares of the squared distance from the nearest training rows."
     return [
         Plot(
             kind="heatmap",

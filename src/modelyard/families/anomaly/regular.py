@@ -42,7 +42,7 @@ def lost_windows(series: list[Series], settings: AnomalyFeatures) -> int:
             continue
         left, full = 0, 0
         for rows in one.parts.values():
-            full += rows.stop - rows.start - window + 1
+            full += max(rows.stop - rows.start - window + 1, 0)
             left += _whole_windows(one.breaks[rows], window)
         possible.append(full)
         lost.append(full - left)

@@ -63,6 +63,8 @@ class Schema(Asset):
     most_fill: float | None = None
     """Where rows were resampled to `step`: a straight line fills up to so many steps. None: rows stay
     as they are."""
+    continues: Kind | None = None
+    """Kind of the earlier model that this one starts from, where its weights can be trained on."""
     kinds: list[str]
     """Kinds of anomaly that the data names, in the order of the parts' `kind` numbers."""
 
@@ -126,13 +128,15 @@ class Detector(Asset):
 def kind_of(config: AnomalyConfig, schema: Schema) -> Kind:
     """`model.kind`, chosen by the data where it is `auto`.
 
-    A row's detector learns how columns belong together, and of one column there is nothing to
-    learn; a window shows what the column usually does next.
+    Of one column a row shows only whether its value is usual; a window shows what it usually does
+    next.
     """
     if config.model.kind != "auto":
         return config.model.kind
+    if schema.continues is not None:
+        return schema.continues
     alone = len(schema.columns) == 1
     has_windows = schema.step is not None and schema.window > 1
     if alone and has_windows:
         return "lstm"
-    return "autoencoder"
+    return "neighbours"

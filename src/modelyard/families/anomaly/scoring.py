@@ -8,8 +8,8 @@ from modelyard.families.anomaly.schema import Detector
 from modelyard.runtimes.types import Arrays, Runtime
 
 GRAPH, INPUT = "model", "values"
-CHUNK = 8192
-"""Examples a graph is given at once."""
+CHUNK, CELLS = 8192, 2**18
+"""Examples and numbers a graph is given at once, at most: some compare each with many rows."""
 NORMAL_MEDIAN = 0.6744897501960817
 """Median of |x| for a standard normal x."""
 
@@ -24,8 +24,9 @@ def run_graph(run: Runtime, windows: np.ndarray) -> Arrays:
         inputs = windows[:, 0]
     pieces = []
     # Once at least: of no examples too the outputs have names and widths.
-    for start in range(0, max(len(inputs), 1), CHUNK):
-        some = np.array(inputs[start : start + CHUNK], np.float32, order="C")
+    chunk = min(CHUNK, max(1, CELLS // max(1, int(np.prod(inputs.shape[1:])))))
+    for start in range(0, max(len(inputs), 1), chunk):
+        some = np.array(inputs[start : start + chunk], np.float32, order="C")
         pieces.append(run(GRAPH, {INPUT: some}))
     if len(pieces) == 1:
         return pieces[0]

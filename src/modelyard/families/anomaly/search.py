@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from modelyard.settings.search import Range, choice, real, whole
 
 _TORCH = {"model.kind": ("auto", "autoencoder", "deepsvdd", "lstm")}
-_AUTOENCODER = {"model.kind": ("auto", "autoencoder")}
+_AUTOENCODER = {"model.kind": ("autoencoder",)}
 _WHITENED = {"model.kind": ("deepsvdd", "ocsvm", "iforest")}
 
 SEARCH: Mapping[str, Range] = {
-    "model.kind": choice("auto", "deepsvdd", "ocsvm", "iforest", changes_loss=True),
+    "model.kind": choice("auto", "autoencoder", "deepsvdd", "ocsvm", "iforest", changes_loss=True),
     "model.hidden": choice(
         [32],
         [64, 32],
         [128, 64],
         [128, 64, 32],
-        when={"model.kind": ("auto", "autoencoder", "deepsvdd")},
+        when={"model.kind": ("autoencoder", "deepsvdd")},
     ),
     "model.code": whole(1, 6, when=_AUTOENCODER),
     "model.corruption": choice(0.0, 0.05, 0.1, 0.2, 0.4, when=_AUTOENCODER, changes_loss=True),

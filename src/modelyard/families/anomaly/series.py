@@ -164,7 +164,9 @@ def _series(file: _File, called: str, rows: np.ndarray, machine: str | None) -> 
         return one
     if not timed and are_drawn(one.x, one.label, file.settings):
         return _drawn(one, file.settings, of)
-    return replace(one, parts=_parts(len(kept), path, file.settings, of))
+    # Without a time no kind takes windows.
+    least = file.settings.window if timed else 2
+    return replace(one, parts=_parts(len(kept), path, file.settings, of, least))
 
 
 def _drawn(one: Series, settings: AnomalyFeatures, of: str) -> Series:
@@ -215,7 +217,8 @@ def resampled(
     for one in series:
         new = resample(one.time, one.x, step, settings.most_fill)
         try:
-            parts = _parts(len(new.time), one.file, settings, f" of {one.name!r}, resampled")
+            of = f" of {one.name!r}, resampled"
+            parts = _parts(len(new.time), one.file, settings, of, settings.window)
         except TooShort as error:
             short[one.name], too_short = len(one.x), error
             continue
@@ -255,16 +258,18 @@ def _labels(one: Series, new: Resampled) -> tuple[np.ndarray, list[str | None]]:
     return label, kind
 
 
-def _parts(rows: int, file: Path, settings: AnomalyFeatures, of: str) -> dict[str, slice]:
-    """Rows of each split, in the order of time, a window unused between them.
+def _parts(
+    rows: int, file: Path, settings: AnomalyFeatures, of: str, least: int
+) -> dict[str, slice]:
+    """Rows of each split, in the order of time, a window unused between them; `least` in each, and two.
 
     Raises:
-        TooShort: the series has no window in each split.
+        TooShort: the series has fewer.
     """
     gap, shares = settings.window, settings.shares
     # Four parts have three gaps between them.
     lengths = [int((rows - 3 * gap) * share) for share in shares]
-    least = max(gap, 2)
+    least = max(least, 2)
     if min(lengths) < least:
         needed = int(least / min(shares)) + 3 * gap + 8
         problem = (
