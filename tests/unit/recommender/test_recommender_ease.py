@@ -127,7 +127,7 @@ def test_auto_is_ease_where_it_fits_and_nothing_asks_for_a_network(made, tmp_pat
 
     assert kind() == "ease"
     assert kind(model={"layers": 2}) == kind(model={"regularization": 1e-3}) == "lightgcn"
-    assert kind(compress={"prune": 0.5}) == "lightgcn"
+    assert kind(compress={"prune": 0.5}) == kind(continual={"memory": 9}) == "lightgcn"
     assert kind(model={"kind": "ncf"}) == "ncf"
     monkeypatch.setattr(ease, "MOST_ITEMS", 79)
     assert kind() == "lightgcn"

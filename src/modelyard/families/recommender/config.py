@@ -90,9 +90,9 @@ class RecommenderModel(Settings):
     """Which model."""
 
     kind: SetKind = "auto"
-    """auto (ease where there are at most 6,000 items and neither another setting of this section nor
-    `compress` asks for a network, else lightgcn; the kind of an earlier model that the run continues),
-    lightgcn (graph convolution, BPR loss), ncf (neural collaborative filtering: NeuMF),
+    """auto (ease where there are at most 6,000 items and neither another setting of this section,
+    `compress` nor `continual.memory` asks for a network, else lightgcn; the kind of an earlier model
+    that the run continues), lightgcn (graph convolution, BPR loss), ncf (neural collaborative filtering: NeuMF),
     multitask (towers for click, conversion and dwell time; the data needs these columns),
     din (attention over a user's history by the candidate item), sequence (a causal transformer over
     the ordered history), ease (a weight for each pair of items, in closed form; of at most 6,000

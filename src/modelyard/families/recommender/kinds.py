@@ -65,7 +65,9 @@ def settled(config: RecommenderConfig, folder: Path) -> RecommenderModel:
     if base := base_of(folder):
         kind = json.loads((base / "assets" / "model.json").read_text())["kind"]
     else:
-        wants_network = settings != RecommenderModel() or config.compress.wanted
+        # Only the shared loop makes networks small and keeps exemplars.
+        of_the_loop = config.compress.wanted or config.continual.memory > 0
+        wants_network = of_the_loop or settings != RecommenderModel()
         items = len(Catalog.load(folder / "assets").items)
         kind = "lightgcn" if wants_network or items > ease.MOST_ITEMS else "ease"
     return settings.model_copy(update={"kind": kind})
