@@ -478,6 +478,31 @@ def test_the_row_that_a_family_cannot_use_is_found_among_many(
         answer(str(orders[0]), None, file, None, False)
 
 
+@pytest.mark.parametrize("reader", ["family", "lines"])
+def test_rows_are_named_as_a_spreadsheet_shows_them(
+    tmp_path: Path,
+    orders: tuple[Path, pd.DataFrame],
+    monkeypatch: pytest.MonkeyPatch,
+    reader: str,
+) -> None:
+    """Below a line of units and a blank row."""
+
+    def predict(self: object, run: object, requests: list[BaseModel]) -> list[BaseModel]:
+        if any("6.5" in str(request) for request in requests):
+            raise BadData("is too heavy", column="weight")
+        return requests
+
+    host = "modelyard.families.tabular.host.TabularHost"
+    monkeypatch.setattr(f"{host}.predict", predict)
+    if reader == "lines":
+        monkeypatch.setattr(f"{host}.read_file", lambda self, file: None)
+    file = tmp_path / "new.csv"
+    rows = [f"{number}.5,{number}" for number in range(9)]
+    file.write_text("\n".join(["weight,order", "kg,no.", ",", *rows]))
+    with pytest.raises(BadData, match=r"new.csv, row 9, column 'weight': is too heavy"):
+        answer(str(orders[0]), None, file, None, False)
+
+
 def test_a_blank_line_among_rows_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -139,14 +139,15 @@ def _answered(
     found, reader = Answers(), Reader(package.host.Request)
     for start in range(0, len(examples), CHUNK):
         chunk = examples[start : start + CHUNK]
-        requests = {}
+        requests, rows = {}, {}
         for number, example in enumerate(chunk, start + 1):
+            rows[number] = example.row or number
             if example.whole:
-                requests[number] = _parse(reader, example.body, number, file)
+                requests[number] = _parse(reader, example.body, rows[number], file)
         try:
             answers = _answers(package, list(requests.values()), explain)
         except BadData as error:
-            raise _placed(error, package, requests, file) from None
+            raise _placed(error, package, requests, rows, file) from None
         answered = dict(zip(requests, answers, strict=True))
         for number, example in enumerate(chunk, start + 1):
             found.add(example.unused, answered.get(number, {}))
@@ -166,9 +167,13 @@ def _answers(package: Package, requests: list[BaseModel], explain: bool) -> list
 
 
 def _placed(
-    error: BadData, package: Package, requests: dict[int, BaseModel], file: Path | None
+    error: BadData,
+    package: Package,
+    requests: dict[int, BaseModel],
+    rows: dict[int, int],
+    file: Path | None,
 ) -> BadData:
-    """The error of a request among several, with its file and row."""
+    """The error of a request among several, with its file and, of those, its row."""
     if error.file is not None:
         return error
     row = error.row
@@ -179,7 +184,7 @@ def _placed(
         try:
             package.host.predict(package.run, [request])
         except BadData as own:
-            error, row = own, number
+            error, row = own, rows[number]
             break
     return BadData(error.problem, file=file, row=row, column=error.column, hint=error.hint)
 

@@ -6,7 +6,7 @@ import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -33,23 +33,36 @@ class Example:
     """Whether there is a request at all: the first rows of a series have no whole window."""
     unused: dict[str, Any] = field(default_factory=dict)
     """Columns of a file that the model does not use."""
+    row: int | None = None
+    """Its number in a table, where blank lines and others that are no rows count too."""
 
 
 class _Examples(Sequence[Example]):
     """Examples of rows, each made when it is looked at: a file may have millions of them."""
 
     def __init__(
-        self, rows: Sequence[Any], fields: dict[str, FieldInfo], read_by_host: bool
+        self,
+        rows: Sequence[Any],
+        fields: dict[str, FieldInfo],
+        read_by_host: bool,
+        numbers: Sequence[int] | None,
     ) -> None:
         self._rows, self._fields, self._read_by_host = rows, fields, read_by_host
+        self._numbers = numbers
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice):
-            return [example_of(row, self._fields, self._read_by_host) for row in self._rows[at]]
-        return example_of(self._rows[at], self._fields, self._read_by_host)
+        if not isinstance(at, slice):
+            # A range counts from the end and raises IndexError as a list does.
+            place = range(len(self))[at]
+            return self[place : place + 1][0]
+        examples = [example_of(row, self._fields, self._read_by_host) for row in self._rows[at]]
+        if self._numbers is None:
+            return examples
+        numbered = zip(examples, self._numbers[at], strict=True)
+        return [replace(example, row=int(number)) for example, number in numbered]
 
 
 def read_examples(file: Path, package: Package) -> Sequence[Example]:
@@ -58,7 +71,7 @@ def read_examples(file: Path, package: Package) -> Sequence[Example]:
     if not file.is_file():
         raise BadData("no such file", file=file)
     fields = fields_of(package)
-    rows, read_by_host = _rows(file, package)
+    rows, read_by_host, numbers = _rows(file, package)
     columns: dict[str, None] = {}
     # Rows that are no list are those of a table, which all have the same columns.
     samples = rows if isinstance(rows, list) else rows[:1]
@@ -72,7 +85,7 @@ def read_examples(file: Path, package: Package) -> Sequence[Example]:
     if others:
         plural = "s" if len(others) > 1 else ""
         notes.print(f"not used, next to the answers: column{plural} {', '.join(others)}")
-    return _Examples(rows, fields, read_by_host)
+    return _Examples(rows, fields, read_by_host, numbers)
 
 
 def fields_of(package: Package) -> dict[str, FieldInfo]:
@@ -80,24 +93,25 @@ def fields_of(package: Package) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in package.host.Request.model_fields.items()}
 
 
-def _rows(file: Path, package: Package) -> tuple[Sequence[Any], bool]:
-    """The rows, and whether the package's family read them."""
+def _rows(file: Path, package: Package) -> tuple[Sequence[Any], bool, Sequence[int] | None]:
+    """The rows, whether the package's family read them, and their numbers in a table."""
     name = file.name.lower()
     if name.endswith((".json", *ROWS)):
-        return _json_rows(file, package)
+        return *_json_rows(file, package), None
     rows = package.host.read_file(file)
     if rows is not None:
         for note in getattr(rows, "notes", ()):
             notes.print(note)
         if name.endswith(".txt") and len(rows) == 1:
             _note_lines(file, rows[0])
-        return rows, True
+        return rows, True, getattr(rows, "numbers", None)
     if not name.endswith(TABLES):
         allowed = ", ".join((*sorted(package.host.reads), *TABLES, *sorted(ROWS), ".json"))
         raise BadData(
             f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}"
         )
-    return _read_table(file, fields_of(package)), False
+    rows, numbers = _read_table(file, fields_of(package))
+    return rows, False, numbers
 
 
 def _note_lines(file: Path, body: dict[str, Any]) -> None:
@@ -171,7 +185,9 @@ def example_of(row: Any, fields: dict[str, FieldInfo], read_by_host: bool) -> Ex
     return Example(body, bool(body), unused)
 
 
-def _read_table(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]]:
+def _read_table(
+    file: Path, fields: dict[str, FieldInfo]
+) -> tuple[list[dict[str, Any]], Sequence[int] | None]:
     # Only a table's reader pays for these: a server that is asked for one answer may lack Arrow.
     from modelyard.kit.tables import is_parquet
     from modelyard.store.tables import connect
@@ -183,10 +199,12 @@ def _read_table(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]
     except Exception as error:
         raise BadData(str(error).splitlines()[0], file=file) from None
     names = [column[0] for column in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()], None
 
 
-def _read_text(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]]:
+def _read_text(
+    file: Path, fields: dict[str, FieldInfo]
+) -> tuple[list[dict[str, Any]], Sequence[int]]:
     """The rows of a workbook, or of a CSV in any usual encoding and with any usual separator. Its cells are
     text where the request's field takes text: a user `007` is not the user `7`."""
     from modelyard.kit.tables import read_file
@@ -200,7 +218,7 @@ def _read_text(file: Path, fields: dict[str, FieldInfo]) -> list[dict[str, Any]]
         takes_text = name in fields and _takes(fields[name].annotation, str)
         columns[name] = cells if takes_text else [_number_or_text(cell) for cell in cells]
     rows = zip(*columns.values(), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+    return [dict(zip(columns, row, strict=True)) for row in rows], table.row_numbers().tolist()
 
 
 def _number_or_text(cell: str | None) -> Any:

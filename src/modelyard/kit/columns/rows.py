@@ -32,10 +32,13 @@ Cells: TypeAlias = "list[Any] | pa.Array | pd.Series[Any]"
 class Rows(Sequence[dict[str, Any]]):
     """Rows of columns, each made when it is looked at: a dict takes ten times what its cells take."""
 
-    def __init__(self, columns: dict[str, Cells], notes: Sequence[str]) -> None:
-        """`columns`: cells (rows,) by name; `notes`: what reading them took for granted."""
+    def __init__(self, columns: dict[str, Cells], table: Table) -> None:
+        """`columns`: cells (rows,) by name; `table`: that they come from."""
         self._columns = columns
-        self.notes = notes
+        self.notes = table.notes
+        """What reading them took for granted."""
+        self.numbers = table.row_numbers()
+        """The number of each row in its file, int64 (rows,)."""
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values())))
@@ -69,7 +72,7 @@ def read_rows(file: Path, schema: HasColumns) -> Rows:
         columns[name] = table.column(name)
         if name in known:
             columns[name] = _converted(known[name], table)
-    return Rows(columns, table.notes)
+    return Rows(columns, table)
 
 
 def _as_called_in_training(file: Path, schema: HasColumns) -> Table:
