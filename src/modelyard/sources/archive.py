@@ -56,16 +56,14 @@ def unpack(archive: Path, into: Path, name: str, depth: int = 1) -> Path:
     into.mkdir()
     try:
         if archive.name.lower().endswith(".zip"):
-            _unzip(archive, into)
+            _unzip(archive, into, name)
         else:
             with tarfile.open(archive) as members:
                 for member in members:
-                    _check_room(member.size, into)
+                    _check_room(member.size, into, name)
                     members.extract(member, into, filter="data")
-    except _TooLarge as error:
-        raise BadData(
-            str(error), file=Path(name), hint="Free space, or take a part of it"
-        ) from None
+    except BadData:
+        raise
     except Exception as error:  # each of the formats has exceptions of its own
         seen = str(error).replace(str(archive), "it").replace(f"{into}/", "")
         problem = f"cannot be unpacked: {seen[:160] or type(error).__name__}"
@@ -86,15 +84,11 @@ def unpack(archive: Path, into: Path, name: str, depth: int = 1) -> Path:
         inside = entries[0]
 
 
-class _TooLarge(Exception):
-    """Files that do not fit."""
-
-
-def _check_room(size: int, folder: Path) -> None:
+def _check_room(size: int, folder: Path, name: str) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
-        seen = f"unpacks to {size / 1e9:,.3g} GB more; the disk has {free / 1e9:,.3g} GB free"
-        raise _TooLarge(seen)
+        problem = f"unpacks to {size / 1e9:,.3g} GB more; the disk has {free / 1e9:,.3g} GB free"
+        raise BadData(problem, file=Path(name), hint="Free space, or take a part of it")
 
 
 def _unpack_in_place(archive: Path, name: str, depth: int) -> None:
@@ -129,14 +123,14 @@ def _holds(place: Path, inside: Path) -> bool:
     )
 
 
-def _unzip(archive: Path, into: Path) -> None:
+def _unzip(archive: Path, into: Path, name: str) -> None:
     try:
         # macOS writes names in UTF-8 and does not mark them so.
         members = zipfile.ZipFile(archive, metadata_encoding="utf-8")
     except UnicodeDecodeError:
         members = zipfile.ZipFile(archive)
     with members:
-        _check_room(sum(member.file_size for member in members.infolist()), into)
+        _check_room(sum(member.file_size for member in members.infolist()), into, name)
         for member in members.infolist():
             # Of Windows some tools part folders as Windows does.
             member.filename = member.filename.replace("\\", "/")

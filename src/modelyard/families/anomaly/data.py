@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modelyard.errors import BadData, UsageError, choices, option
-from modelyard.families.anomaly.config import TORCH, WINDOWED, AnomalyConfig, AnomalyFeatures
+from modelyard.families.anomaly.config import (
+    TORCH,
+    WINDOWED,
+    AnomalyConfig,
+    AnomalyFeatures,
+    Kind,
+)
 from modelyard.families.anomaly.naming import check_measured, named
 from modelyard.families.anomaly.order import timed
 from modelyard.families.anomaly.overview import summarize
@@ -92,19 +98,11 @@ class AnomalyData(Data[AnomalyConfig]):
             new = [name for name in names if name not in earlier.names]
             notes += [f"Left out: {name}: the earlier model lacks it" for name in new]
             unread |= dict.fromkeys(new)
-        parts = {}
-        for name in PARTS:
-            stretches = []
-            for number, one in enumerate(series):
-                stretches.append(_part(one, one.parts[name], number, keep, offsets, kinds))
-            parts[name] = join(stretches)
+        parts = _parts(series, keep, offsets, kinds)
         schema = _schema(series, names, keep, offsets, parts["train"], kinds, settings, tables)
         if earlier is not None and base is not None:
             kind = Detector.load(base / "assets").kind
-            changes: dict[str, Any] = {"columns": earlier.columns}
-            if kind in TORCH:
-                changes["continues"] = kind
-            schema = schema.model_copy(update=changes)
+            schema = _continued(schema, earlier, kind)
             check_same("model.kind", kind_of(config, schema), kind)
         (Path(out) / "assets").mkdir(parents=True, exist_ok=True)
         schema.save(Path(out) / "assets")
@@ -284,6 +282,27 @@ def _varying(series: list[Series], offsets: np.ndarray) -> np.ndarray:
     if not varying.any():
         raise BadData("every column is constant over the training rows", file=series[0].file)
     return np.asarray(varying)
+
+
+def _continued(schema: Schema, earlier: Schema, kind: Kind) -> Schema:
+    """The schema of a model that starts from an earlier one of a kind."""
+    changes: dict[str, Any] = {"columns": earlier.columns}
+    if kind in TORCH:
+        changes["continues"] = kind
+    return schema.model_copy(update=changes)
+
+
+def _parts(
+    series: list[Series], keep: np.ndarray, offsets: np.ndarray, kinds: list[str]
+) -> dict[str, Part]:
+    """The rows of all series in each part."""
+    parts = {}
+    for name in PARTS:
+        stretches = []
+        for number, one in enumerate(series):
+            stretches.append(_part(one, one.parts[name], number, keep, offsets, kinds))
+        parts[name] = join(stretches)
+    return parts
 
 
 def _part(
