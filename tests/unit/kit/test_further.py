@@ -101,6 +101,11 @@ def test_a_first_row_in_which_both_figures_are_absent_stays_a_row(tmp_path: Path
     assert read_table(table(tmp_path, *lines)).rows == 5
 
 
+def test_few_rows_do_not_show_that_those_above_them_are_none(tmp_path: Path) -> None:
+    lines = "name,a,b", "Ann,late,ill", "Bob,ill,away", "Eve,1,2", "Jim,3,4"
+    assert read_table(table(tmp_path, *lines)).rows == 4
+
+
 def test_first_rows_of_addresses_without_a_number_stay_rows(tmp_path: Path) -> None:
     houses = "Ann,Rose House,Garden flat", "Bob,The Lodge,Top floor", "Cy,12 Main St,2nd floor"
     others = "Di,3 Elm St,1st floor", "Ed,5 Oak St,3rd floor", "Fi,7 Oak St,2nd floor"
@@ -121,6 +126,7 @@ def test_units_in_each_of_several_joined_files_are_refused_as_their_headers_are(
         (["-,2025,,2026,,-", "city,size,cost,size,cost,late"], NAMES),
         (["city,2025,,2026,,late", "-,size,cost,size,cost,-"], NAMES),
         ([",2025,,2026,,", "city,size,cost,size,cost,"], NAMES[:-1]),
+        (["city,2025,,,,", "city,size,cost,width,,"], "city,size,cost,width"),
         (["city,wind,temp,temp,rain,late", ",km/h,C,F,mm,"], "city,wind km/h,C,F,rain mm,late"),
         ([",size,cost,width,price,late", "Unit,m,EUR,m,EUR,"], "Unit,size,cost,width,price,late"),
     ],

@@ -23,6 +23,8 @@ def table(folder: Path, *rows: str) -> Path:
     [
         ["Total,100,10.5"],
         ["Total:,100,"],
+        ["Total,100.4,10.5"],
+        ["Total,100,3.49"],
         ["Summe,100,"],
         ["Average,25,3.5"],
         ["Grand total,100,10.5", "Mean,25,3.5"],
