@@ -85,3 +85,15 @@ def test_a_total_among_separators_of_thousands_and_in_a_workbook(tmp_path: Path)
         book.active.append(row)
     book.save(tmp_path / "c.xlsx")
     assert read_table(tmp_path / "c.xlsx").rows == 3
+
+
+def test_means_next_to_a_sum_count_for_a_total(tmp_path: Path) -> None:
+    rows = (
+        "area,code,sold,price",
+        "North,3,10,2.5",
+        "South,5,20,3.5",
+        "East,8,30,6.9",
+        "Total,9,60,4.3",
+    )
+    (tmp_path / "a.csv").write_text("\n".join(rows) + "\n")
+    assert read_table(tmp_path / "a.csv").rows == 3
