@@ -46,10 +46,13 @@ def test_the_columns_parts_are_those_of_the_distance_from_the_nearest_rows(tmp_p
 def test_a_column_with_a_long_tail_is_compared_by_rank_too(tmp_path: Path) -> None:
     """In standard deviations alone the one huge value would make all others alike."""
     rng = np.random.default_rng(0)
-    x = np.exp(0.3 * rng.normal(size=(500, 1))).astype(np.float32)
-    x[0] = 1e5
-    strange = np.full((20, 1), 8.0, np.float32)
-    asked = np.concatenate([np.exp(0.3 * rng.normal(size=(200, 1))).astype(np.float32), strange])
+
+    def rows(count: int) -> np.ndarray:
+        tailed, other = np.exp(0.3 * rng.normal(size=count)), rng.normal(size=count)
+        return np.stack([tailed, other], axis=1).astype(np.float32)
+
+    x, asked = rows(500), rows(220)
+    x[0, 0], asked[200:, 0] = 1e5, 8.0
     found = scores(fitted(x, tmp_path), asked)
     assert roc_auc_score(np.repeat([0, 1], [200, 20]), found) > 0.95
 
