@@ -74,7 +74,9 @@ def to_int8(source: Path, file: Path, operators: frozenset[str]) -> None:
             op_types_to_quantize=allowed,
             per_channel=True,
             weight_type=QuantType.QInt8,
-            reduce_range=_share_weights(onnx.load(str(prepared)), allowed),
+            reduce_range=_share_weights(
+                onnx.load(str(prepared), load_external_data=False), allowed
+            ),
         )
 
 
