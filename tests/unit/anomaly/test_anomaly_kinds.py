@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import torch
 
 from modelyard.errors import BadData, BrokenArtifact, UsageError
 from modelyard.families.anomaly import networks
-from modelyard.families.anomaly.config import Kind
+from modelyard.families.anomaly.config import AnomalyConfig, Kind
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.relations import expectation, whitening
 from modelyard.families.anomaly.samples import COLUMNS
@@ -339,6 +339,23 @@ def test_without_a_time_or_with_more_columns_rows_are_judged(
     features.mkdir()
     auto.features(one_column(tmp_path / "raw", times=False), features)
     assert kind_of(auto.config, Schema.load(features / "assets")) == "neighbours"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"model": {"hidden": [32]}},
+        {"model": {"code": 2}},
+        {"model": {"corruption": 0}},
+        {"compress": {"sparsity": 0.5}},
+        {"continual": {"memory": 50}},
+        {"features": {"window": 12}, "model": {"nearest": 3, "false_alarm_rate": 0.02}},
+    ],
+)
+def test_who_sets_something_of_a_network_gets_one(machines: Path, asked: dict[str, Any]) -> None:
+    config = AnomalyConfig.model_validate(asked)
+    wanted = "neighbours" if "features" in asked else "autoencoder"
+    assert kind_of(config, Schema.load(machines / "assets")) == wanted
 
 
 def test_the_centre_of_deepsvdd_is_that_of_rows_that_are_learned_from(

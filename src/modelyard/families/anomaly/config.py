@@ -14,6 +14,8 @@ from modelyard.settings.family import DateOrder, FamilyConfig, Settings, Trainin
 Kind = Literal["neighbours", "autoencoder", "lstm", "deepsvdd", "ocsvm", "iforest"]
 SetKind = Literal["auto", Kind]
 TORCH: frozenset[SetKind] = frozenset({"auto", "neighbours", "autoencoder", "lstm", "deepsvdd"})
+OF_A_NETWORK = {"hidden", "code", "corruption"}
+"""Settings of the autoencoder's network."""
 WINDOWED: frozenset[Kind] = frozenset({"lstm"})
 """Kinds that judge a window of consecutive rows; the others judge a row by itself."""
 
@@ -94,7 +96,8 @@ class AnomalyModel(Settings):
     """Which detector."""
 
     kind: SetKind = "auto"
-    """auto (lstm of one column in time, else neighbours), neighbours (distance from the nearest training
+    """auto (lstm of one column in time, else neighbours, or autoencoder where `hidden`, `code`, `corruption`,
+    `compress` or `continual.memory` asks for a network), neighbours (distance from the nearest training
     rows), autoencoder (rows), lstm (autoencoder of windows), deepsvdd (rows), ocsvm (one-class SVM,
     rows), iforest (isolation forest, rows)."""
     false_alarm_rate: float | None = Field(default=None, gt=0, lt=0.5)

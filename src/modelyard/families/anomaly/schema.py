@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from modelyard.errors import BadData
-from modelyard.families.anomaly.config import AnomalyConfig, Kind
+from modelyard.families.anomaly.config import OF_A_NETWORK, AnomalyConfig, AnomalyModel, Kind
 from modelyard.kit.assets import Asset
 
 LARGEST = 1e30
@@ -129,7 +129,7 @@ def kind_of(config: AnomalyConfig, schema: Schema) -> Kind:
     """`model.kind`, chosen by the data where it is `auto`.
 
     Of one column a row shows only whether its value is usual; a window shows what it usually does
-    next.
+    next. Who sets something of a network wants one.
     """
     if config.model.kind != "auto":
         return config.model.kind
@@ -139,4 +139,9 @@ def kind_of(config: AnomalyConfig, schema: Schema) -> Kind:
     has_windows = schema.step is not None and schema.window > 1
     if alone and has_windows:
         return "lstm"
+    # Only the shared loop makes networks small and keeps exemplars.
+    of_the_loop = config.compress.wanted or config.continual.memory > 0
+    settings = config.model.model_dump(include=OF_A_NETWORK)
+    if of_the_loop or settings != AnomalyModel().model_dump(include=OF_A_NETWORK):
+        return "autoencoder"
     return "neighbours"
