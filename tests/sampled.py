@@ -9,9 +9,11 @@ import pytest
 
 
 def sampled(cases: Iterable[Any], every: int) -> list[Any]:
-    """Values of one parameter, of which the first of each `every` is not marked slow."""
+    """Values of one parameter, or tuples of several, of which the first of each `every` is not marked
+    slow."""
     found = []
     for place, case in enumerate(cases):
         marks = pytest.mark.slow if place % every else ()
-        found.append(pytest.param(case, marks=marks))
+        values = case if isinstance(case, tuple) else (case,)
+        found.append(pytest.param(*values, marks=marks))
     return found

@@ -257,7 +257,7 @@ def check(seeds: range, folder: Path) -> None:
 
 
 def test_no_value_of_a_table_is_silently_another(tmp_path: Path) -> None:
-    check(range(200), tmp_path)
+    check(range(100), tmp_path)
 
 
 @pytest.mark.slow
