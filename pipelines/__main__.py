@@ -8,6 +8,7 @@ it.
 import itertools
 import json
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -49,13 +50,13 @@ COMPONENTS = {
 def write(kind: str, target: str, **arguments) -> None:
     """Writes the YAML of a pipeline or component to `target`, whole. The same code gives the same bytes."""
     Path(target).parent.mkdir(parents=True, exist_ok=True)
-    draft = f"{target}.draft.yaml"
-    with warnings.catch_warnings():
+    # Of its own: another process may be writing the same.
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = COMPONENTS[kind] if kind in COMPONENTS else BUILDERS[kind](**arguments)
-        compiler.Compiler().compile(made, draft)
-    lines = Path(draft).read_text().splitlines(keepends=True)
-    Path(draft).unlink()
+        draft = Path(folder) / "draft.yaml"
+        compiler.Compiler().compile(made, str(draft))
+        lines = draft.read_text().splitlines(keepends=True)
     # kfp's opening comment prints default values in an order that differs from process to process.
     body = itertools.dropwhile(lambda line: line.startswith("#"), lines)
     write_text(Path(target), "# Written by `modelyard compile`.\n" + "".join(body))

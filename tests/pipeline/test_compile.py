@@ -4,13 +4,22 @@ they should be."""
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from components.common import FIRST
 from modelyard.family import load, names
-from modelyard.pipeline.pipelines import COMPONENTS, GENERIC, KINDS, ORDER, generic, of_family
+from modelyard.pipeline.pipelines import (
+    COMPONENTS,
+    GENERIC,
+    KINDS,
+    ORDER,
+    compile_pipeline,
+    generic,
+    of_family,
+)
 from modelyard.stages import STAGES, TRAINING
 from tests.pipeline.driver import documents
 
@@ -27,6 +36,17 @@ def spec(path: Path) -> tuple[dict, dict]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_committed_pipeline_is_not_stale(compiled, kind):
     assert generic(kind).read_bytes() == compiled[None, kind].read_bytes(), "type: make compile"
+
+
+def test_processes_that_compile_the_same_at_once_do_not_meet(tmp_path):
+    file = tmp_path / "tabular-training.yaml"
+    with ThreadPoolExecutor(3) as pool:
+        done = [pool.submit(compile_pipeline, "tabular", "training", file) for _ in range(3)]
+        for one in done:
+            one.result()
+    alone = compile_pipeline("tabular", "training", tmp_path / "alone.yaml")
+    assert file.read_bytes() == alone.read_bytes()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [alone.name, file.name]
 
 
 def test_only_the_generic_pipelines_and_the_components_are_committed():
