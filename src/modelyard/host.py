@@ -174,7 +174,8 @@ class Host(ABC):
         as any table. What is no list has the same columns in all rows.
 
         One a row of the file, in its order. Columns that `Request` lacks may be among them, and go
-        along with the answer; a row with nothing of a `Request` has no answer.
+        along with the answer; a row with nothing of a `Request` has no answer. Attributes `notes` and
+        `numbers`, where there are any, say what was taken for granted, and each row's number.
 
         Raises:
             BadData: with file, row and column.

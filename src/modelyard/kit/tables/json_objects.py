@@ -57,7 +57,7 @@ def read_json_file(source: File) -> Table:
         outer |= dict.fromkeys(name for name, cell in value.items() if isinstance(cell, dict))
     if not fields:
         raise BadData("holds no object with a field", file=file)
-    inside = {name: [field for field in fields if field.startswith(f"{name}.")] for name in outer}
+    inside = {name: {field for field in fields if field.startswith(f"{name}.")} for name in outer}
     if len(rows) == 1 and len(fields) == sum(map(len, inside.values())):
         raise _turned(file)
     dropped: dict[str, str] = {}
